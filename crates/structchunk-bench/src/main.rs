@@ -1,0 +1,2 @@
+//! structchunk against its peers and against the floor.
+fn main() {}

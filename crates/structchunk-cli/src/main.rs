@@ -1,0 +1,2 @@
+//! The `structchunk` command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! `#[derive(Object)]`; see the documentation of `structchunk::Object`.

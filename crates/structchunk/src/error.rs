@@ -1,0 +1,186 @@
+//! The one error type.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::key::EscapedKey;
+use crate::layout::LayoutMismatch;
+
+/// Everything that can go wrong, each with what, which file or key, and where.
+///
+/// Absence is not an error: look-ups answer `Ok(None)`.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused something.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The disk, a quota or `RLIMIT_FSIZE` leaves no room. Nothing was changed; the store stays usable.
+    #[error("no space to {action} {} ({bytes} bytes asked for)", path.display())]
+    NoSpace {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// How many bytes were asked for.
+        bytes: u64,
+    },
+    /// Another process has the store open.
+    #[error("{} is in use by {}", path.display(), pid.map_or("another process".to_owned(), |pid| format!("process {pid}")))]
+    Locked {
+        /// The store.
+        path: PathBuf,
+        /// Who holds it, where that is known.
+        pid: Option<u32>,
+    },
+    /// The directory does not exist, or is no store.
+    #[error("{} is not a store: {reason}", path.display())]
+    NotAStore {
+        /// The directory.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// A store was to be created where something is already.
+    #[error("{} exists already", path.display())]
+    AlreadyExists {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The store uses something this version does not know.
+    #[error("{} cannot be opened by this version: {what}", path.display())]
+    Unsupported {
+        /// The file.
+        path: PathBuf,
+        /// What is not known.
+        what: String,
+    },
+    /// The store lies on a network file system, where mapped memory is not shared safely.
+    #[error("{} lies on a network file system ({kind}); allow_network_file_system(true) overrides", path.display())]
+    NetworkFileSystem {
+        /// The store.
+        path: PathBuf,
+        /// The file system's name.
+        kind: &'static str,
+    },
+    /// A file holds something that cannot be.
+    #[error("{}, byte {offset}: {reason}", path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// Position in the file, in bytes.
+        offset: u64,
+        /// What is wrong there.
+        reason: String,
+    },
+    /// The object has another type than the one asked for.
+    #[error("object {}: {mismatch}", EscapedKey(key))]
+    LayoutMismatch {
+        /// The object's key.
+        key: Vec<u8>,
+        /// Where the two layouts differ first.
+        mismatch: Box<LayoutMismatch>,
+    },
+    /// The object does not lie at a multiple of the alignment asked for. Putting it again cures that.
+    #[error("object {} is aligned to {found} bytes, {required} are required; put it again", EscapedKey(key))]
+    Misaligned {
+        /// The object's key.
+        key: Vec<u8>,
+        /// The alignment asked for, in bytes.
+        required: u64,
+        /// The alignment the object was stored with, in bytes.
+        found: u64,
+    },
+    /// Somebody else uses the object, and `busy_timeout` has passed.
+    #[error("object {} is in use", EscapedKey(key))]
+    Busy {
+        /// The object's key.
+        key: Vec<u8>,
+    },
+    /// A key is empty or longer than 65,535 bytes.
+    #[error("a key of {length} bytes; keys have 1 to 65535")]
+    KeyLength {
+        /// The key's length, in bytes.
+        length: usize,
+    },
+    /// `insert_new` or `rename` found the key taken.
+    #[error("object {} exists already", EscapedKey(key))]
+    KeyExists {
+        /// The key.
+        key: Vec<u8>,
+    },
+    /// An object, key or batch is larger than the store can hold.
+    #[error("{what} of {bytes} bytes; at most {limit} are possible")]
+    TooLarge {
+        /// What is too large.
+        what: &'static str,
+        /// Its size, in bytes.
+        bytes: u64,
+        /// The largest possible size, in bytes.
+        limit: u64,
+    },
+    /// An option's value makes no sense.
+    #[error("option {option}: {reason}")]
+    InvalidOption {
+        /// The option's name.
+        option: &'static str,
+        /// What is wrong with the value.
+        reason: String,
+    },
+    /// A sync failed earlier: the disk may hold less than was written, so nothing more is written.
+    /// Reading goes on. Reopening takes the store back to its last good sync.
+    #[error("an earlier sync failed ({cause}); close the store and open it again")]
+    Poisoned {
+        /// What the failed sync said.
+        cause: String,
+    },
+    /// The store was opened read-only, by choice or because it has a feature that this version may only read.
+    #[error("{} is open read-only", path.display())]
+    ReadOnly {
+        /// The store.
+        path: PathBuf,
+    },
+    /// The store handle was closed.
+    #[error("the store is closed")]
+    Closed,
+    /// The handle was inherited through `fork`; a child may read but not write.
+    #[error("this handle belongs to the parent process; open the store again to write")]
+    Forked,
+    /// A number that only rises has reached its end.
+    #[error("no {what} left")]
+    Exhausted {
+        /// Which numbers are used up.
+        what: &'static str,
+    },
+}
+
+/// A result with structchunk's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// An I/O error, or [`Error::NoSpace`] where that is what it means.
+    pub(crate) fn io(action: &'static str, path: impl AsRef<Path>, source: io::Error) -> Self {
+        Self::Io { action, path: path.as_ref().to_owned(), source }
+    }
+
+    pub(crate) fn corrupt(path: impl AsRef<Path>, offset: u64, reason: impl Into<String>) -> Self {
+        Self::Corrupt { path: path.as_ref().to_owned(), offset, reason: reason.into() }
+    }
+
+    /// Whether a file's content is at fault.
+    pub fn is_corrupt(&self) -> bool {
+        matches!(self, Self::Corrupt { .. })
+    }
+
+    /// Whether the same call may succeed later, without any change to the store.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Busy { .. } | Self::Locked { .. } | Self::NoSpace { .. })
+    }
+}
