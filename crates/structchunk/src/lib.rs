@@ -1,6 +1,7 @@
 //! A typed, zero-copy key -> object store.
 
 mod error;
+mod format;
 mod key;
 mod layout;
 

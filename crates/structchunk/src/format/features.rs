@@ -1,0 +1,33 @@
+//! The three feature masks, as ext4 has them.
+
+use zerocopy::little_endian::U64;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+/// What a store uses beyond the basic format. Stands in every checkpoint and in every chunk's header page.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned,
+)]
+#[repr(C)]
+pub(crate) struct Features {
+    /// Unknown bits are ignored.
+    pub compat: U64,
+    /// Unknown bits: the store may be read but not written.
+    pub ro_compat: U64,
+    /// Unknown bits: the store may not be opened.
+    pub incompat: U64,
+}
+
+/// What this version knows: nothing beyond the basic format.
+pub(crate) const KNOWN: Features = Features { compat: U64::ZERO, ro_compat: U64::ZERO, incompat: U64::ZERO };
+
+impl Features {
+    /// Bits of `incompat` that this version does not know.
+    pub(crate) fn unknown_incompat(&self) -> u64 {
+        self.incompat.get() & !KNOWN.incompat.get()
+    }
+
+    /// Bits of `ro_compat` that this version does not know.
+    pub(crate) fn unknown_ro_compat(&self) -> u64 {
+        self.ro_compat.get() & !KNOWN.ro_compat.get()
+    }
+}
