@@ -165,7 +165,7 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// An I/O error, or [`Error::NoSpace`] where that is what it means.
+    /// What the operating system said about one call.
     pub(crate) fn io(action: &'static str, path: impl AsRef<Path>, source: io::Error) -> Self {
         Self::Io { action, path: path.as_ref().to_owned(), source }
     }
@@ -177,6 +177,12 @@ impl Error {
     /// Whether a file's content is at fault.
     pub fn is_corrupt(&self) -> bool {
         matches!(self, Self::Corrupt { .. })
+    }
+
+    /// Whether a file or folder is simply not there.
+    #[allow(dead_code, reason = "the store is built on it")]
+    pub(crate) fn is_absent(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
 
     /// Whether the same call may succeed later, without any change to the store.

@@ -1,0 +1,77 @@
+//! Files that forked children do not inherit.
+//!
+//! Locks belong to the open file description, and a child shares its parent's. A worker that outlives its parent
+//! would keep the parent's lock and nobody could write any more. So the child closes these descriptions at once, in
+//! the handler that runs inside `fork`. It does not free the descriptor's number, which still has an owner: it
+//! puts `/dev/null` there. And closing, unlike unlocking, leaves the parent its lock.
+#![expect(unsafe_code, reason = "pthread_atfork is the only way to run code in a child")]
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use rustix::fs::{Mode, OFlags};
+
+const NONE: i32 = -1;
+const SLOTS: usize = 1024;
+
+/// A plain array of atomics, because a child of a process with threads may neither allocate nor take a lock.
+static KEPT: [AtomicI32; SLOTS] = [const { AtomicI32::new(NONE) }; SLOTS];
+/// `/dev/null`, opened once and for ever.
+static NULL: AtomicI32 = AtomicI32::new(NONE);
+
+/// While it lives, children get `/dev/null` in place of one descriptor. It must go before the descriptor is closed.
+pub(super) struct ForkGuard {
+    slot: usize,
+}
+
+impl ForkGuard {
+    /// `None` when all slots are taken.
+    pub(super) fn new(descriptor: BorrowedFd<'_>) -> io::Result<Option<Self>> {
+        prepare()?;
+        let number = descriptor.as_raw_fd();
+        let free = |slot: &AtomicI32| {
+            slot.compare_exchange(NONE, number, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        };
+        Ok(KEPT.iter().position(free).map(|slot| Self { slot }))
+    }
+}
+
+impl Drop for ForkGuard {
+    fn drop(&mut self) {
+        if let Some(slot) = KEPT.get(self.slot) {
+            slot.store(NONE, Ordering::Release);
+        }
+    }
+}
+
+/// Opens `/dev/null` and installs the handler, once in a process. What the first attempt said stays.
+fn prepare() -> io::Result<()> {
+    static PREPARED: OnceLock<Result<(), i32>> = OnceLock::new();
+    let outcome = PREPARED.get_or_init(|| {
+        let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
+            .map_err(rustix::io::Errno::raw_os_error)?;
+        NULL.store(null.into_raw_fd(), Ordering::Release);
+        // SAFETY: `in_child` is a function for the life of the program (the library cannot be unloaded without the
+        // program that linked it) and does only what is allowed in a child.
+        match unsafe { libc::pthread_atfork(None, None, Some(in_child)) } {
+            0 => Ok(()),
+            errno => Err(errno),
+        }
+    });
+    outcome.map_err(io::Error::from_raw_os_error)
+}
+
+/// Runs in the child before `fork` returns there. Loads and `dup3` only: both are allowed at this point.
+extern "C" fn in_child() {
+    let null = NULL.load(Ordering::Acquire);
+    for slot in &KEPT {
+        let number = slot.load(Ordering::Acquire);
+        if number != NONE {
+            // SAFETY: a number in a slot is that of a descriptor still open, owned by the `File` whose guard took
+            // the slot; it stays open and owned, only its description is replaced.
+            unsafe { libc::dup3(null, number, libc::O_CLOEXEC) };
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! The one seam for effects on disk: create, reserve, punch, sync, rename, remove, lock.
+//!
+//! Everything the store does to files goes through [`Folder`] and [`File`], so that
+//! - every path below the store is opened relative to a held descriptor, and nothing but a regular file is accepted,
+//! - "no room" is one error value, never a signal,
+//! - a store in memory runs on the very same code, its files being memfds, and
+//! - tests can make any single call fail, and see the order of all calls ([`Faults`]).
+
+mod backing;
+mod environment;
+mod faults;
+mod file;
+mod folder;
+mod fork;
+mod lock;
+mod memory;
+mod real;
+mod space;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use environment::{page_bytes, random_bytes, require_known_page_size};
+pub use faults::{Call, Event, Fault, Faults};
+pub(crate) use file::{Access, File};
+pub(crate) use folder::Folder;
+pub(crate) use lock::Lock;
+pub(crate) use space::Punched;

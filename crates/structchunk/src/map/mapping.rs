@@ -1,0 +1,211 @@
+//! One file mapped once, at the size it may grow to.
+//!
+//! Nothing here can fault, run out of bounds or race in the sense of the language: every access is checked against
+//! the *limit*, the part of the file that is known to exist, and done with atomic loads and stores. What nobody can
+//! prove is that no other process truncates the file; that is the contract of opening a store.
+#![expect(unsafe_code, reason = "hands out memory of a mapped file")]
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use memmap2::{MmapOptions, MmapRaw};
+
+use super::racing;
+use crate::disk::{Access, Call, File};
+use crate::error::{Error, Result};
+
+/// How a range will be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Advice {
+    /// In no special way.
+    Normal,
+    /// Here and there: reading ahead would be wasted.
+    Random,
+    /// From front to back: read far ahead.
+    Sequential,
+}
+
+/// Shared mapped memory of a file.
+#[derive(Debug)]
+pub(crate) struct Mapping {
+    memory: MmapRaw,
+    /// Bytes from here on are not in the file, or not known to be. At most the mapping's length.
+    limit: AtomicU64,
+    writable: bool,
+}
+
+impl Mapping {
+    /// Maps the first `bytes` of a file, which may be shorter; what it has at this moment is accessible.
+    pub(crate) fn new(file: &File, bytes: u64, access: Access) -> Result<Self> {
+        let length = isize::try_from(bytes).map_err(|_| Error::TooLarge {
+            what: "a mapping",
+            bytes,
+            limit: isize::MAX.unsigned_abs() as u64,
+        })?;
+        let backed = file.len()?.min(bytes);
+        let mut options = MmapOptions::new();
+        options.len(length.unsigned_abs());
+        let memory = file
+            .effect(Call::Map, || match access {
+                Access::Read => options.map_raw_read_only(&file.descriptor()),
+                Access::Write => options.map_raw(&file.descriptor()),
+            })
+            .map_err(|error| Error::io("map", file.path(), error))?;
+        Ok(Self { memory, limit: AtomicU64::new(backed), writable: access == Access::Write })
+    }
+
+    /// How many bytes are mapped, whether the file has them or not.
+    pub(crate) fn len(&self) -> u64 {
+        self.memory.len() as u64
+    }
+
+    /// How many bytes are accessible.
+    #[inline]
+    pub(crate) fn limit(&self) -> u64 {
+        self.limit.load(Ordering::Acquire)
+    }
+
+    /// Says how long the file is now, after it has grown and before it is cut.
+    pub(crate) fn set_limit(&self, bytes: u64) {
+        self.limit.store(bytes.min(self.len()), Ordering::Release);
+    }
+
+    /// Whether the mapping may be written to.
+    pub(crate) fn is_writable(&self) -> bool {
+        self.writable
+    }
+
+    /// The first byte, aligned to a page.
+    #[inline]
+    pub(crate) fn as_ptr(&self) -> *mut u8 {
+        self.memory.as_mut_ptr()
+    }
+
+    /// The address of an accessible range; valid as long as the mapping.
+    #[inline]
+    pub(crate) fn address(&self, offset: u64, bytes: u64) -> Option<*mut u8> {
+        let end = offset.checked_add(bytes)?;
+        (end <= self.limit()).then(|| self.as_ptr().wrapping_add(offset as usize))
+    }
+
+    #[inline]
+    fn writable_address(&self, offset: u64, bytes: u64) -> Option<*mut u8> {
+        if self.writable { self.address(offset, bytes) } else { None }
+    }
+
+    /// The word at `offset`, in the machine's byte order. An ordering that only stores can have counts as the weakest
+    /// that includes what it asks for.
+    #[inline]
+    pub(crate) fn load_u64(&self, offset: u64, ordering: Ordering) -> Option<u64> {
+        let at = as_word(self.address(offset, 8)?)?;
+        // SAFETY: aligned, and inside the part of the mapping that the file backs; all access to words is atomic. On
+        // read-only pages nothing but this load goes through the reference.
+        let word = unsafe { AtomicU64::from_ptr(at) };
+        Some(match ordering {
+            Ordering::Relaxed | Ordering::Release => word.load(Ordering::Relaxed),
+            Ordering::Acquire | Ordering::AcqRel => word.load(Ordering::Acquire),
+            _ => word.load(Ordering::SeqCst),
+        })
+    }
+
+    /// Stores a word at `offset`, in the machine's byte order. Orderings as for [`Mapping::load_u64`].
+    #[inline]
+    #[must_use]
+    pub(crate) fn store_u64(&self, offset: u64, value: u64, ordering: Ordering) -> Option<()> {
+        let word = self.word(offset)?;
+        match ordering {
+            Ordering::Relaxed | Ordering::Acquire => word.store(value, Ordering::Relaxed),
+            Ordering::Release | Ordering::AcqRel => word.store(value, Ordering::Release),
+            _ => word.store(value, Ordering::SeqCst),
+        }
+        Some(())
+    }
+
+    /// The word at `offset` of a writable mapping, for everything else atomics can do.
+    #[inline]
+    pub(crate) fn word(&self, offset: u64) -> Option<&AtomicU64> {
+        let at = as_word(self.writable_address(offset, 8)?)?;
+        // SAFETY: aligned, inside the part of the mapping that the file backs, mapped for writing, and borrowed from
+        // the mapping; all access to words is atomic.
+        Some(unsafe { AtomicU64::from_ptr(at) })
+    }
+
+    /// Copies `bytes` to `offset`. Not as a whole: meant for memory that nobody looks at yet.
+    #[inline]
+    #[must_use]
+    pub(crate) fn copy_in(&self, offset: u64, bytes: &[u8]) -> Option<()> {
+        let at = self.writable_address(offset, bytes.len() as u64)?;
+        // SAFETY: the range is backed and mapped for writing.
+        unsafe { racing::copy_in(at, bytes) };
+        Some(())
+    }
+
+    /// Fills `bytes` from `offset` on. Torn when somebody writes there meanwhile, never undefined.
+    #[inline]
+    #[must_use]
+    pub(crate) fn copy_out(&self, offset: u64, bytes: &mut [u8]) -> Option<()> {
+        let at = self.address(offset, bytes.len() as u64)?;
+        // SAFETY: the range is backed. So are the words at its ends: mapping and file come in whole pages, and a page
+        // in whole words.
+        unsafe { racing::copy_out(at, bytes) };
+        Some(())
+    }
+
+    /// Whether exactly `bytes` are at `offset`; false where that is not accessible.
+    #[inline]
+    pub(crate) fn eq_bytes(&self, offset: u64, bytes: &[u8]) -> bool {
+        // SAFETY: as for `copy_out`.
+        self.address(offset, bytes.len() as u64).is_some_and(|at| unsafe { racing::equal(at, bytes) })
+    }
+
+    /// Stores `bytes` zeroes at `offset`.
+    #[must_use]
+    pub(crate) fn zero(&self, offset: u64, bytes: u64) -> Option<()> {
+        let at = self.writable_address(offset, bytes)?;
+        // SAFETY: the range is backed and mapped for writing.
+        unsafe { racing::zero(at, bytes as usize) };
+        Some(())
+    }
+
+    /// Tells the kernel how a range will be used. Only speed depends on it, so what it answers is of no interest.
+    pub(crate) fn advise(&self, advice: Advice, range: Range<u64>) {
+        let advice = match advice {
+            Advice::Normal => memmap2::Advice::Normal,
+            Advice::Random => memmap2::Advice::Random,
+            Advice::Sequential => memmap2::Advice::Sequential,
+        };
+        let end = range.end.min(self.len());
+        if range.start < end {
+            let _ = self.memory.advise_range(advice, range.start as usize, (end - range.start) as usize);
+        }
+    }
+
+    /// Begins to bring the cache line at `offset` near.
+    #[inline]
+    pub(crate) fn prefetch(&self, offset: u64) {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(at) = self.address(offset, 1) {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            // SAFETY: a prefetch faults at no address, and every x86-64 has the instruction.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = offset;
+    }
+}
+
+/// The address of a word, where it is aligned as words must be.
+#[inline]
+#[expect(clippy::cast_ptr_alignment, reason = "checked here")]
+fn as_word(at: *mut u8) -> Option<*mut u64> {
+    let at = at.cast::<u64>();
+    at.is_aligned().then_some(at)
+}
+
+const _: () = {
+    const fn shared_between_threads<T: Send + Sync>() {}
+    shared_between_threads::<Mapping>();
+};
+
+#[cfg(test)]
+mod tests;
