@@ -28,7 +28,10 @@ fn an_exclusive_lock_keeps_others_from_that_byte_alone() {
             assert!(!two.try_lock(byte, Lock::Exclusive).unwrap());
             assert!(!two.try_lock(byte, Lock::Shared).unwrap());
             assert!(two.probe(byte).unwrap());
-            assert!(two.try_lock(byte + 100, Lock::Exclusive).unwrap());
+            for other in [byte + 1, byte ^ (1 << 16), byte ^ (1 << 32), byte ^ (1 << 48)] {
+                assert!(two.try_lock(other, Lock::Exclusive).unwrap(), "{byte} and {other}");
+                two.unlock(other).unwrap();
+            }
             two.unlock(byte).unwrap();
             assert!(two.probe(byte).unwrap(), "only the holder unlocks");
             one.unlock(byte).unwrap();

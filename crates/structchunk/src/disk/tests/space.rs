@@ -83,6 +83,19 @@ fn a_file_system_that_cannot_reserve_gets_zeroes_written_into_its_holes() {
 }
 
 #[test]
+fn a_reservation_that_fails_half_way_leaves_the_length_as_it_was() {
+    let faults = Faults::recorded();
+    on_both_with(&faults, |folder| {
+        let file = folder.create_file("file").unwrap();
+        file.write_at(0, b"kept").unwrap();
+        faults.plan(Fault::nth(1, libc::EOPNOTSUPP).of(Call::Allocate));
+        faults.plan(Fault::nth(3, libc::ENOSPC).of(Call::Write));
+        assert_no_space(file.reserve(0, MIB));
+        assert_eq!(content(&file), b"kept");
+    });
+}
+
+#[test]
 fn a_file_system_that_cannot_punch_gets_zeroes_written() {
     let faults = Faults::recorded();
     on_both_with(&faults, |folder| {
