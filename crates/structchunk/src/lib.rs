@@ -1,5 +1,8 @@
 //! A typed, zero-copy key -> object store.
 
+// So that `#[derive(Object)]`, which writes `::structchunk`, works in here too.
+extern crate self as structchunk;
+
 #[allow(dead_code, unused_imports, reason = "the store is built on it")]
 mod disk;
 mod error;
@@ -11,7 +14,14 @@ mod map;
 
 pub use error::{Error, Result};
 pub use key::{EscapedKey, MAX_KEY_BYTES};
-pub use layout::LayoutMismatch;
+pub use layout::{
+    Bool, ByteOrder, F16, Fingerprint, Kind, LayoutMismatch, MAX_DIMENSIONS, Object, ParseFingerprintError,
+    Plain, Presentation, Scalar, Shape, SharedAtomic, TimeBase, TimeUnit, TypeLayout,
+};
+pub use structchunk_derive::Object;
+
+#[doc(hidden)]
+pub use layout::support as __derive;
 
 #[doc(hidden)]
 pub mod testing {

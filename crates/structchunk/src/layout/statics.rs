@@ -1,0 +1,192 @@
+//! Descriptions of Rust types as constants, made by the compiler from `#[derive(Object)]`.
+
+use super::kind::{Kind, Presentation, Scalar};
+use super::object::{Plain, SharedAtomic};
+
+/// Highest number of dimensions of an array or field.
+pub const MAX_DIMENSIONS: usize = 32;
+
+/// Describes a Rust type: what [`Object::ELEMENT`](super::Object::ELEMENT) refers to.
+///
+/// [`Layout`](super::Layout) is the same for a type that a store knows.
+#[derive(Debug)]
+pub struct TypeLayout {
+    #[doc(hidden)]
+    pub name: &'static str,
+    #[doc(hidden)]
+    pub size: usize,
+    #[doc(hidden)]
+    pub align: usize,
+    #[doc(hidden)]
+    pub content: Content,
+}
+
+/// What a type is made of.
+#[doc(hidden)]
+#[derive(Debug)]
+pub enum Content {
+    Scalar {
+        scalar: Scalar,
+        presentation: Presentation,
+    },
+    /// Fields by rising offset.
+    Struct {
+        fields: &'static [FieldLayout],
+    },
+}
+
+/// One field of a [`TypeLayout`].
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct FieldLayout {
+    pub name: &'static str,
+    pub offset: usize,
+    pub element: &'static TypeLayout,
+    pub dimensions: Dimensions,
+    pub presentation: Option<Presentation>,
+    pub title: Option<&'static str>,
+}
+
+/// Lengths of nested arrays, outermost first; `None` is no array.
+///
+/// A list, because an array type can say its own length and refer to its item's, which no fixed array could.
+#[doc(hidden)]
+pub type Dimensions = Option<&'static Dimension>;
+
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Dimension {
+    pub length: u64,
+    pub inner: Dimensions,
+}
+
+pub(super) const fn count_dimensions(mut dimensions: Dimensions) -> u64 {
+    let mut count = 0;
+    while let Some(outer) = dimensions {
+        count += 1;
+        dimensions = outer.inner;
+    }
+    count
+}
+
+impl TypeLayout {
+    /// A type that is one number.
+    pub(super) const fn of_scalar(scalar: Scalar, align: usize) -> Self {
+        Self {
+            name: scalar.type_name(),
+            size: scalar.kind().size(),
+            align,
+            content: Content::Scalar { scalar, presentation: Presentation::Number },
+        }
+    }
+
+    /// The type's name, without a path: a label.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The size, in bytes.
+    pub const fn size(&self) -> usize {
+        self.size
+    }
+
+    /// The alignment, in bytes.
+    pub const fn align(&self) -> usize {
+        self.align
+    }
+
+    const fn is_byte(&self) -> bool {
+        matches!(self.content, Content::Scalar { scalar, .. } if matches!(scalar.kind(), Kind::U1))
+    }
+}
+
+impl FieldLayout {
+    /// A field of a plain struct.
+    pub const fn plain<T: Plain>(
+        name: &'static str,
+        offset: usize,
+        presentation: Option<Presentation>,
+        title: Option<&'static str>,
+    ) -> Self {
+        Self { name, offset, element: T::ELEMENT, dimensions: T::DIMENSIONS, presentation, title }
+    }
+
+    /// A field of an atomic struct.
+    pub const fn atomic<T: SharedAtomic>(
+        name: &'static str,
+        offset: usize,
+        presentation: Option<Presentation>,
+        title: Option<&'static str>,
+    ) -> Self {
+        Self { name, offset, element: T::ELEMENT, dimensions: T::DIMENSIONS, presentation, title }
+    }
+
+    /// Whether the field only fills a gap: bytes named `_pad`, `_pad0`, `_pad1` and so on.
+    pub const fn is_padding(&self) -> bool {
+        self.element.is_byte() && is_padding_name(self.name)
+    }
+
+    /// Whether what the attributes say of the field can be.
+    ///
+    /// # Errors
+    ///
+    /// Why not, to be written behind the field's name.
+    pub const fn check(&self, padding: bool) -> Result<(), &'static str> {
+        if padding {
+            return if self.is_padding() {
+                Ok(())
+            } else {
+                Err(" is padding: it must be made of u8 or AtomicU8")
+            };
+        }
+        let Some(presentation) = self.presentation else { return Ok(()) };
+        let Content::Scalar { scalar, .. } = self.element.content else {
+            return Err(" is a struct: it cannot be shown as text, complex number or time");
+        };
+        if presentation.fits(scalar.kind(), last_dimension(self.dimensions)) {
+            return Ok(());
+        }
+        Err(match presentation {
+            Presentation::Text => ": #[object(text)] needs an array of u8 or u32",
+            Presentation::Complex => ": #[object(complex)] needs an array of two floats",
+            _ => ": #[object(instant)] and #[object(duration)] need an i64",
+        })
+    }
+}
+
+const fn last_dimension(mut dimensions: Dimensions) -> Option<u64> {
+    let mut last = None;
+    while let Some(outer) = dimensions {
+        last = Some(outer.length);
+        dimensions = outer.inner;
+    }
+    last
+}
+
+/// Whether a field of this name and of kind `u1` is padding: `_pad`, then digits only.
+pub(super) const fn is_padding_name(name: &str) -> bool {
+    let Some((b"_pad", digits)) = name.as_bytes().split_first_chunk::<4>() else { return false };
+    let mut index = 0;
+    while index < digits.len() {
+        if !digits[index].is_ascii_digit() {
+            return false;
+        }
+        index += 1;
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_padding_name;
+
+    #[test]
+    fn only_pad_and_digits_name_padding() {
+        for name in ["_pad", "_pad0", "_pad17"] {
+            assert!(is_padding_name(name), "{name}");
+        }
+        for name in ["", "pad", "_pa", "_padding", "_pad_0", "_pad0x"] {
+            assert!(!is_padding_name(name), "{name}");
+        }
+    }
+}
