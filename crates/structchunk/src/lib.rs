@@ -15,8 +15,10 @@ mod map;
 pub use error::{Error, Result};
 pub use key::{EscapedKey, MAX_KEY_BYTES};
 pub use layout::{
-    Bool, ByteOrder, F16, Fingerprint, Kind, LayoutMismatch, MAX_DIMENSIONS, Object, ParseFingerprintError,
-    Plain, Presentation, Scalar, Shape, SharedAtomic, TimeBase, TimeUnit, TypeLayout,
+    Bool, ByteOrder, DecodeError, F16, Field, FieldContent, Fingerprint, Json, Kind, Layout, LayoutError,
+    LayoutMismatch, MAX_DEPTH, MAX_DIMENSIONS, MAX_ENCODED_BYTES, MAX_TYPE_BYTES, Object,
+    ParseFingerprintError, Plain, Presentation, Scalar, Shape, SharedAtomic, TimeBase, TimeUnit, TypeLayout,
+    Value,
 };
 pub use structchunk_derive::Object;
 

@@ -6,8 +6,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::kind::Scalar;
-use super::statics::{Content, FieldLayout, TypeLayout};
+use super::kind::{ByteOrder, Scalar};
+use super::statics::{Content, FieldLayout, TypeLayout, count_dimensions};
+use super::stored::MAX_DEPTH;
 
 /// Stands for the physical facts of a type: its size, and each field's name, position, kind, byte order and shape.
 ///
@@ -29,7 +30,12 @@ pub struct Fingerprint(u64);
 
 impl Fingerprint {
     /// The fingerprint of a type, as a constant.
+    ///
+    /// # Panics
+    ///
+    /// At compile time, when structs are nested more than 32 deep or a struct is nothing but padding.
     pub const fn of(layout: &TypeLayout) -> Self {
+        assert!(layout.depth() <= MAX_DEPTH, "structs are nested at most 32 deep");
         match layout.content {
             Content::Scalar { scalar, .. } => {
                 Fold::start(layout.size as u64, 1).field(0, "", FieldCode::Scalar(scalar), 0).finish()
@@ -63,6 +69,7 @@ const fn of_struct(size: u64, fields: &[FieldLayout]) -> Fingerprint {
         }
         index += 1;
     }
+    assert!(count > 0, "a stored struct has at least one field that is not padding");
     let mut fold = Fold::start(size, count);
     index = 0;
     while index < fields.len() {
@@ -75,7 +82,7 @@ const fn of_struct(size: u64, fields: &[FieldLayout]) -> Fingerprint {
             Content::Scalar { scalar, .. } => FieldCode::Scalar(scalar),
             Content::Struct { .. } => FieldCode::Nested(Fingerprint::of(field.element)),
         };
-        let dimensions = super::statics::count_dimensions(field.dimensions);
+        let dimensions = count_dimensions(field.dimensions);
         fold = fold.field(field.offset as u64 * 8, field.name, code, dimensions);
         let mut dimension = field.dimensions;
         while let Some(outer) = dimension {
@@ -90,16 +97,24 @@ const fn of_struct(size: u64, fields: &[FieldLayout]) -> Fingerprint {
 #[derive(Clone, Copy)]
 pub(super) enum FieldCode {
     Scalar(Scalar),
-    /// A bit field: kind code, code of the byte order, width in bits.
-    Bits {
-        kind: u8,
-        order: u8,
-        width: u8,
-    },
+    Bits { signed: bool, order: ByteOrder, width: u8 },
     Nested(Fingerprint),
 }
 
-/// Code of a bit field that is unsigned; the next is for signed ones.
+impl FieldCode {
+    /// Code of the kind, code of the byte order, width in bits; zero where there is none.
+    pub(super) const fn parts(self) -> (u8, u8, u8) {
+        match self {
+            Self::Scalar(scalar) => (scalar.kind().code(), scalar.order_code(), 0),
+            Self::Bits { signed, order, width } => {
+                (if signed { SIGNED_BITS } else { UNSIGNED_BITS }, order.code(), width)
+            }
+            Self::Nested(_) => (NESTED, 0, 0),
+        }
+    }
+}
+
+/// Code of an unsigned bit field.
 pub(super) const UNSIGNED_BITS: u8 = 0x40;
 /// Code of a signed bit field.
 pub(super) const SIGNED_BITS: u8 = 0x50;
@@ -128,11 +143,7 @@ impl Fold {
 
     pub(super) const fn field(self, first_bit: u64, name: &str, code: FieldCode, dimensions: u64) -> Self {
         let fold = self.word(first_bit).text(name.as_bytes());
-        let (kind, order, width) = match code {
-            FieldCode::Scalar(scalar) => (scalar.kind().code(), scalar.order_code(), 0),
-            FieldCode::Bits { kind, order, width } => (kind, order, width),
-            FieldCode::Nested(_) => (NESTED, 0, 0),
-        };
+        let (kind, order, width) = code.parts();
         let fold = fold.word(kind as u64 | (order as u64) << 8 | (width as u64) << 16 | dimensions << 32);
         match code {
             FieldCode::Nested(fingerprint) => fold.word(fingerprint.0),

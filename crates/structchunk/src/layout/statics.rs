@@ -95,6 +95,23 @@ impl TypeLayout {
         self.align
     }
 
+    /// How deep structs are nested in it; 1 for a number.
+    pub(super) const fn depth(&self) -> usize {
+        let Content::Struct { fields } = self.content else { return 1 };
+        let mut deepest = 0;
+        let mut index = 0;
+        while index < fields.len() {
+            if let Content::Struct { .. } = fields[index].element.content {
+                let depth = fields[index].element.depth();
+                if depth > deepest {
+                    deepest = depth;
+                }
+            }
+            index += 1;
+        }
+        deepest + 1
+    }
+
     const fn is_byte(&self) -> bool {
         matches!(self.content, Content::Scalar { scalar, .. } if matches!(scalar.kind(), Kind::U1))
     }

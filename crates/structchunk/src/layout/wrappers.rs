@@ -103,12 +103,12 @@ impl F16 {
     pub fn to_f32(self) -> f32 {
         let sign = u32::from(self.0 & 0x8000) << 16;
         let exponent = u32::from(self.0 >> 10 & 0x1f);
-        let mantissa = u32::from(self.0 & 0x03ff);
+        let mantissa = self.0 & 0x03ff;
         let magnitude = match exponent {
             // Subnormals are multiples of 2^-24; `mantissa` has ten bits, so the product is exact.
-            0 => (mantissa as f32 * f32::from_bits(0x3380_0000)).to_bits(),
-            0x1f => 0x7f80_0000 | mantissa << 13,
-            _ => (exponent + 127 - 15) << 23 | mantissa << 13,
+            0 => (f32::from(mantissa) * f32::from_bits(0x3380_0000)).to_bits(),
+            0x1f => 0x7f80_0000 | u32::from(mantissa) << 13,
+            _ => (exponent + 127 - 15) << 23 | u32::from(mantissa) << 13,
         };
         f32::from_bits(sign | magnitude)
     }
