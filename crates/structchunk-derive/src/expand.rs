@@ -115,6 +115,24 @@ fn checks(input: &DeriveInput, fields: &[StructField<'_>], atomic: bool) -> Toke
             }
         }
     });
+    let empty = fields.iter().map(|field| {
+        let ty = field.ty;
+        let message = format!("field `{}` has no bytes: remove it", field.name.value());
+        quote_spanned! {field.ident.span()=>
+            if ::core::mem::size_of::<#ty>() == 0 {
+                ::core::panic!(#message);
+            }
+        }
+    });
+    let only_padding = fields.iter().all(|field| fields::is_padding_name(&field.name.value())).then(|| {
+        let layouts = fields.iter().map(|field| field_layout(field, atomic));
+        let message = format!("`{ident}` is nothing but padding: rename what is not");
+        quote_spanned! {ident.span()=>
+            if true #(&& (#layouts).is_padding())* {
+                ::core::panic!(#message);
+            }
+        }
+    });
     let presentations = fields.iter().filter(|field| field.attributes.needs_check()).map(|field| {
         let layout = field_layout(field, atomic);
         let padding = field.attributes.padding;
@@ -129,7 +147,9 @@ fn checks(input: &DeriveInput, fields: &[StructField<'_>], atomic: bool) -> Toke
         format!("`{ident}` has a destructor, which stored bytes would never run: remove the impl of Drop");
     let align = format!("`{ident}` is aligned to more than 4096 bytes");
     quote_spanned! {ident.span()=>
+        #(#empty)*
         #(#gaps)*
+        #only_padding
         #(#presentations)*
         if ::core::mem::needs_drop::<Self>() {
             ::core::panic!(#destructor);

@@ -68,7 +68,8 @@ pub fn of(input: &DeriveInput, atomic: bool) -> Result<Vec<StructField<'_>>> {
     errors.map_or(Ok(fields), Err)
 }
 
-fn is_padding_name(name: &str) -> bool {
+/// The rule of the library's `FieldLayout::is_padding`, as far as the name goes.
+pub fn is_padding_name(name: &str) -> bool {
     name.strip_prefix("_pad").is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
 }
 

@@ -5,9 +5,10 @@
 
 use std::collections::HashMap;
 
+use super::field::{Field, FieldContent};
 use super::fingerprint::{NESTED, SIGNED_BITS, UNSIGNED_BITS};
 use super::kind::{ByteOrder, Kind, Presentation, Scalar, TimeBase, TimeUnit};
-use super::stored::{Field, FieldContent, Layout};
+use super::stored::Layout;
 use crate::error::{Error, Result};
 
 /// Longest description of a type, in bytes.

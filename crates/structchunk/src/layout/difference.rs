@@ -2,9 +2,10 @@
 
 use std::fmt;
 
+use super::field::{Field, FieldContent};
 use super::object::Object;
 use super::shape::Shape;
-use super::stored::{Escaped, Field, FieldContent, Layout};
+use super::stored::{Escaped, Layout};
 
 /// Two layouts that should be equal and are not: which types, which field first, and what both sides say of it.
 #[derive(Debug, Clone, PartialEq, Eq)]

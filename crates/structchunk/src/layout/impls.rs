@@ -243,3 +243,98 @@ unsafe impl<T: Plain> Plain for [T] {}
 
 // SAFETY: a slice is what its items are.
 unsafe impl<T: SharedAtomic> SharedAtomic for [T] {}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
+    use std::{ptr, thread};
+
+    use crate::{Bool, F16, Object};
+
+    #[derive(Object)]
+    #[object(atomic)]
+    #[repr(C)]
+    struct Counters {
+        hits: AtomicU64,
+        pairs: [[AtomicU16; 2]; 3],
+        flags: [AtomicU8; 4],
+    }
+
+    fn lengths_accepted<T: Object + ?Sized>() -> Vec<usize> {
+        let at = ptr::without_provenance(64);
+        (0..=48).filter(|&bytes| T::from_raw_parts(at, bytes).is_some()).collect()
+    }
+
+    #[test]
+    fn only_the_right_number_of_bytes_is_taken_for_an_object() {
+        assert_eq!(lengths_accepted::<Counters>(), [24]);
+        assert_eq!(lengths_accepted::<u32>(), [4]);
+        assert_eq!(lengths_accepted::<[[u32; 2]; 3]>(), [24]);
+        assert_eq!(lengths_accepted::<[[u32; 2]]>(), [8, 16, 24, 32, 40, 48]);
+        let slice = <[[u32; 2]]>::from_raw_parts(ptr::without_provenance(64), 24).unwrap();
+        assert_eq!(slice.len(), 3);
+    }
+
+    #[test]
+    fn arrays_know_their_shape_and_what_is_none_has_no_dimensions() {
+        let nested = [[[0_u8; 4]; 3]; 2];
+        assert_eq!(*nested.shape(), [2, 3, 4]);
+        assert_eq!(*nested[..1].shape(), [1, 3, 4]);
+        assert_eq!(nested[..1].byte_len(), 12);
+        assert!(Bool::TRUE.shape().is_empty() && !Bool::ARRAY && <[Bool; 1]>::ARRAY && <[Bool]>::ARRAY);
+        assert_eq!(<[[F16; 2]]>::FINGERPRINT, F16::FINGERPRINT);
+        assert_eq!((<[[F16; 2]]>::ALIGN, Counters::ALIGN), (2, 8));
+    }
+
+    /// Bytes at an alignment of 16, as records have it.
+    #[repr(align(16))]
+    struct Aligned([u8; 72]);
+
+    fn copies_exactly<T: Object + ?Sized>(bytes: usize) {
+        let mut shared = Aligned(std::array::from_fn(|index| index as u8));
+        let mut copy = [0xee; 72];
+        // SAFETY: both have 72 bytes, `shared` is aligned, nobody else uses them.
+        unsafe { T::copy_racy(shared.0.as_ptr(), copy.as_mut_ptr(), bytes) };
+        assert_eq!(copy[..bytes], shared.0[..bytes]);
+        assert!(copy[bytes..].iter().all(|&byte| byte == 0xee));
+        copy[..bytes].reverse();
+        // SAFETY: both have 72 bytes, `shared` is aligned, nobody else uses them.
+        unsafe { T::write_racy(copy.as_ptr(), shared.0.as_mut_ptr(), bytes) };
+        assert_eq!(copy[..bytes], shared.0[..bytes]);
+        assert!((bytes..72).all(|index| shared.0[index] == index as u8));
+    }
+
+    #[test]
+    fn every_kind_of_object_is_copied_exactly_and_nothing_beside_it() {
+        copies_exactly::<u8>(1);
+        copies_exactly::<f64>(8);
+        copies_exactly::<[u8; 7]>(7);
+        copies_exactly::<[[f32; 3]]>(36);
+        copies_exactly::<AtomicU32>(4);
+        copies_exactly::<[AtomicU16]>(10);
+        copies_exactly::<Counters>(24);
+        copies_exactly::<[Counters; 3]>(72);
+    }
+
+    #[test]
+    fn racing_copies_mix_whole_words_only() {
+        let shared: Vec<AtomicU64> = (0..9).map(|_| AtomicU64::new(0)).collect();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for round in 0..10_000_u64 {
+                    let value = [round << 32 | round; 9];
+                    let target = shared.as_ptr().cast_mut().cast();
+                    // SAFETY: 72 bytes on both sides; the shared ones are atomics of eight bytes, the width of the words.
+                    unsafe { <[u64]>::write_racy(value.as_ptr().cast(), target, 72) };
+                }
+            });
+            for _ in 0..10_000 {
+                let mut seen = [0_u64; 9];
+                // SAFETY: as above.
+                unsafe { <[u64]>::copy_racy(shared.as_ptr().cast(), seen.as_mut_ptr().cast(), 72) };
+                assert!(seen.iter().all(|word| word >> 32 == word & 0xffff_ffff), "{seen:x?}");
+            }
+        });
+        assert_eq!(shared[8].load(Relaxed), (9_999 << 32) + 9_999);
+    }
+}

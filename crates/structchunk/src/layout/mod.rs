@@ -2,6 +2,7 @@
 
 mod codec;
 mod difference;
+mod field;
 mod fingerprint;
 mod impls;
 mod kind;
@@ -18,11 +19,12 @@ mod wrappers;
 
 pub use codec::{DecodeError, MAX_ENCODED_BYTES};
 pub use difference::LayoutMismatch;
+pub use field::{Field, FieldContent};
 pub use fingerprint::{Fingerprint, ParseFingerprintError};
 pub use kind::{ByteOrder, Kind, Presentation, Scalar, TimeBase, TimeUnit};
 pub use object::{Object, Plain, SharedAtomic};
 pub use shape::Shape;
 pub use statics::{MAX_DIMENSIONS, TypeLayout};
-pub use stored::{Field, FieldContent, Layout, LayoutError, MAX_DEPTH, MAX_TYPE_BYTES};
+pub use stored::{Layout, LayoutError, MAX_DEPTH, MAX_TYPE_BYTES};
 pub use value::{Json, Value};
 pub use wrappers::{Bool, F16};

@@ -1,7 +1,8 @@
 //! Reads the bytes of an object by its stored layout, without the program that wrote them.
 
+use super::field::{Field, FieldContent};
 use super::kind::{ByteOrder, Kind, Presentation, Scalar};
-use super::stored::{Field, FieldContent, Layout};
+use super::stored::Layout;
 use super::value::Value;
 use super::wrappers::F16;
 
