@@ -355,6 +355,29 @@ mod tests {
     }
 
     #[test]
+    fn the_example_of_the_format_document_is_what_is_written() {
+        let number = |kind| FieldContent::Scalar(Scalar::new(kind, ByteOrder::Little));
+        let at = Layout::new(
+            "At",
+            4,
+            2,
+            vec![Field::new("x", 0, number(Kind::I2)), Field::new("y", 2, number(Kind::I2))],
+        );
+        let fields = vec![
+            Field::new("at", 0, FieldContent::Nested(at.unwrap())),
+            Field::new("tag", 4, number(Kind::U1)).with_shape(vec![4]).with_presentation(Presentation::Text),
+        ];
+        let layout = Layout::new("Dot", 8, 2, fields).unwrap();
+        let document = include_str!("../../../../docs/format-layouts.md");
+        let hex: Vec<String> = layout.encode().unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
+        for (index, line) in hex.chunks(16).enumerate() {
+            let line = format!("{:04x}  {}", index * 16, line.join(" "));
+            assert!(document.contains(&line), "{line}");
+        }
+        assert!(document.contains(&layout.fingerprint().to_string()), "{}", layout.fingerprint());
+    }
+
+    #[test]
     fn numbers_are_layouts_too() {
         let back = Layout::decode(&Layout::from(f64::ELEMENT).encode().unwrap()).unwrap();
         assert_eq!((back.fingerprint(), back.name()), (f64::FINGERPRINT, "f8"));
