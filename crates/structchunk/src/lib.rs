@@ -3,6 +3,7 @@
 // So that `#[derive(Object)]`, which writes `::structchunk`, works in here too.
 extern crate self as structchunk;
 
+mod directory;
 #[allow(dead_code, unused_imports, reason = "the store is built on it")]
 mod disk;
 mod error;

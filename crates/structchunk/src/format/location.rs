@@ -29,6 +29,9 @@ impl fmt::Display for ChunkId {
 pub(crate) struct Location(u64);
 
 impl Location {
+    /// How many bits a location has.
+    pub(crate) const BITS: u32 = 48;
+
     /// A location from its 48 bits; `None` for 0, which no record can have, and for more bits.
     pub(crate) const fn new(bits: u64) -> Option<Self> {
         if bits == 0 || bits >> 48 != 0 { None } else { Some(Self(bits)) }

@@ -1,6 +1,7 @@
-//! Mapped memory: the only unsafe code of the library.
+//! Mapped memory: where the library's unsafe code lives.
 
 mod mapping;
 mod racing;
+pub(crate) mod words;
 
 pub(crate) use mapping::{Advice, Mapping};

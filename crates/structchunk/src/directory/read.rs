@@ -1,0 +1,122 @@
+//! Searching, from any thread of any process, without locks.
+
+use std::iter;
+use std::sync::atomic::Ordering;
+
+use super::segment::{LINE_SLOTS, LINES, Line, first_slot, home_line, line_after};
+use super::slot::{self, EMPTY};
+use super::{Directory, Link, Target, prefix};
+use crate::format::Location;
+use crate::map::words::fence;
+
+impl Directory {
+    /// Searches for a key by its hash. `verify` gets every location that may be the key's, looks into the record, and
+    /// answers `Some` if it is. (It may be called again for the same location.)
+    #[inline]
+    pub(crate) fn find<R>(&self, hash: u64, mut verify: impl FnMut(Location) -> Option<R>) -> Option<R> {
+        loop {
+            let target = self.target(hash)?;
+            let found = self.probe(target.segment, hash, &mut verify);
+            // What was read of slots and records was read before the table is asked again.
+            fence(Ordering::Acquire);
+            if self.is_current(&target) {
+                return found;
+            }
+        }
+    }
+
+    /// First stage of a batch of searches: have the table's word fetched.
+    #[inline]
+    pub(crate) fn prefetch_entry(&self, hash: u64) {
+        if let Some(root) = self.root() {
+            self.words.prefetch(root.first_word() + prefix(hash, root.depth()));
+        }
+    }
+
+    /// Second stage, a little later: have the line of slots fetched.
+    #[inline]
+    pub(crate) fn prefetch_line(&self, hash: u64) {
+        if let Some(Target { segment, .. }) = self.target(hash) {
+            self.words.prefetch(segment.first_word() + (home_line(hash) * LINE_SLOTS) as u64);
+        }
+    }
+
+    /// Every location there is, in no particular order; under a writer at work, some may be missing or come twice.
+    pub(crate) fn locations(&self) -> Locations<'_> {
+        Locations { inner: Box::new(self.segments().flat_map(|segment| self.locations_in(segment))) }
+    }
+
+    /// Every segment once, with the depth the table gives it.
+    pub(super) fn segments(&self) -> impl Iterator<Item = Link> {
+        let root = self.root();
+        let mut next = 0;
+        iter::from_fn(move || {
+            let root = root.filter(|root| next < 1 << root.depth())?;
+            let word = self.words.load(root.first_word() + next, Ordering::Acquire)?;
+            let segment = Link(word).checked().filter(|segment| segment.depth() <= root.depth());
+            // All words of a segment stand side by side.
+            next += segment.map_or(1, |segment| 1 << (root.depth() - segment.depth()));
+            Some(segment)
+        })
+        .flatten()
+    }
+
+    fn locations_in(&self, segment: Link) -> impl Iterator<Item = Location> {
+        let lines = (0..LINES).filter_map(move |line| Some((line, self.line(segment, line)?)));
+        lines.flat_map(|(line, slots)| slots.into_iter().skip(first_slot(line)).filter_map(slot::location))
+    }
+
+    /// Searches one segment.
+    #[inline]
+    fn probe<R>(
+        &self,
+        segment: Link,
+        hash: u64,
+        verify: &mut impl FnMut(Location) -> Option<R>,
+    ) -> Option<R> {
+        let home = home_line(hash);
+        for steps in 0..LINES {
+            let line = line_after(home, steps);
+            let slots = self.line(segment, line)?;
+            let (mut candidates, has_empty) = survey(&slots, line, hash, steps);
+            while candidates != 0 {
+                let candidate = slots[candidates.trailing_zeros() as usize];
+                candidates &= candidates - 1;
+                let found = slot::location(candidate).and_then(&mut *verify);
+                if found.is_some() {
+                    return found;
+                }
+            }
+            if has_empty {
+                return None;
+            }
+        }
+        None
+    }
+}
+
+/// Which slots of a line (a bit each) may hold the hash, `steps` lines behind its home; and whether one is empty.
+#[inline]
+pub(super) fn survey(slots: &Line, line: usize, hash: u64, steps: usize) -> (u32, bool) {
+    let mut candidates = 0;
+    let mut empty = 0;
+    for (i, &word) in slots.iter().enumerate() {
+        candidates |= u32::from(slot::matches(word, hash, steps as u64)) << i;
+        empty |= u32::from(word == EMPTY) << i;
+    }
+    let slots_only = u32::MAX << first_slot(line);
+    (candidates & slots_only, empty & slots_only != 0)
+}
+
+/// Iterator over all locations of a [`Directory`].
+pub(crate) struct Locations<'a> {
+    inner: Box<dyn Iterator<Item = Location> + 'a>,
+}
+
+impl Iterator for Locations<'_> {
+    type Item = Location;
+
+    fn next(&mut self) -> Option<Location> {
+        self.inner.next()
+    }
+}

@@ -1,0 +1,141 @@
+//! One segment: a header word and 255 slots, in lines of eight as large as a cache line.
+
+use std::sync::atomic::Ordering;
+
+use super::header::HEADER_UNITS;
+use super::slot::{self, DELETED, EMPTY};
+use super::{Directory, Link};
+use crate::error::{Error, Result};
+
+/// Slots of a line. (The first word of a segment is its header and no slot.)
+pub(super) const LINE_SLOTS: usize = if cfg!(loom) { 2 } else { 8 };
+/// Lines of a segment.
+pub(super) const LINES: usize = if cfg!(loom) { 2 } else { 32 };
+/// Words of a unit of the file, which is a segment or a piece of a table.
+pub(super) const UNIT_WORDS: usize = LINES * LINE_SLOTS;
+
+/// The words of one line.
+pub(super) type Line = [u64; LINE_SLOTS];
+
+/// The line where the search for a hash begins.
+#[inline]
+pub(super) fn home_line(hash: u64) -> usize {
+    hash as usize % LINES
+}
+
+/// The line `steps` behind another; behind the last comes the first.
+#[inline]
+pub(super) fn line_after(line: usize, steps: usize) -> usize {
+    (line + steps) % LINES
+}
+
+/// Where the slots of a line begin within it: the segment's header is no slot.
+#[inline]
+pub(super) fn first_slot(line: usize) -> usize {
+    usize::from(line == 0)
+}
+
+/// How full a segment is. Kept in its header word by the writer, for the writer; searches never read it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Fill {
+    /// Slots with an entry.
+    pub(super) live: u16,
+    /// Slots that are not empty: live or deleted.
+    pub(super) used: u16,
+}
+
+impl Fill {
+    const LIVE_AT: u32 = 16;
+
+    fn from_word(word: u64) -> Self {
+        Self { live: (word >> Self::LIVE_AT) as u16, used: word as u16 }
+    }
+
+    fn to_word(self) -> u64 {
+        u64::from(self.live) << Self::LIVE_AT | u64::from(self.used)
+    }
+}
+
+impl Directory {
+    /// A line of a segment, the newest state of each slot; `None` outside of the file.
+    #[inline]
+    pub(super) fn line(&self, segment: Link, line: usize) -> Option<Line> {
+        self.words.load_line(segment.first_word() + (line * LINE_SLOTS) as u64, Ordering::Acquire)
+    }
+
+    /// How full a segment is, as its header says.
+    #[inline]
+    pub(super) fn fill(&self, segment: Link) -> Fill {
+        Fill::from_word(self.get(segment.first_word()))
+    }
+
+    #[inline]
+    pub(super) fn set_fill(&self, segment: Link, fill: Fill) {
+        self.set(segment.first_word(), fill.to_word());
+    }
+
+    /// All words of a segment.
+    pub(super) fn image(&self, segment: Link) -> Result<Image> {
+        let words = self.words.load_line(segment.first_word(), Ordering::Acquire);
+        words.map(|words| Image { words }).ok_or_else(|| damaged(segment))
+    }
+}
+
+/// The error for a link that leads nowhere.
+pub(super) fn damaged(segment: Link) -> Error {
+    let unit = segment.unit();
+    debug_assert!(unit >= HEADER_UNITS);
+    Error::corrupt("directory", unit.saturating_mul(UNIT_WORDS as u64 * 8), "no such segment in the file")
+}
+
+/// A segment's words outside of shared memory, to be looked through or filled.
+pub(super) struct Image {
+    pub(super) words: [u64; UNIT_WORDS],
+}
+
+impl Image {
+    /// A segment without entries.
+    pub(super) fn empty() -> Self {
+        Self { words: [EMPTY; UNIT_WORDS] }
+    }
+
+    /// Every slot with an entry, and its index in the segment.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (usize, u64)> {
+        let slots = self.words.iter().copied().enumerate().skip(1);
+        slots.filter(|&(_, slot)| slot::location(slot).is_some())
+    }
+
+    /// Puts an entry into the first empty slot behind its home line. The caller sees to it that there is one.
+    pub(super) fn place(&mut self, home: usize, entry: u64) {
+        for steps in 0..LINES {
+            let line = line_after(home, steps);
+            let start = line * LINE_SLOTS;
+            let slots = &mut self.words[start + first_slot(line)..start + LINE_SLOTS];
+            if let Some(free) = slots.iter_mut().find(|slot| **slot == EMPTY) {
+                *free = slot::with_steps(entry, steps as u64);
+                return;
+            }
+        }
+    }
+
+    /// Counts its slots.
+    pub(super) fn fill(&self) -> Fill {
+        let slots = &self.words[1..];
+        let used = slots.iter().filter(|&&slot| slot != EMPTY).count();
+        Fill { live: self.entries().count() as u16, used: used as u16 }
+    }
+
+    /// Writes a fresh unit's words.
+    pub(super) fn write_to(&self, directory: &Directory, segment: Link) {
+        let first = segment.first_word();
+        for (index, &word) in self.words.iter().enumerate().skip(1) {
+            directory.set(first + index as u64, word);
+        }
+        directory.set_fill(segment, self.fill());
+    }
+
+    /// What a slot becomes when its entry goes: empty where no path leads through its line, else deleted.
+    pub(super) fn vacant(is_passed: bool) -> u64 {
+        if is_passed { DELETED } else { EMPTY }
+    }
+}

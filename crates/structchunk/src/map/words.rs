@@ -1,0 +1,208 @@
+//! An array of 64-bit words in memory that other threads and processes read and write at the same time.
+#![cfg_attr(not(loom), expect(unsafe_code, reason = "words of a mapping are reached through a raw pointer"))]
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64 as Limit;
+use std::sync::atomic::Ordering;
+
+#[cfg(loom)]
+pub(crate) use loom::sync::atomic::{AtomicU64, fence};
+#[cfg(not(loom))]
+pub(crate) use std::sync::atomic::{AtomicU64, fence};
+
+/// Whoever keeps the memory of [`Words`] mapped.
+pub(crate) trait Backing: Send + Sync {
+    /// How many words the file really has now (it grows underneath a mapping of its largest size).
+    fn backed_words(&self) -> u64;
+}
+
+/// A fixed array of words addressed by index, of which the first `limit` may be touched.
+///
+/// The limit follows the file: an access beyond it asks the [`Backing`] once whether the file has grown, and
+/// answers `None` where it has not. So no index, however it was come by, leads outside of the memory.
+pub(crate) struct Words {
+    #[cfg(not(loom))]
+    base: *const AtomicU64,
+    #[cfg(loom)]
+    base: Vec<AtomicU64>,
+    length: u64,
+    limit: Limit,
+    backing: Arc<dyn Backing>,
+}
+
+// SAFETY: `base` is only ever used for atomic accesses, and the memory behind it belongs to `backing`, which may be
+// shared between threads itself.
+#[cfg(not(loom))]
+unsafe impl Send for Words {}
+// SAFETY: as above.
+#[cfg(not(loom))]
+unsafe impl Sync for Words {}
+
+impl Words {
+    /// Words of a mapping.
+    ///
+    /// # Safety
+    ///
+    /// `base` is aligned to 8 bytes. Until `backing` is dropped, `length` words from it stay mapped (writable if
+    /// [`Words::store`] is to be called), the first `backing.backed_words()` of them are backed by the file, and
+    /// nobody in this process touches them in any other way than by atomic accesses of 8 bytes.
+    #[cfg(not(loom))]
+    pub(crate) unsafe fn from_raw(base: *const u64, length: u64, backing: Arc<dyn Backing>) -> Self {
+        let limit = Limit::new(backing.backed_words().min(length));
+        Self { base: base.cast(), length, limit, backing }
+    }
+
+    /// Zeroed words of this process alone; memory is taken when they are first touched.
+    #[cfg(not(loom))]
+    pub(crate) fn heap(length: u64) -> Self {
+        struct Heap(Box<[AtomicU64]>);
+        impl Backing for Heap {
+            fn backed_words(&self) -> u64 {
+                self.0.len() as u64
+            }
+        }
+        let zeroes = Box::into_raw(vec![0_u64; length as usize].into_boxed_slice());
+        // SAFETY: the pointer comes from `into_raw`, and `AtomicU64` has size, alignment (on 64-bit targets) and
+        // bit validity of `u64`.
+        let cells = unsafe { Box::from_raw(zeroes as *mut [AtomicU64]) };
+        let backing = Arc::new(Heap(cells));
+        let base = backing.0.as_ptr().cast();
+        // SAFETY: the cells live as long as `backing`, and only `Words` touches them.
+        unsafe { Self::from_raw(base, length, backing) }
+    }
+
+    /// Zeroed words that loom watches.
+    #[cfg(loom)]
+    pub(crate) fn heap(length: u64) -> Self {
+        struct Heap(u64);
+        impl Backing for Heap {
+            fn backed_words(&self) -> u64 {
+                self.0
+            }
+        }
+        let base = (0..length).map(|_| AtomicU64::new(0)).collect();
+        Self { base, length, limit: Limit::new(length), backing: Arc::new(Heap(length)) }
+    }
+
+    /// How many words there can be at most.
+    pub(crate) fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Whether the first `count` words may be touched.
+    #[inline]
+    pub(crate) fn covers(&self, count: u64) -> bool {
+        count <= self.limit.load(Ordering::Acquire) || self.follow_file(count)
+    }
+
+    /// Asks how long the file is by now.
+    #[cold]
+    fn follow_file(&self, count: u64) -> bool {
+        if count > self.length {
+            return false;
+        }
+        let backed = self.backing.backed_words().min(self.length);
+        self.limit.fetch_max(backed, Ordering::AcqRel);
+        count <= backed
+    }
+
+    /// The word at `index`; `None` beyond the end of the file.
+    #[inline]
+    pub(crate) fn load(&self, index: u64, order: Ordering) -> Option<u64> {
+        self.cells(index, 1)?.first().map(|cell| cell.load(order))
+    }
+
+    /// `N` words from `index`, each by a load of its own; `None` beyond the end of the file.
+    #[inline]
+    pub(crate) fn load_line<const N: usize>(&self, index: u64, order: Ordering) -> Option<[u64; N]> {
+        let cells: &[AtomicU64; N] = self.cells(index, N)?.try_into().ok()?;
+        Some(std::array::from_fn(|i| cells[i].load(order)))
+    }
+
+    /// Sets the word at `index`; false, and nothing is done, beyond the end of the file.
+    #[inline]
+    pub(crate) fn store(&self, index: u64, value: u64, order: Ordering) -> bool {
+        let cell = self.cells(index, 1).and_then(<[_]>::first);
+        cell.inspect(|cell| cell.store(value, order)).is_some()
+    }
+
+    /// Asks the processor to fetch the cache line of a word; never faults, changes nothing.
+    #[inline]
+    pub(crate) fn prefetch(&self, index: u64) {
+        #[cfg(all(target_arch = "x86_64", not(loom), not(miri)))]
+        {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            let cell = self.base.wrapping_add(index as usize);
+            // SAFETY: a prefetch is a hint; it is defined for every address, mapped or not.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(cell.cast()) };
+        }
+        #[cfg(not(all(target_arch = "x86_64", not(loom), not(miri))))]
+        let _ = index;
+    }
+
+    #[inline]
+    fn cells(&self, index: u64, count: usize) -> Option<&[AtomicU64]> {
+        let end = index.checked_add(count as u64)?;
+        if !self.covers(end) {
+            return None;
+        }
+        #[cfg(loom)]
+        return self.base.get(index as usize..end as usize);
+        #[cfg(not(loom))]
+        {
+            // SAFETY: `index < limit <= length`, and `length` words from `base` are mapped.
+            let first = unsafe { self.base.add(index as usize) };
+            // SAFETY: `index + count <= limit`, these words are mapped and backed until `backing`, which `self`
+            // holds, is dropped; they are aligned and touched by atomic accesses only (contract of `from_raw`).
+            Some(unsafe { std::slice::from_raw_parts(first, count) })
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::{Backing, Words};
+
+    /// Memory of four words, of which a file backs a changing number.
+    struct Growing {
+        cells: [AtomicU64; 4],
+        backed: AtomicU64,
+    }
+
+    impl Backing for Growing {
+        fn backed_words(&self) -> u64 {
+            self.backed.load(Ordering::Relaxed)
+        }
+    }
+
+    #[test]
+    fn no_index_leads_outside() {
+        let words = Words::heap(8);
+        assert!(words.store(7, 5, Ordering::Relaxed));
+        assert_eq!(words.load(7, Ordering::Relaxed), Some(5));
+        assert_eq!(words.load_line(4, Ordering::Relaxed), Some([0, 0, 0, 5]));
+        for beyond in [8, 1 << 40, u64::MAX] {
+            assert_eq!(words.load(beyond, Ordering::Relaxed), None);
+            assert!(!words.store(beyond, 1, Ordering::Relaxed));
+            assert_eq!(words.load_line::<4>(beyond - 3, Ordering::Relaxed), None);
+            words.prefetch(beyond);
+        }
+    }
+
+    #[test]
+    fn the_limit_follows_the_file() {
+        let growing = Arc::new(Growing { cells: Default::default(), backed: AtomicU64::new(2) });
+        let base = growing.cells.as_ptr().cast();
+        // SAFETY: the cells live in `growing`, four of them, and are touched through `Words` only.
+        let words = unsafe { Words::from_raw(base, 4, growing.clone()) };
+        assert!(words.store(1, 1, Ordering::Relaxed));
+        assert!(!words.store(2, 2, Ordering::Relaxed));
+        growing.backed.store(100, Ordering::Relaxed);
+        assert!(words.store(3, 3, Ordering::Relaxed));
+        assert!(!words.covers(5), "the mapping is no longer than it was");
+        assert_eq!(words.load(3, Ordering::Relaxed), Some(3));
+    }
+}
