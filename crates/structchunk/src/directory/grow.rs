@@ -15,7 +15,7 @@ const MAX_USED: usize = if cfg!(loom) { 3 } else { 208 };
 /// Tidying that gains less than this is followed by something that gains more.
 const WORTHWHILE: usize = if cfg!(loom) { 1 } else { 16 };
 /// From here on a segment that cannot be tidied is rather split than rewritten: both cost a unit.
-const RATHER_SPLIT: usize = MAX_LIVE * 3 / 4;
+const RATHER_SPLIT: usize = if cfg!(loom) { 3 } else { MAX_LIVE * 3 / 4 };
 
 /// How the directory gets more file, and looks into records; both may fail, and nothing is half done then.
 pub(crate) struct Supply<'a> {
@@ -44,14 +44,14 @@ impl Directory {
     /// was in the directory before is still there then, and nothing else.
     pub(crate) fn reserve(&self, hashes: &mut [u64], supply: &mut Supply<'_>) -> Result<()> {
         if let [hash] = *hashes
-            && self.target(hash).is_some_and(|target| has_room(self.fill(target.segment), 1))
+            && self.own_target(hash).is_some_and(|target| has_room(self.fill(target.segment), 1))
         {
             return Ok(());
         }
         hashes.sort_unstable();
         let mut rest = &*hashes;
         while let Some(&hash) = rest.first() {
-            let target = self.target(hash).ok_or_else(|| self.lost(hash))?;
+            let target = self.own_target(hash).ok_or_else(|| self.lost(hash))?;
             let depth = target.segment.depth();
             let group = rest.partition_point(|&other| prefix(other, depth) == prefix(hash, depth));
             if has_room(self.fill(target.segment), group) {
@@ -120,13 +120,7 @@ impl Directory {
     }
 
     /// Copies the entries to a new segment, without the deleted slots between them.
-    fn rewrite(
-        &self,
-        hash: u64,
-        target: &Target,
-        entries: &[Entry],
-        supply: &mut Supply<'_>,
-    ) -> Result<()> {
+    fn rewrite(&self, hash: u64, target: &Target, entries: &[Entry], supply: &mut Supply<'_>) -> Result<()> {
         let segment = Link::new(self.allocate(1, supply.grow)?, target.segment.depth());
         let mut new = Image::empty();
         entries.iter().for_each(|entry| new.place(entry.home, entry.slot));
@@ -144,15 +138,17 @@ impl Directory {
         /// As many segments may be full of such hashes in a small directory.
         const SMALL: u64 = 1024;
         let depth = root.depth() + 1;
-        let units = self.get(field::NEXT_UNIT).saturating_add(pending as u64).saturating_add(SMALL);
+        let units = self.get_own(field::NEXT_UNIT).saturating_add(pending as u64).saturating_add(SMALL);
         if depth > MAX_DEPTH || 1 << depth > units.saturating_mul(LOPSIDED) {
-            return Err(Error::Exhausted { what: "room in the directory for keys with nearly the same hash" });
+            return Err(Error::Exhausted {
+                what: "room in the directory for keys with nearly the same hash",
+            });
         }
         let old = root.first_word();
         let table = Link::new(self.allocate(table_units(depth), supply.grow)?, depth);
         let new = table.first_word();
         for at in 0..1 << root.depth() {
-            let entry = self.get(old + at);
+            let entry = self.get_own(old + at);
             self.set(new + 2 * at, entry);
             self.set(new + 2 * at + 1, entry);
         }

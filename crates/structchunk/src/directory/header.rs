@@ -135,7 +135,7 @@ impl Directory {
 
     /// Counts objects that came (positive) or went (negative).
     pub(crate) fn change_len(&self, difference: i64) {
-        self.set(field::OBJECTS, self.len().saturating_add_signed(difference));
+        self.set(field::OBJECTS, self.get_own(field::OBJECTS).saturating_add_signed(difference));
     }
 
     /// How many words of the file are in use.
@@ -158,7 +158,7 @@ impl Directory {
 
     /// Takes `count` consecutive units that were never used.
     pub(super) fn allocate(&self, count: u64, grow: &mut dyn FnMut(u64) -> Result<()>) -> Result<u64> {
-        let first = self.get(field::NEXT_UNIT);
+        let first = self.get_own(field::NEXT_UNIT);
         let end = first.saturating_add(count);
         let total = end.saturating_mul(UNIT_WORDS as u64);
         let too_large = || Error::TooLarge {
@@ -181,12 +181,19 @@ impl Directory {
 
     /// Counts units that nothing leads to any more.
     pub(super) fn count_dead(&self, units: u64) {
-        self.set(field::DEAD_UNITS, self.get(field::DEAD_UNITS).saturating_add(units));
+        self.set(field::DEAD_UNITS, self.get_own(field::DEAD_UNITS).saturating_add(units));
     }
 
+    /// A word as anybody sees it.
     #[inline]
     pub(super) fn get(&self, index: u64) -> u64 {
         self.words.load(index, Ordering::Acquire).unwrap_or(0)
+    }
+
+    /// A word, for the writer.
+    #[inline]
+    pub(super) fn get_own(&self, index: u64) -> u64 {
+        self.words.load_own(index).unwrap_or(0)
     }
 
     /// A word of the header or of a unit that was allocated; these are backed.

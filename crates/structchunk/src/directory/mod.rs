@@ -105,9 +105,20 @@ impl Directory {
     /// Asks the table. `None` when the file makes no sense there.
     #[inline]
     fn target(&self, hash: u64) -> Option<Target> {
-        let root = self.root()?;
+        self.target_by(hash, |index| self.words.load(index, Ordering::Acquire))
+    }
+
+    /// Asks the table, for the writer.
+    #[inline]
+    fn own_target(&self, hash: u64) -> Option<Target> {
+        self.target_by(hash, |index| self.words.load_own(index))
+    }
+
+    #[inline]
+    fn target_by(&self, hash: u64, load: impl Fn(u64) -> Option<u64>) -> Option<Target> {
+        let root = Link(load(field::ROOT)?).checked()?;
         let entry_at = root.first_word() + prefix(hash, root.depth());
-        let segment = Link(self.words.load(entry_at, Ordering::Acquire)?).checked()?;
+        let segment = Link(load(entry_at)?).checked()?;
         (segment.depth() <= root.depth()).then_some(Target { root, entry_at, segment })
     }
 

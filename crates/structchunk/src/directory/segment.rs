@@ -63,10 +63,16 @@ impl Directory {
         self.words.load_line(segment.first_word() + (line * LINE_SLOTS) as u64, Ordering::Acquire)
     }
 
-    /// How full a segment is, as its header says.
+    /// A line of a segment, for the writer.
+    #[inline]
+    pub(super) fn own_line(&self, segment: Link, line: usize) -> Option<Line> {
+        self.words.load_own_line(segment.first_word() + (line * LINE_SLOTS) as u64)
+    }
+
+    /// How full a segment is, as its header says; for the writer.
     #[inline]
     pub(super) fn fill(&self, segment: Link) -> Fill {
-        Fill::from_word(self.get(segment.first_word()))
+        Fill::from_word(self.get_own(segment.first_word()))
     }
 
     #[inline]
@@ -74,9 +80,9 @@ impl Directory {
         self.set(segment.first_word(), fill.to_word());
     }
 
-    /// All words of a segment.
+    /// All words of a segment, for the writer.
     pub(super) fn image(&self, segment: Link) -> Result<Image> {
-        let words = self.words.load_line(segment.first_word(), Ordering::Acquire);
+        let words = self.words.load_own_line(segment.first_word());
         words.map(|words| Image { words }).ok_or_else(|| damaged(segment))
     }
 }

@@ -41,12 +41,12 @@ impl Directory {
         hash: u64,
         mut is_same_key: impl FnMut(Location) -> bool,
     ) -> Result<SlotRef> {
-        let target = self.target(hash).ok_or_else(|| self.lost(hash))?;
+        let target = self.own_target(hash).ok_or_else(|| self.lost(hash))?;
         let segment = target.segment;
         let mut free = None;
         for steps in 0..LINES {
             let line = line_after(home_line(hash), steps);
-            let slots = self.line(segment, line).ok_or_else(|| damaged(segment))?;
+            let slots = self.own_line(segment, line).ok_or_else(|| damaged(segment))?;
             let first = segment.first_word() + (line * LINE_SLOTS) as u64;
             let mut has_empty = false;
             for (i, &found) in slots.iter().enumerate().skip(first_slot(line)) {
@@ -119,7 +119,7 @@ impl Directory {
             return;
         }
         let line = (slot.at as usize % UNIT_WORDS) / LINE_SLOTS;
-        let Some(slots) = self.line(slot.segment, line) else { return };
+        let Some(slots) = self.own_line(slot.segment, line) else { return };
         // Entries are displaced from full lines only, and what they were displaced from gets no empty slot: so no path
         // leads through a line that has one.
         let is_passed = !slots[first_slot(line)..].contains(&EMPTY);

@@ -1,5 +1,5 @@
 //! An array of 64-bit words in memory that other threads and processes read and write at the same time.
-#![cfg_attr(not(loom), expect(unsafe_code, reason = "words of a mapping are reached through a raw pointer"))]
+#![expect(unsafe_code, reason = "words of a mapping are reached through a raw pointer")]
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64 as Limit;
@@ -119,6 +119,19 @@ impl Words {
         Some(std::array::from_fn(|i| cells[i].load(order)))
     }
 
+    /// The word at `index`, for the only one who stores: needs no order, because nobody else changes it.
+    #[inline]
+    pub(crate) fn load_own(&self, index: u64) -> Option<u64> {
+        self.cells(index, 1)?.first().map(load_own)
+    }
+
+    /// As [`load_own`](Self::load_own), `N` words from `index`.
+    #[inline]
+    pub(crate) fn load_own_line<const N: usize>(&self, index: u64) -> Option<[u64; N]> {
+        let cells: &[AtomicU64; N] = self.cells(index, N)?.try_into().ok()?;
+        Some(std::array::from_fn(|i| load_own(&cells[i])))
+    }
+
     /// Sets the word at `index`; false, and nothing is done, beyond the end of the file.
     #[inline]
     pub(crate) fn store(&self, index: u64, value: u64, order: Ordering) -> bool {
@@ -157,6 +170,20 @@ impl Words {
             Some(unsafe { std::slice::from_raw_parts(first, count) })
         }
     }
+}
+
+#[cfg(not(loom))]
+#[inline]
+fn load_own(cell: &AtomicU64) -> u64 {
+    cell.load(Ordering::Relaxed)
+}
+
+/// Not an access in loom's eyes: loom remembers one access per word, and a load by the one who stores would make it
+/// forget the searcher's load before it, and with it the orders of the two it has yet to try.
+#[cfg(loom)]
+fn load_own(cell: &AtomicU64) -> u64 {
+    // SAFETY: only the calling thread stores (loom checks that).
+    unsafe { cell.unsync_load() }
 }
 
 #[cfg(all(test, not(loom)))]

@@ -3,7 +3,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use proptest::prelude::*;
 
-use super::{Error, IDENTITY, Location, Result, Supply, UNIT_WORDS, Words, fill, find, hash, key_of, location};
+use super::{
+    Error, IDENTITY, Location, Result, Supply, UNIT_WORDS, Words, fill, find, hash, key_of, location,
+};
 use crate::directory::header::field;
 use crate::directory::{Directory, Identity};
 use crate::map::words::Backing;

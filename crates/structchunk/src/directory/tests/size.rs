@@ -34,7 +34,10 @@ fn extremes(first: u64, last: u64) -> (f64, f64) {
         keys = next;
     }
     audit(&directory, hash);
-    println!("{last} keys: {smallest:.1} to {largest:.1} bytes per key, full lines {:.3}", full_lines(&directory));
+    println!(
+        "{last} keys: {smallest:.1} to {largest:.1} bytes per key, full lines {:.3}",
+        full_lines(&directory)
+    );
     (smallest, largest)
 }
 
@@ -130,7 +133,8 @@ fn directory_rates() {
             bytes_per_key(&directory, keys),
         );
         let random = |i: u64| hash(i ^ 0x5555) % keys;
-        let present = |key| directory.find(hash(key), |found| (key_of(found) == key).then_some(1_u64)).unwrap_or(0);
+        let present =
+            |key| directory.find(hash(key), |found| (key_of(found) == key).then_some(1_u64)).unwrap_or(0);
 
         let start = Instant::now();
         let sum: u64 = (0..keys).map(|i| present(random(i))).sum();

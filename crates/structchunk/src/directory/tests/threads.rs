@@ -28,7 +28,8 @@ fn searches_beside_a_writer_never_miss_what_stays() {
             fill(&directory, key..key + 1);
             let renewed = hash(key) % STAYING;
             let version = (key % 251) as u8;
-            let old = directory.insert(hash(renewed), location(renewed, version), |found| key_of(found) == renewed);
+            let old =
+                directory.insert(hash(renewed), location(renewed, version), |found| key_of(found) == renewed);
             assert!(old.unwrap().is_some());
             if key % 3 != 0 {
                 assert!(directory.remove(hash(key), location(key, 0)));
