@@ -21,6 +21,7 @@ macro_rules! types {
         $(
             #[derive(Object)]
             #[repr(C)]
+            #[allow(clippy::struct_field_names, reason = "some are those of C")]
             $(#[$attribute])*
             struct $name { $($(#[$on_field])* $field: $ty,)* }
         )*

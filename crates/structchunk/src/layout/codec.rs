@@ -325,11 +325,11 @@ mod tests {
     /// One of everything that a description can say.
     fn sample() -> Layout {
         let number = |kind| FieldContent::Scalar(Scalar::new(kind, ByteOrder::Big));
-        let inner = Layout::new("Inner", 8, 4, vec![Field::new("é", 4, number(Kind::F4))]).unwrap();
+        let inner = || Layout::new("Inner", 8, 4, vec![Field::new("é", 4, number(Kind::F4))]).unwrap();
         let unit = TimeUnit { base: TimeBase::Nanosecond, step: 25 };
         let fields = vec![
-            Field::new("inner", 0, FieldContent::Nested(inner.clone())).with_shape(vec![2, 3]),
-            Field::new("again", 48, FieldContent::Nested(inner)).with_title("Once more").with_group("u"),
+            Field::new("inner", 0, FieldContent::Nested(inner())).with_shape(vec![2, 3]),
+            Field::new("again", 48, FieldContent::Nested(inner())).with_title("Once more").with_group("u"),
             Field::new("when", 56, number(Kind::I8)).with_presentation(Presentation::Instant(unit)),
             Field::new("span", 56, number(Kind::I8)).with_presentation(Presentation::Duration(unit)),
             Field::new("text", 64, number(Kind::U1))

@@ -263,6 +263,7 @@ mod tests {
              \"inner\":[{\"a\":1,\"b\":[2,3,-1]},{\"a\":4,\"b\":[5,6,-128]}]}"
         );
         assert!(layout.read(&everything()[1..], None, 1000).is_none());
+        assert!(layout.read(&[everything(), vec![0]].concat(), None, 1000).is_none());
         assert!(layout.read(&everything(), Some(&[2]), 1000).is_none());
         assert!(layout.read(&everything(), Some(&[u64::MAX, u64::MAX]), 1000).is_none());
     }
