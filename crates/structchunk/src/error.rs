@@ -98,6 +98,12 @@ pub enum Error {
         /// The alignment the object was stored with, in bytes.
         found: u64,
     },
+    /// An object without bytes: an empty slice, or a dimension of zero.
+    #[error("object {} would be empty", EscapedKey(key))]
+    Empty {
+        /// The key.
+        key: Vec<u8>,
+    },
     /// Somebody else uses the object, and `busy_timeout` has passed.
     #[error("object {} is in use", EscapedKey(key))]
     Busy {

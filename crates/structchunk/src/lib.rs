@@ -3,15 +3,16 @@
 // So that `#[derive(Object)]`, which writes `::structchunk`, works in here too.
 extern crate self as structchunk;
 
+mod chunk;
 mod directory;
-#[allow(dead_code, unused_imports, reason = "the store is built on it")]
 mod disk;
 mod error;
 mod format;
 mod key;
 mod layout;
-#[allow(dead_code, unused_imports, reason = "the store is built on it")]
 mod map;
+mod sparse_table;
+mod store;
 
 pub use error::{Error, Result};
 pub use key::{EscapedKey, MAX_KEY_BYTES};
@@ -20,6 +21,10 @@ pub use layout::{
     LayoutMismatch, MAX_DEPTH, MAX_DIMENSIONS, MAX_ENCODED_BYTES, MAX_TYPE_BYTES, Object,
     ParseFingerprintError, Plain, Presentation, Scalar, Shape, SharedAtomic, TimeBase, TimeUnit, TypeLayout,
     Value,
+};
+pub use store::{
+    AtomicRef, Batch, Check, ChunkStats, Entry, Finding, Found, Iter, Loan, Options, OwnedRef,
+    RecoveryReport, Ref, RefMut, Space, Stats, Store, StoredType,
 };
 pub use structchunk_derive::Object;
 

@@ -107,6 +107,11 @@ impl Directory {
         self.set(field::STAMP, STAMPED | sequence);
     }
 
+    /// Puts the directory into another epoch, before anybody has seen it.
+    pub(crate) fn set_epoch(&self, epoch: u64) {
+        self.set(field::EPOCH, epoch);
+    }
+
     /// Takes the stamp away, before the first change.
     pub(crate) fn unstamp(&self) {
         self.set(field::STAMP, 0);

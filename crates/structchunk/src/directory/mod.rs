@@ -27,8 +27,8 @@ mod tests;
 
 use std::sync::atomic::Ordering;
 
+pub(crate) use self::grow::Supply;
 pub(crate) use self::header::Identity;
-pub(crate) use self::read::Locations;
 pub(crate) use self::write::SlotRef;
 
 use self::header::{HEADER_UNITS, field};

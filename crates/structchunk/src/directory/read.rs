@@ -41,6 +41,16 @@ impl Directory {
         }
     }
 
+    /// Third stage: the first location that may be the key's, so that its record can be fetched.
+    #[inline]
+    pub(crate) fn candidate(&self, hash: u64) -> Option<Location> {
+        let Target { segment, .. } = self.target(hash)?;
+        let home = home_line(hash);
+        let slots = self.line(segment, home)?;
+        let (candidates, _) = survey(&slots, home, hash, 0);
+        slot::location(*slots.get(candidates.trailing_zeros() as usize)?)
+    }
+
     /// Every location there is, in no particular order; under a writer at work, some may be missing or come twice.
     pub(crate) fn locations(&self) -> Locations<'_> {
         Locations { inner: Box::new(self.segments().flat_map(|segment| self.locations_in(segment))) }

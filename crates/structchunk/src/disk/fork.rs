@@ -9,7 +9,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use rustix::fs::{Mode, OFlags};
 
@@ -20,6 +20,14 @@ const SLOTS: usize = 1024;
 static KEPT: [AtomicI32; SLOTS] = [const { AtomicI32::new(NONE) }; SLOTS];
 /// `/dev/null`, opened once and for ever.
 static NULL: AtomicI32 = AtomicI32::new(NONE);
+
+/// How often this process is the child of a fork since the library was first used in it.
+static FORKS: AtomicU32 = AtomicU32::new(0);
+
+/// A number that is another one in a forked child.
+pub(crate) fn forks() -> u32 {
+    FORKS.load(Ordering::Relaxed)
+}
 
 /// While it lives, children get `/dev/null` in place of one descriptor. It must go before the descriptor is closed.
 pub(super) struct ForkGuard {
@@ -65,6 +73,7 @@ fn prepare() -> io::Result<()> {
 
 /// Runs in the child before `fork` returns there. Loads and `dup3` only: both are allowed at this point.
 extern "C" fn in_child() {
+    FORKS.fetch_add(1, Ordering::Relaxed);
     let null = NULL.load(Ordering::Acquire);
     for slot in &KEPT {
         let number = slot.load(Ordering::Acquire);

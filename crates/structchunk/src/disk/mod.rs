@@ -19,9 +19,9 @@ mod space;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use environment::{page_bytes, random_bytes, require_known_page_size};
+pub(crate) use environment::{random_bytes, require_known_page_size};
 pub use faults::{Call, Event, Fault, Faults};
 pub(crate) use file::{Access, File};
 pub(crate) use folder::Folder;
+pub(crate) use fork::forks;
 pub(crate) use lock::Lock;
-pub(crate) use space::Punched;

@@ -17,7 +17,7 @@ pub(crate) use checkpoint::{Checkpoint, ChunkNumbers, Evidence};
 pub(crate) use chunk_page::{BodyIdentity, ChunkIdentity, Seal};
 pub(crate) use extension::{Extension, MAX_DIMENSIONS};
 pub(crate) use extern_payload::ExternPayload;
-pub(crate) use features::{Features, KNOWN};
+pub(crate) use features::Features;
 pub(crate) use identity::{IdentityError, StoreIdentity};
 pub(crate) use location::{CAPACITY_LOG2, ChunkId, Geometry, Location};
 pub(crate) use names::{BodyNumber, FileName};

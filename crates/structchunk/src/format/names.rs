@@ -7,14 +7,14 @@ use super::ChunkId;
 pub(crate) struct BodyNumber(pub u64);
 
 /// What a name in `chunks/` says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum FileName {
     /// `00000000.chunk`
     Chunk(ChunkId),
     /// `0000000000000000.body`
     Body(BodyNumber),
     /// `*.tmp`: not finished when its maker died.
-    Temporary,
+    Temporary(String),
     /// Nothing of ours.
     Unknown,
 }
@@ -38,7 +38,7 @@ impl FileName {
     /// Reads a name; only the exact form that is written is taken.
     pub(crate) fn parse(name: &str) -> Self {
         if name.ends_with(".tmp") {
-            return Self::Temporary;
+            return Self::Temporary(name.to_owned());
         }
         let chunk =
             name.strip_suffix(".chunk").and_then(|stem| u32::from_str_radix(stem, 16).ok()).map(ChunkId);
@@ -62,7 +62,10 @@ mod tests {
     fn only_names_that_are_written_are_read() {
         assert_eq!(FileName::parse("000000ff.chunk"), FileName::Chunk(ChunkId(255)));
         assert_eq!(FileName::parse("00000000000000ff.body"), FileName::Body(BodyNumber(255)));
-        assert_eq!(FileName::parse("000000ff.chunk.tmp"), FileName::Temporary);
+        assert_eq!(
+            FileName::parse("000000ff.chunk.tmp"),
+            FileName::Temporary("000000ff.chunk.tmp".to_owned())
+        );
         for odd in ["ff.chunk", "000000FF.chunk", "+00000ff.chunk", "0000000100.chunk", "x.body", "", "core"]
         {
             assert_eq!(FileName::parse(odd), FileName::Unknown, "{odd}");

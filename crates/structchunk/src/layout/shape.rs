@@ -27,7 +27,7 @@ impl Shape {
     }
 
     /// These dimensions, behind `first` where there is one. Dimensions beyond the limit were refused at compile time.
-    pub(super) const fn of(first: Option<u64>, mut dimensions: Dimensions) -> Self {
+    pub(crate) const fn of(first: Option<u64>, mut dimensions: Dimensions) -> Self {
         let mut shape = Self::NONE;
         if let Some(first) = first {
             shape = shape.push(first);

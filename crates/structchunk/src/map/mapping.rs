@@ -89,7 +89,7 @@ impl Mapping {
     }
 
     #[inline]
-    fn writable_address(&self, offset: u64, bytes: u64) -> Option<*mut u8> {
+    pub(super) fn writable_address(&self, offset: u64, bytes: u64) -> Option<*mut u8> {
         if self.writable { self.address(offset, bytes) } else { None }
     }
 

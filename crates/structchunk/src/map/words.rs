@@ -16,6 +16,12 @@ pub(crate) trait Backing: Send + Sync {
     fn backed_words(&self) -> u64;
 }
 
+impl Backing for super::Mapping {
+    fn backed_words(&self) -> u64 {
+        self.limit() / 8
+    }
+}
+
 /// A fixed array of words addressed by index, of which the first `limit` may be touched.
 ///
 /// The limit follows the file: an access beyond it asks the [`Backing`] once whether the file has grown, and
@@ -50,6 +56,15 @@ impl Words {
     pub(crate) unsafe fn from_raw(base: *const u64, length: u64, backing: Arc<dyn Backing>) -> Self {
         let limit = Limit::new(backing.backed_words().min(length));
         Self { base: base.cast(), length, limit, backing }
+    }
+
+    /// The words of a mapped file, as far as the file backs them.
+    #[cfg(not(loom))]
+    pub(crate) fn of_mapping(map: Arc<super::Mapping>) -> Self {
+        let (base, length) = (map.as_ptr().cast::<u64>(), map.len() / 8);
+        // SAFETY: a mapping begins at a page, stays where it is until it is dropped, and tells how much of it the file backs; views
+        // touch their files through `Words` only.
+        unsafe { Self::from_raw(base, length, map) }
     }
 
     /// Zeroed words of this process alone; memory is taken when they are first touched.

@@ -1,0 +1,165 @@
+//! Bodies: files of their own for large or sparse objects.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::nanoseconds_since_1970;
+use crate::disk::{Access, File, Folder};
+use crate::error::{Error, Result};
+use crate::format::{BodyIdentity, BodyNumber, FileName, PAGE_BYTES, SECTOR_BYTES, align_up};
+use crate::map::Mapping;
+
+/// A body, mapped whole. The payload begins at byte 4,096.
+pub(crate) struct Body {
+    pub number: BodyNumber,
+    pub map: Mapping,
+    pub payload_bytes: u64,
+    file: File,
+    /// How many guards may write into it now.
+    pub writers: AtomicU32,
+}
+
+impl Body {
+    /// Makes a body under a temporary name. `reserved`: all of it is backed by disk space, so that a full disk is an error
+    /// now; otherwise it takes space only where it is touched.
+    pub(crate) fn create(
+        folder: &Folder,
+        store: [u8; 16],
+        number: BodyNumber,
+        payload_bytes: u64,
+        reserved: bool,
+    ) -> Result<Self> {
+        let name = FileName::temporary(&FileName::of_body(number));
+        let file = folder.create_file(&name)?;
+        let made = (|| {
+            let bytes = file_bytes(payload_bytes)?;
+            file.set_len(bytes)?;
+            file.reserve(0, if reserved { bytes } else { PAGE_BYTES })?;
+            let created = nanoseconds_since_1970();
+            file.write_at(0, &BodyIdentity { store, number, payload_bytes, created }.encode())?;
+            Mapping::new(&file, bytes, Access::Write)
+        })();
+        match made {
+            Ok(map) => Ok(Self { number, map, payload_bytes, file, writers: AtomicU32::new(0) }),
+            Err(error) => {
+                // The temporary name counts for nothing; recovery removes what is left of it.
+                if let Err(error) = folder.remove(&name) {
+                    tracing::warn!(%error, "an unfinished body could not be removed");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn open(folder: &Folder, store: [u8; 16], number: BodyNumber, access: Access) -> Result<Self> {
+        let file = folder.open_file(&FileName::of_body(number), access)?;
+        let mut sector = [0; SECTOR_BYTES];
+        let bytes = file.len()?;
+        let wrong = |offset: u64, reason: &str| Err(Error::corrupt(file.path(), offset, reason));
+        if bytes < PAGE_BYTES {
+            return wrong(bytes, "the file is shorter than the header of a body");
+        }
+        file.read_at(0, &mut sector)?;
+        let Some(identity) = BodyIdentity::decode(&sector) else {
+            return wrong(0, "this is no header of a body");
+        };
+        if identity.store != store || identity.number != number {
+            return wrong(16, "this body belongs to another store or has another number");
+        }
+        if file_bytes(identity.payload_bytes).ok() != Some(bytes) {
+            return wrong(40, "the file does not have the size that its header says");
+        }
+        let map = Mapping::new(&file, bytes, access)?;
+        Ok(Self { number, map, payload_bytes: identity.payload_bytes, file, writers: AtomicU32::new(0) })
+    }
+
+    /// Makes what was stored durable.
+    pub(crate) fn sync(&self) -> Result<()> {
+        self.file.sync_data()
+    }
+
+    /// Lets go of what the page cache holds of it, as far as that goes.
+    pub(crate) fn forget_cache(&self) -> Result<()> {
+        self.file.drop_cached_pages()
+    }
+
+    /// Whether anybody may write into it through a guard.
+    pub(crate) fn has_writers(&self) -> bool {
+        self.writers.load(Ordering::SeqCst) != 0
+    }
+
+    /// Bytes of disk space that the file takes.
+    pub(crate) fn allocated_bytes(&self) -> Result<u64> {
+        self.file.allocated_bytes()
+    }
+
+    /// The file, for messages.
+    pub(crate) fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    /// Backs a part of the payload with disk space.
+    pub(crate) fn reserve(&self, from: u64, bytes: u64) -> Result<()> {
+        self.file.reserve(PAGE_BYTES + from, bytes)
+    }
+}
+
+/// Size of the file of a body: header page, payload, padding to whole words.
+fn file_bytes(payload_bytes: u64) -> Result<u64> {
+    let limit = i64::MAX as u64 - PAGE_BYTES - 16;
+    if payload_bytes > limit {
+        return Err(Error::TooLarge { what: "an object", bytes: payload_bytes, limit });
+    }
+    Ok(PAGE_BYTES + align_up(payload_bytes, 16))
+}
+
+/// The bodies of one store, mapped when they are first needed.
+pub(crate) struct BodySet {
+    folder: Folder,
+    uuid: [u8; 16],
+    access: Access,
+    mapped: RwLock<HashMap<BodyNumber, Arc<Body>>>,
+}
+
+impl BodySet {
+    pub(crate) fn new(folder: Folder, uuid: [u8; 16], access: Access) -> Self {
+        Self { folder, uuid, access, mapped: RwLock::default() }
+    }
+
+    /// A body; it is mapped if it was not yet.
+    pub(crate) fn get(&self, number: BodyNumber) -> Result<Arc<Body>> {
+        let mapped = self.mapped.read().unwrap_or_else(PoisonError::into_inner).get(&number).cloned();
+        if let Some(body) = mapped {
+            return Ok(body);
+        }
+        let body = Arc::new(Body::open(&self.folder, self.uuid, number, self.access)?);
+        let mut mapped = self.mapped.write().unwrap_or_else(PoisonError::into_inner);
+        Ok(mapped.entry(number).or_insert(body).clone())
+    }
+
+    /// Makes a body under a temporary name; see [`Body::create`].
+    pub(crate) fn create(&self, number: BodyNumber, payload_bytes: u64, reserved: bool) -> Result<Body> {
+        Body::create(&self.folder, self.uuid, number, payload_bytes, reserved)
+    }
+
+    /// Gives a finished body its name. It exists for readers only when an extern record points to it.
+    pub(crate) fn publish(&self, body: Arc<Body>) -> Result<()> {
+        let name = FileName::of_body(body.number);
+        self.folder.rename(&FileName::temporary(&name), &name)?;
+        self.mapped.write().unwrap_or_else(PoisonError::into_inner).insert(body.number, body);
+        Ok(())
+    }
+
+    /// Removes a body that was not published.
+    pub(crate) fn discard(&self, number: BodyNumber) -> Result<()> {
+        self.folder.remove(&FileName::temporary(&FileName::of_body(number)))
+    }
+
+    /// Gives the space of a body back. Whoever has it mapped keeps it until then.
+    pub(crate) fn unlink(&self, number: BodyNumber) -> Result<()> {
+        self.mapped.write().unwrap_or_else(PoisonError::into_inner).remove(&number);
+        self.folder.remove(&FileName::of_body(number))
+    }
+}

@@ -1,0 +1,155 @@
+//! One chunk file, mapped.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::SystemTime;
+
+use crate::disk::{Access, File, Folder};
+use crate::error::{Error, Result};
+use crate::format::{ChunkId, ChunkIdentity, Features, FileName, Geometry, PAGE_BYTES, SECTOR_BYTES, Seal};
+use crate::map::Mapping;
+
+const SEAL_OFFSET: u64 = SECTOR_BYTES as u64;
+
+/// A chunk, mapped at full size.
+pub(crate) struct Chunk {
+    pub id: ChunkId,
+    pub map: Mapping,
+    file: File,
+    store: [u8; 16],
+    /// How many guards may write into it now. It counts as dirty while there are any, and until one sync after.
+    pub writers: AtomicU32,
+}
+
+impl Chunk {
+    /// Makes a chunk: a sparse file of full capacity with its header page, `reserve` bytes of it backed by disk space.
+    ///
+    /// It gets its name only when the header is complete.
+    pub(crate) fn create(
+        folder: &Folder,
+        store: [u8; 16],
+        geometry: Geometry,
+        id: ChunkId,
+        reserve: u64,
+    ) -> Result<Self> {
+        let name = FileName::of_chunk(id);
+        let temporary = FileName::temporary(&name);
+        let file = folder.create_file(&temporary)?;
+        let made = (|| {
+            file.set_len(geometry.capacity())?;
+            file.reserve(0, reserve)?;
+            let identity = ChunkIdentity {
+                store,
+                chunk: id,
+                capacity_log2: geometry.capacity_log2(),
+                file_bytes: geometry.capacity(),
+                features: Features::default(),
+                created: nanoseconds_since_1970(),
+            };
+            file.write_at(0, &identity.encode())?;
+            folder.rename(&temporary, &name)
+        })();
+        if let Err(error) = made {
+            // The name counts for nothing; what is left of it is removed by the next recovery at the latest.
+            if let Err(error) = folder.remove(&temporary) {
+                tracing::warn!(%error, "an unfinished chunk could not be removed");
+            }
+            return Err(error);
+        }
+        Self::open(folder, store, geometry, id, Access::Write)
+    }
+
+    /// Opens a chunk that exists.
+    pub(crate) fn open(
+        folder: &Folder,
+        store: [u8; 16],
+        geometry: Geometry,
+        id: ChunkId,
+        access: Access,
+    ) -> Result<Self> {
+        let file = folder.open_file(&FileName::of_chunk(id), access)?;
+        let bytes = file.len()?;
+        let wrong = |offset: u64, reason: String| Err(Error::corrupt(file.path(), offset, reason));
+        if bytes != geometry.capacity() {
+            return wrong(bytes, format!("the file has {bytes} bytes instead of {}", geometry.capacity()));
+        }
+        let mut sector = [0; SECTOR_BYTES];
+        file.read_at(0, &mut sector)?;
+        let Some(identity) = ChunkIdentity::decode(&sector) else {
+            return wrong(0, "this is no header of a chunk".into());
+        };
+        if identity.store != store {
+            return wrong(16, "this chunk belongs to another store".into());
+        }
+        if identity.chunk != id {
+            return wrong(32, format!("this is chunk {}", identity.chunk));
+        }
+        if identity.capacity_log2 != geometry.capacity_log2() || identity.file_bytes != bytes {
+            return wrong(12, "the chunk has another capacity than the store".into());
+        }
+        if identity.features.unknown_incompat() != 0 {
+            let what = format!("chunk features {:#x}", identity.features.unknown_incompat());
+            return Err(Error::Unsupported { path: file.path().to_owned(), what });
+        }
+        let map = Mapping::new(&file, bytes, access)?;
+        Ok(Self { id, map, file, store, writers: AtomicU32::new(0) })
+    }
+
+    /// Backs the first `bytes` with disk space.
+    pub(crate) fn reserve(&self, from: u64, to: u64) -> Result<()> {
+        self.file.reserve(from, to - from)
+    }
+
+    /// Makes what was stored durable.
+    pub(crate) fn sync(&self) -> Result<()> {
+        self.file.sync_data()
+    }
+
+    /// Lets go of what the page cache holds of it, as far as that goes.
+    pub(crate) fn forget_cache(&self) -> Result<()> {
+        self.file.drop_cached_pages()
+    }
+
+    /// Marks the chunk as full; durable with the next sync.
+    pub(crate) fn seal(&self, seal: &Seal) -> Option<()> {
+        self.map.copy_in(SEAL_OFFSET, &seal.encode(self.store, self.id))
+    }
+
+    /// Takes the seal away again.
+    pub(crate) fn unseal(&self) -> Option<()> {
+        self.map.zero(SEAL_OFFSET, SECTOR_BYTES as u64)
+    }
+
+    /// The seal, where there is one.
+    pub(crate) fn seal_mark(&self) -> Option<Seal> {
+        let mut sector = [0; SECTOR_BYTES];
+        self.map.copy_out(SEAL_OFFSET, &mut sector)?;
+        Seal::decode(&sector, self.store, self.id)
+            .filter(|seal| (PAGE_BYTES..=self.map.len()).contains(&seal.head) && seal.head.is_multiple_of(16))
+    }
+
+    /// Wipes everything from `head` on, so that new objects begin as zeroes and nothing stale is ever believed.
+    pub(crate) fn wipe_from(&self, head: u64) -> Result<()> {
+        self.file.punch(head, self.map.len() - head).map(drop)
+    }
+
+    /// Bytes of disk space that the file takes.
+    pub(crate) fn allocated_bytes(&self) -> Result<u64> {
+        self.file.allocated_bytes()
+    }
+
+    /// Whether anybody may write into it through a guard.
+    pub(crate) fn has_writers(&self) -> bool {
+        self.writers.load(Ordering::SeqCst) != 0
+    }
+
+    /// The file, for messages.
+    pub(crate) fn path(&self) -> &Path {
+        self.file.path()
+    }
+}
+
+/// Now, as it is written into headers.
+pub(crate) fn nanoseconds_since_1970() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
+}

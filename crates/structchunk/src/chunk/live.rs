@@ -1,0 +1,209 @@
+//! The live map: which records are current. Derived from the log; a rebuild makes it anew.
+//!
+//! One bit for every 16 bytes of chunk, set at the start of the current record of every object, and beside it how many bytes
+//! and records of the chunk are live. Changed by the writer alone, under its lock; read by anybody.
+
+use std::sync::atomic::Ordering;
+
+use crate::error::Result;
+use crate::format::{ChunkId, FORMAT_VERSION, Geometry, Location, PAGE_BYTES, RECORD_ALIGN, align_up};
+use crate::map::Words;
+
+const MAGIC: u64 = u64::from_le_bytes(*b"SCLIVE\0\x01");
+const HEADER_WORDS: u64 = PAGE_BYTES / 8;
+
+// Words of the header page.
+const AT_MAGIC: u64 = 0;
+const AT_VERSION: u64 = 1;
+const AT_UUID: u64 = 2;
+const AT_EPOCH: u64 = 4;
+const AT_STAMP: u64 = 5;
+const AT_FIRST_CHUNK: u64 = 6;
+
+// Words of a chunk's region: a line of counters, then the bits.
+const AT_LIVE_BYTES: u64 = 1;
+const AT_LIVE_RECORDS: u64 = 2;
+const AT_BITS: u64 = 8;
+
+/// Makes the file at least so many words long, backed by disk space.
+pub(crate) type Grow<'a> = &'a mut dyn FnMut(u64) -> Result<()>;
+
+/// Which records are current.
+pub(crate) struct LiveMap {
+    words: Words,
+    geometry: Geometry,
+    first_chunk: u64,
+}
+
+impl LiveMap {
+    /// An empty map for chunks from `first_chunk` on, which must be in fresh (zeroed) words.
+    pub(crate) fn create(
+        words: Words,
+        uuid: [u8; 16],
+        epoch: u64,
+        first_chunk: ChunkId,
+        geometry: Geometry,
+        grow: Grow<'_>,
+    ) -> Result<Self> {
+        grow(HEADER_WORDS)?;
+        let [low, high] = uuid_words(uuid);
+        let header = [MAGIC, FORMAT_VERSION.into(), low, high, epoch, 0, first_chunk.0.into()];
+        for (index, word) in (0..).zip(header) {
+            words.store(index, word, Ordering::Relaxed);
+        }
+        Ok(Self { words, geometry, first_chunk: first_chunk.0.into() })
+    }
+
+    /// The map on disk; `None` unless it was stamped with this uuid, epoch and sequence.
+    pub(crate) fn open(
+        words: Words,
+        uuid: [u8; 16],
+        epoch: u64,
+        sequence: u64,
+        geometry: Geometry,
+    ) -> Option<Self> {
+        let at = |index: u64| words.load(index, Ordering::Relaxed);
+        let [low, high] = uuid_words(uuid);
+        let header = [MAGIC, FORMAT_VERSION.into(), low, high, epoch, sequence];
+        if !(0..).zip(header).all(|(index, word)| at(index) == Some(word)) {
+            return None;
+        }
+        let first_chunk = at(AT_FIRST_CHUNK).filter(|&first| first < geometry.chunk_limit())?;
+        Some(Self { words, geometry, first_chunk })
+    }
+
+    /// Says that the map agrees with the log up to `sequence`, in `epoch`.
+    pub(crate) fn stamp(&self, epoch: u64, sequence: u64) {
+        self.words.store(AT_EPOCH, epoch, Ordering::Relaxed);
+        self.words.store(AT_STAMP, sequence, Ordering::Relaxed);
+    }
+
+    /// How many words it takes to cover the first `bytes` of a chunk.
+    fn words_to_cover(&self, chunk: ChunkId, bytes: u64) -> u64 {
+        self.region(chunk).unwrap_or(0) + AT_BITS + bytes.div_ceil(RECORD_ALIGN * 64)
+    }
+
+    /// Makes room for the bits of the first `bytes` of a chunk.
+    pub(crate) fn reserve(&self, chunk: ChunkId, bytes: u64, grow: Grow<'_>) -> Result<()> {
+        let words = self.words_to_cover(chunk, bytes);
+        if self.words.covers(words) { Ok(()) } else { grow(words) }
+    }
+
+    /// The first word of a chunk's region.
+    fn region(&self, chunk: ChunkId) -> Option<u64> {
+        let bits = self.geometry.capacity() / RECORD_ALIGN;
+        let region = align_up(AT_BITS + bits / 64, HEADER_WORDS);
+        Some(HEADER_WORDS + u64::from(chunk.0).checked_sub(self.first_chunk)? * region)
+    }
+
+    /// Word and bit of a record.
+    #[inline]
+    fn bit(&self, location: Location) -> Option<(u64, u64)> {
+        let unit = self.geometry.offset(location) / RECORD_ALIGN;
+        let region = self.region(self.geometry.chunk(location))?;
+        Some((region + AT_BITS + unit / 64, 1 << (unit % 64)))
+    }
+
+    /// Whether the record there is the current one of its key.
+    #[inline]
+    pub(crate) fn is_live(&self, location: Location) -> bool {
+        self.bit(location).is_some_and(|(word, bit)| {
+            self.words.load(word, Ordering::Acquire).is_some_and(|bits| bits & bit != 0)
+        })
+    }
+
+    /// Marks a record of `bytes` bytes as current.
+    pub(crate) fn set(&self, location: Location, bytes: u64) {
+        self.change(location, true, bytes);
+    }
+
+    /// Marks a record of `bytes` bytes as superseded.
+    pub(crate) fn clear(&self, location: Location, bytes: u64) {
+        self.change(location, false, bytes);
+    }
+
+    fn change(&self, location: Location, live: bool, bytes: u64) {
+        let (Some((word, bit)), Some(region)) =
+            (self.bit(location), self.region(self.geometry.chunk(location)))
+        else {
+            return;
+        };
+        // One writer: loading and storing need not be one step.
+        let bits = self.words.load(word, Ordering::Relaxed).unwrap_or(0);
+        self.words.store(word, if live { bits | bit } else { bits & !bit }, Ordering::Release);
+        let count = |at: u64, by: u64| {
+            let old = self.words.load(region + at, Ordering::Relaxed).unwrap_or(0);
+            let new = if live { old.wrapping_add(by) } else { old.wrapping_sub(by) };
+            self.words.store(region + at, new, Ordering::Relaxed);
+        };
+        count(AT_LIVE_BYTES, bytes);
+        count(AT_LIVE_RECORDS, 1);
+    }
+
+    /// Bytes of the chunk that current records take.
+    pub(crate) fn live_bytes(&self, chunk: ChunkId) -> u64 {
+        self.counter(chunk, AT_LIVE_BYTES)
+    }
+
+    /// How many current records the chunk has.
+    pub(crate) fn live_records(&self, chunk: ChunkId) -> u64 {
+        self.counter(chunk, AT_LIVE_RECORDS)
+    }
+
+    fn counter(&self, chunk: ChunkId, at: u64) -> u64 {
+        self.region(chunk).and_then(|region| self.words.load(region + at, Ordering::Relaxed)).unwrap_or(0)
+    }
+}
+
+/// A uuid as the two words that the headers of derived files hold.
+pub(crate) fn uuid_words(uuid: [u8; 16]) -> [u64; 2] {
+    let both = u128::from_le_bytes(uuid);
+    [both as u64, (both >> 64) as u64]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(words: u64) -> LiveMap {
+        let geometry = Geometry::new(18).unwrap();
+        LiveMap::create(Words::heap(words), [1; 16], 1, ChunkId(3), geometry, &mut |_| Ok(())).unwrap()
+    }
+
+    #[test]
+    fn a_record_is_live_from_set_to_clear_and_is_counted() {
+        let map = map(4096);
+        let first = map.geometry.location(ChunkId(3), 4096);
+        let second = map.geometry.location(ChunkId(4), 4096);
+        map.set(first, 112);
+        map.set(second, 48);
+        map.set(map.geometry.location(ChunkId(3), 4112), 16);
+        assert!(map.is_live(first) && map.is_live(second));
+        assert_eq!((map.live_bytes(ChunkId(3)), map.live_records(ChunkId(3))), (128, 2));
+        map.clear(first, 112);
+        assert!(!map.is_live(first) && map.is_live(second));
+        assert_eq!((map.live_bytes(ChunkId(3)), map.live_records(ChunkId(3))), (16, 1));
+    }
+
+    #[test]
+    fn chunks_outside_the_map_are_never_live() {
+        let map = map(1100);
+        for chunk in [0, 2, 1 << 20] {
+            let location = map.geometry.location(ChunkId(chunk), 4096);
+            map.set(location, 16);
+            assert!(!map.is_live(location));
+        }
+    }
+
+    #[test]
+    fn room_is_asked_for_before_bits_are_needed() {
+        let map = map(600);
+        let mut asked = 0;
+        map.reserve(ChunkId(4), 8192, &mut |words| {
+            asked = words;
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(asked, 512 + 512 + 8 + 8);
+    }
+}

@@ -1,0 +1,15 @@
+//! The truth: chunks, the records in them, and bodies; and the live map, which tells the current ones.
+
+mod body;
+mod file;
+mod live;
+mod record;
+mod set;
+mod walk;
+
+pub(crate) use body::{Body, BodySet};
+pub(crate) use file::{Chunk, nanoseconds_since_1970};
+pub(crate) use live::{LiveMap, uuid_words};
+pub(crate) use record::{Record, WRITING, write_header};
+pub(crate) use set::ChunkSet;
+pub(crate) use walk::{Step, Walk};

@@ -1,0 +1,123 @@
+//! A record where it lies.
+
+use std::sync::atomic::Ordering;
+
+use super::Chunk;
+use crate::format::{Extension, Geometry, Kind, Location, PAGE_BYTES, Placement, RecordHeader, RecordSeed};
+
+/// The lowest bit of the version: somebody changes the object in place.
+pub(crate) const WRITING: u64 = 1;
+/// Versions have 31 bits; the 32nd means sealed.
+const LARGEST_VERSION: u64 = 0x7fff_fffe;
+
+/// A record whose header was parsed and which lies wholly inside its chunk.
+#[derive(Clone, Copy)]
+pub(crate) struct Record<'a> {
+    pub chunk: &'a Chunk,
+    pub location: Location,
+    pub header: RecordHeader,
+    pub place: Placement,
+    offset: u64,
+}
+
+impl<'a> Record<'a> {
+    /// The record at `offset`; `None` where there cannot be one. The checksum is not looked at.
+    #[inline]
+    pub(crate) fn read(chunk: &'a Chunk, geometry: Geometry, offset: u64) -> Option<Self> {
+        if offset < PAGE_BYTES {
+            return None;
+        }
+        let header = RecordHeader::parse(words(chunk, offset)?)?;
+        let place = header.place(offset);
+        if place.end > chunk.map.len() {
+            return None;
+        }
+        Some(Self { chunk, location: geometry.location(chunk.id, offset), header, place, offset })
+    }
+
+    /// Whether the checksum over header, extension and key holds.
+    pub(crate) fn checksum_holds(&self, seed: RecordSeed) -> bool {
+        words(self.chunk, self.offset)
+            .is_some_and(|words| seed.holds(self.location, words, self.extension_bytes(), self.key()))
+    }
+
+    /// Whether the record has this key.
+    #[inline]
+    pub(crate) fn key_is(&self, key: &[u8]) -> bool {
+        usize::from(self.header.key_length) == key.len() && self.chunk.map.eq_bytes(self.place.key, key)
+    }
+
+    /// The key. Keys are written before anybody can find them and never again.
+    pub(crate) fn key(&self) -> &'a [u8] {
+        self.chunk.map.frozen(self.place.key, u64::from(self.header.key_length))
+    }
+
+    /// The payload of a record whose payload never changes: types and externs.
+    pub(crate) fn frozen_payload(&self) -> &'a [u8] {
+        debug_assert!(matches!(self.header.kind, Kind::Type | Kind::Extern));
+        self.chunk.map.frozen(self.place.payload, self.header.payload_length)
+    }
+
+    /// Whether the payload checksum of a type or extern record holds. While somebody changes the object behind an extern
+    /// record, its checksum is not there.
+    pub(crate) fn payload_checksum_holds(&self, seed: RecordSeed) -> bool {
+        let word = self.version_word(Ordering::Relaxed);
+        word & WRITING != 0 || (word >> 32) as u32 == seed.payload_checksum(self.frozen_payload())
+    }
+
+    /// Ends a change: the version becomes even, another one than before, and the payload checksum comes back.
+    pub(crate) fn settle_version(&self, version: u64, seed: RecordSeed) {
+        let next = (version & !WRITING).wrapping_add(2) & LARGEST_VERSION;
+        let checksum = match self.header.kind {
+            Kind::Type | Kind::Extern => u64::from(seed.payload_checksum(self.frozen_payload())),
+            _ => 0,
+        };
+        self.set_version_word(checksum << 32 | next, Ordering::Release);
+    }
+
+    fn extension_bytes(&self) -> &'a [u8] {
+        self.chunk.map.frozen(self.place.extension, u64::from(self.header.extension_units) * 16)
+    }
+
+    /// What the extension says.
+    pub(crate) fn extension(&self) -> Extension {
+        Extension::decode(self.extension_bytes())
+    }
+
+    /// The word at 24: version, and payload checksum.
+    #[inline]
+    pub(crate) fn version_word(&self, order: Ordering) -> u64 {
+        self.chunk.map.load_u64(self.offset + 24, order).unwrap_or(0)
+    }
+
+    /// Stores the word at 24, the only one that changes after a record is written.
+    pub(crate) fn set_version_word(&self, word: u64, order: Ordering) {
+        // Inside the chunk, as `read` has shown; the version of a chunk mapped for reading is never stored.
+        let _ = self.chunk.map.store_u64(self.offset + 24, word, order);
+    }
+
+    /// Where the record begins in its chunk, in bytes.
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Bytes of the chunk that the record takes.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.place.end - self.offset
+    }
+}
+
+#[inline]
+fn words(chunk: &Chunk, offset: u64) -> Option<[u64; 3]> {
+    let word = |at: u64| chunk.map.load_u64(offset + at, Ordering::Relaxed).map(u64::from_le);
+    Some([word(0)?, word(8)?, word(16)?])
+}
+
+/// Writes a header; the record must lie beyond the end of the log.
+pub(crate) fn write_header(chunk: &Chunk, offset: u64, words: [u64; 3], version_word: u64) -> Option<()> {
+    let store = |at: u64, word: u64| chunk.map.store_u64(offset + at, word.to_le(), Ordering::Relaxed);
+    store(0, words[0])?;
+    store(8, words[1])?;
+    store(16, words[2])?;
+    store(24, version_word)
+}

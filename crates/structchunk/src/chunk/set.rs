@@ -1,0 +1,83 @@
+//! All chunks of a store, mapped when they are first needed.
+
+use crate::disk::{Access, Folder};
+use crate::error::{Error, Result};
+use crate::format::{ChunkId, FileName, Geometry, Location, PAGE_BYTES, RecordSeed};
+use crate::sparse_table::SparseTable;
+
+use super::{Chunk, Record};
+
+/// The chunks of one store. Look-ups of mapped chunks take no lock.
+pub(crate) struct ChunkSet {
+    pub folder: Folder,
+    pub geometry: Geometry,
+    pub seed: RecordSeed,
+    uuid: [u8; 16],
+    access: Access,
+    mapped: SparseTable<Chunk>,
+}
+
+impl ChunkSet {
+    pub(crate) fn new(folder: Folder, uuid: [u8; 16], geometry: Geometry, access: Access) -> Self {
+        Self { folder, geometry, seed: RecordSeed::new(uuid), uuid, access, mapped: SparseTable::new() }
+    }
+
+    /// A chunk; it is mapped if it was not yet.
+    #[inline]
+    pub(crate) fn get(&self, id: ChunkId) -> Result<&Chunk> {
+        match self.mapped.get(id.0) {
+            Some(chunk) => Ok(chunk),
+            None => self.open(id),
+        }
+    }
+
+    #[cold]
+    fn open(&self, id: ChunkId) -> Result<&Chunk> {
+        let chunk = Chunk::open(&self.folder, self.uuid, self.geometry, id, self.access)?;
+        Ok(self.mapped.insert(id.0, chunk))
+    }
+
+    /// Makes a new chunk, `reserve` bytes of it backed by disk space.
+    pub(crate) fn create(&self, id: ChunkId, reserve: u64) -> Result<&Chunk> {
+        let chunk = Chunk::create(&self.folder, self.uuid, self.geometry, id, reserve)?;
+        Ok(self.mapped.insert(id.0, chunk))
+    }
+
+    /// Removes the file of a chunk that nobody has mapped yet.
+    pub(crate) fn remove(&self, id: ChunkId) -> Result<()> {
+        self.folder.remove(&FileName::of_chunk(id))
+    }
+
+    /// The record at a location that came from a derived view: `None` when there is no such record.
+    ///
+    /// # Errors
+    /// When the chunk is there but cannot be mapped.
+    #[inline]
+    pub(crate) fn record(&self, location: Location) -> Result<Option<Record<'_>>> {
+        let chunk = self.get(self.geometry.chunk(location))?;
+        Ok(Record::read(chunk, self.geometry, self.geometry.offset(location)))
+    }
+
+    /// Begins to bring a record near.
+    #[inline]
+    pub(crate) fn prefetch(&self, location: Location) {
+        if let Some(chunk) = self.mapped.get(self.geometry.chunk(location).0) {
+            let offset = self.geometry.offset(location);
+            chunk.map.prefetch(offset);
+            chunk.map.prefetch(offset + 64);
+        }
+    }
+
+    /// What lies in `chunks/`, in no order.
+    pub(crate) fn list(&self) -> Result<Vec<FileName>> {
+        Ok(self.folder.list()?.iter().map(|name| FileName::parse(name)).collect())
+    }
+
+    /// The end of the records of a chunk before the active one: what its seal says.
+    pub(crate) fn sealed_head(&self, chunk: &Chunk) -> Result<u64> {
+        match chunk.seal_mark() {
+            Some(seal) => Ok(seal.head),
+            None => Err(Error::corrupt(chunk.path(), PAGE_BYTES / 8, "the seal is missing or damaged")),
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Objects in mapped memory, copied in and out.
+#![expect(unsafe_code, reason = "copies objects from and to mapped memory")]
+
+use std::mem::MaybeUninit;
+
+use super::Mapping;
+use crate::layout::Object;
+
+impl Mapping {
+    /// Writes a value to memory that nobody looks at yet. `None` where it does not fit.
+    #[inline]
+    pub(crate) fn write_object<T: Object + ?Sized>(&self, offset: u64, value: &T) -> Option<()> {
+        let bytes = value.byte_len();
+        let to = self.writable_address(offset, bytes as u64)?;
+        let from = std::ptr::from_ref(value).cast::<u8>();
+        if T::ATOMIC {
+            // SAFETY: `from` is a whole, aligned `T`; `to` has room for it and is nobody else's yet.
+            unsafe { T::copy_racy(from, to, bytes) };
+        } else {
+            // SAFETY: `from` is a whole `T` without padding or interior mutability; `to` has room for it, in memory that no
+            // reference leads to; a mapping and a value outside of it do not overlap, and one inside it lies in another record.
+            unsafe { std::ptr::copy_nonoverlapping(from, to, bytes) };
+        }
+        Some(())
+    }
+
+    /// A copy of an object that others may change meanwhile; torn then. `None` where it is out of bounds or misaligned.
+    #[inline]
+    pub(crate) fn read_object<T: Object>(&self, offset: u64) -> Option<T> {
+        let from = self.address(offset, size_of::<T>() as u64)?;
+        if !from.cast::<T>().is_aligned() {
+            return None;
+        }
+        let mut copy = MaybeUninit::<T>::uninit();
+        // SAFETY: `from` is aligned and in bounds, and only changed by atomic stores; `copy` has room for a `T`.
+        unsafe { T::copy_racy(from, copy.as_mut_ptr().cast(), size_of::<T>()) };
+        // SAFETY: all bytes were written, and any bytes are a `T`.
+        Some(unsafe { copy.assume_init() })
+    }
+
+    /// Bytes that were written before anybody could find them and are never written again: keys, extensions, types.
+    /// Empty where they are out of bounds.
+    #[inline]
+    pub(crate) fn frozen(&self, offset: u64, bytes: u64) -> &[u8] {
+        match self.address(offset, bytes) {
+            // SAFETY: in bounds; no record is written twice while it is mapped, which is what the name of this function asks of
+            // its callers inside the crate; that no other process writes there is the contract of opening a store.
+            Some(address) => unsafe { std::slice::from_raw_parts(address, bytes as usize) },
+            None => &[],
+        }
+    }
+}
+
+/// A pointer to a `T` of `bytes` bytes that are known to be one.
+pub(crate) fn object_at<T: Object + ?Sized>(address: *const u8, bytes: usize) -> *const T {
+    match T::from_raw_parts(address, bytes) {
+        Some(object) => object,
+        None => unreachable!("the size was checked when the guard was made"),
+    }
+}

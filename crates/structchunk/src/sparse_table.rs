@@ -1,0 +1,70 @@
+//! A table from 32-bit numbers to values that are added once and stay: look-ups take no lock.
+
+use std::sync::OnceLock;
+
+const TOP_BITS: u32 = 10;
+const MIDDLE_BITS: u32 = 11;
+const LEAF_BITS: u32 = 11;
+
+type Leaf<V> = Box<[OnceLock<Box<V>>]>;
+type Middle<V> = Box<[OnceLock<Leaf<V>>]>;
+
+/// Three levels of arrays that are made where they are needed (a radix tree of fixed height).
+pub(crate) struct SparseTable<V> {
+    top: Box<[OnceLock<Middle<V>>]>,
+}
+
+impl<V> SparseTable<V> {
+    pub(crate) fn new() -> Self {
+        Self { top: empty(TOP_BITS) }
+    }
+
+    /// The value under a number.
+    #[inline]
+    pub(crate) fn get(&self, number: u32) -> Option<&V> {
+        let (top, middle, leaf) = split(number);
+        self.top[top].get()?[middle].get()?[leaf].get().map(|value| &**value)
+    }
+
+    /// Adds a value, or gives the one that was there first.
+    pub(crate) fn insert(&self, number: u32, value: V) -> &V {
+        let (top, middle, leaf) = split(number);
+        let middles = self.top[top].get_or_init(|| empty(MIDDLE_BITS));
+        let leaves = middles[middle].get_or_init(|| empty(LEAF_BITS));
+        leaves[leaf].get_or_init(|| Box::new(value))
+    }
+
+    /// All values, by number.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &V> {
+        let middles = self.top.iter().filter_map(OnceLock::get);
+        let leaves = middles.flat_map(|middle| middle.iter().filter_map(OnceLock::get));
+        leaves.flat_map(|leaf| leaf.iter().filter_map(OnceLock::get)).map(|value| &**value)
+    }
+}
+
+fn split(number: u32) -> (usize, usize, usize) {
+    let field = |shift: u32, bits: u32| (number >> shift & ((1 << bits) - 1)) as usize;
+    (field(MIDDLE_BITS + LEAF_BITS, TOP_BITS), field(LEAF_BITS, MIDDLE_BITS), field(0, LEAF_BITS))
+}
+
+fn empty<T>(bits: u32) -> Box<[OnceLock<T>]> {
+    std::iter::repeat_with(OnceLock::new).take(1 << bits).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SparseTable;
+
+    #[test]
+    fn values_are_found_under_their_numbers_and_the_first_one_stays() {
+        let table = SparseTable::new();
+        let numbers = [0, 1, 2047, 2048, 1 << 22, u32::MAX];
+        for number in numbers {
+            assert_eq!(table.get(number), None);
+            assert_eq!(table.insert(number, u64::from(number) + 1), &(u64::from(number) + 1));
+        }
+        assert_eq!(table.insert(1, 99), &2);
+        assert_eq!(table.get(2), None);
+        assert!(table.iter().copied().eq(numbers.map(|number| u64::from(number) + 1)));
+    }
+}

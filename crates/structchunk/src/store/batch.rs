@@ -1,0 +1,377 @@
+//! Batches: many changes that become visible, durable, and survive a kill, all together or not at all.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::borrow::Deadline;
+use super::inner::Writer;
+use super::loan::{NewBody, Space};
+use super::log::{Draft, FRESH_VERSION, Room};
+use super::write::Description;
+use super::{Inner, Store};
+use crate::chunk::Record;
+use crate::error::{Error, Result};
+use crate::format::{Extension, Flags, Kind, Location, PAGE_BYTES};
+use crate::layout::{Fingerprint, LayoutMismatch, Object, Plain, TypeLayout};
+use crate::map::Buffer;
+
+/// Changes that will take place together; see [`Store::batch`]. Dropping it without [`Batch::commit`] changes nothing.
+pub struct Batch<'a> {
+    inner: &'a Inner,
+    /// One change per key: a later one takes the place of an earlier one.
+    changes: BTreeMap<Vec<u8>, Change<'a>>,
+}
+
+/// What happens to one key.
+pub(crate) enum Change<'a> {
+    /// An object takes the place of what is there.
+    Put(New<'a>),
+    /// What is there goes. When `moved`, its body goes on under another key.
+    Remove {
+        /// See above.
+        moved: bool,
+    },
+}
+
+/// An object of a batch.
+pub(crate) struct New<'a> {
+    pub kind: Kind,
+    pub flags: Flags,
+    pub align_log2: u8,
+    pub shape: Vec<u64>,
+    /// The payload of the record.
+    pub payload: Buffer,
+    pub payload_length: u64,
+    pub version_word: u64,
+    /// The body, before it has its name.
+    pub body: Option<NewBody<'a>>,
+    pub number: TypeOf,
+}
+
+/// How the type number of an object is found, under the writer's lock.
+pub(crate) enum TypeOf {
+    /// A type of the program.
+    Program {
+        number: fn(&Inner, &mut u32) -> Result<u32>,
+        layout: &'static TypeLayout,
+        fingerprint: Fingerprint,
+    },
+    /// The type of a record that is copied.
+    Stored(u32),
+}
+
+/// A change with everything that its record needs.
+struct Planned<'c, 'a> {
+    key: &'c [u8],
+    change: &'c mut Change<'a>,
+    hash: u64,
+    old: Option<Record<'a>>,
+    type_number: u32,
+    extension: Vec<u8>,
+    location: Option<Location>,
+}
+
+impl<'a> Planned<'_, 'a> {
+    fn draft(&self, more: bool) -> Draft<'_> {
+        let batch = |flags: Flags| Flags { batch: true, more, ..flags };
+        match &*self.change {
+            Change::Put(new) => Draft {
+                kind: new.kind,
+                flags: batch(new.flags),
+                align_log2: new.align_log2,
+                type_number: self.type_number,
+                extension: &self.extension,
+                key: self.key,
+                payload_length: new.payload_length,
+                version_word: new.version_word,
+            },
+            Change::Remove { .. } => {
+                let tombstone = Draft::tombstone(self.key);
+                Draft { flags: batch(tombstone.flags), extension: &self.extension, ..tombstone }
+            }
+        }
+    }
+
+    fn payload(&self) -> &[u8] {
+        match &*self.change {
+            Change::Put(new) => &new.payload.bytes()[..new.payload_length as usize],
+            Change::Remove { .. } => &[],
+        }
+    }
+}
+
+impl Inner {
+    /// Makes all changes at once.
+    pub(crate) fn commit<'a>(
+        &'a self,
+        changes: &mut BTreeMap<Vec<u8>, Change<'a>>,
+        deadline: Deadline,
+    ) -> Result<()> {
+        loop {
+            self.check_writable()?;
+            let mut writer = self.lock_writer();
+            let mut plan = self.plan(&mut writer, changes)?;
+            let busy = plan.iter().filter_map(|planned| planned.old);
+            let busy = busy.into_iter().find(|old| self.borrows.is_exclusive(old.location));
+            if let Some(old) = busy {
+                drop(plan);
+                drop(writer);
+                self.wait_for_writer(&old, deadline)?;
+                continue;
+            }
+            return self.carry_out(&mut writer, &mut plan);
+        }
+    }
+
+    /// Makes all changes at once, under the writer's lock, where nobody changes any of the objects.
+    pub(crate) fn commit_locked<'a>(
+        &'a self,
+        writer: &mut Writer,
+        changes: &mut BTreeMap<Vec<u8>, Change<'a>>,
+    ) -> Result<()> {
+        let mut plan = self.plan(writer, changes)?;
+        self.carry_out(writer, &mut plan)
+    }
+
+    /// Looks everything up that the records will say. Removing what is not there is no change.
+    fn plan<'c, 'a>(
+        &'a self,
+        writer: &mut Writer,
+        changes: &'c mut BTreeMap<Vec<u8>, Change<'a>>,
+    ) -> Result<Vec<Planned<'c, 'a>>> {
+        let mut plan = Vec::with_capacity(changes.len());
+        for (key, change) in changes {
+            let hash = self.views.hashes.of_key(key);
+            let (_, old) = self.slot_of(key, hash)?;
+            let (type_number, shape) = match change {
+                Change::Put(new) => (new.number.resolve(self, writer)?, new.shape.clone()),
+                Change::Remove { .. } if old.is_none() => continue,
+                Change::Remove { .. } => (0, Vec::new()),
+            };
+            let previous = Some(old.map(|old| old.location));
+            let extension = Extension { shape, previous }.encode();
+            plan.push(Planned { key, change, hash, old, type_number, extension, location: None });
+        }
+        Ok(plan)
+    }
+
+    /// Room first; then records, then slots, then the end; nothing can fail once the first record is written.
+    fn carry_out<'a>(&'a self, writer: &mut Writer, plan: &mut [Planned<'_, 'a>]) -> Result<()> {
+        if plan.is_empty() {
+            return Ok(());
+        }
+        let last = plan.len() - 1;
+        let drafts: Vec<_> = plan.iter().map(|planned| planned.draft(true)).collect();
+        if drafts.iter().all(|draft| draft.kind == Kind::Tombstone) {
+            self.make_room_to_remove(writer, &drafts)?;
+        } else {
+            self.make_room(writer, &drafts, Room::Ordinary)?;
+        }
+        let mut hashes: Vec<_> = plan.iter().map(|planned| planned.hash).collect();
+        let mut types: Vec<_> =
+            plan.iter().map(|planned| planned.type_number).filter(|&number| number != 0).collect();
+        types.sort_unstable();
+        types.dedup();
+        hashes.extend(types.into_iter().map(|number| self.views.hashes.of_type(number)));
+        self.views.make_slots(&self.chunks, &mut hashes)?;
+        drop(drafts);
+        for planned in &mut *plan {
+            if let Change::Put(New { body, .. }) = &mut *planned.change
+                && let Some(body) = body
+            {
+                body.name(writer)?;
+            }
+        }
+        for (index, planned) in plan.iter_mut().enumerate() {
+            let draft = planned.draft(index < last);
+            let record = self.append(writer, &draft, |chunk, at| chunk.map.copy_in(at, planned.payload()))?;
+            planned.location = Some(record.location);
+        }
+        for planned in &*plan {
+            if let Some(location) = planned.location {
+                let (slot, _) = self.slot_of(planned.key, planned.hash)?;
+                self.views.directory.store(&slot, location);
+            }
+        }
+        self.publish_end(writer);
+        for planned in plan {
+            if let Change::Put(New { body, .. }) = &mut *planned.change
+                && let Some(body) = body.take()
+            {
+                body.keep();
+            }
+            self.settle(writer, planned)?;
+        }
+        Ok(())
+    }
+
+    /// Brings the views in line with a change that is visible now.
+    fn settle(&self, writer: &mut Writer, planned: &Planned<'_, '_>) -> Result<()> {
+        let Some(location) = planned.location else { return Ok(()) };
+        match &*planned.change {
+            Change::Put(_) => {
+                if let Some(record) = self.chunks.record(location)? {
+                    self.views.live.set(location, record.bytes());
+                }
+                match &planned.old {
+                    Some(old) => self.supersede(writer, old),
+                    None => self.views.directory.change_len(1),
+                }
+            }
+            Change::Remove { moved } => {
+                self.views.directory.remove(planned.hash, location);
+                self.views.directory.change_len(-1);
+                if let Some(old) = &planned.old {
+                    if *moved {
+                        self.views.live.clear(old.location, old.bytes());
+                    } else {
+                        self.supersede(writer, old);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl TypeOf {
+    /// Of a type of the program.
+    pub(crate) fn program<T: Object + ?Sized>() -> Self {
+        Self::Program {
+            number: |inner, next_type| inner.number_of::<T>(next_type),
+            layout: T::ELEMENT,
+            fingerprint: T::FINGERPRINT,
+        }
+    }
+
+    fn resolve(&self, inner: &Inner, writer: &mut Writer) -> Result<u32> {
+        match self {
+            Self::Program { number, .. } => number(inner, &mut writer.next_type),
+            Self::Stored(number) => Ok(*number),
+        }
+    }
+}
+
+impl Batch<'_> {
+    /// Will store a value under `key`.
+    ///
+    /// # Errors
+    /// [`Error::KeyLength`], [`Error::Empty`], [`Error::TooLarge`]; and for objects that get a file of their own, which is made
+    /// now, [`Error::NoSpace`].
+    pub fn put<T: Object + ?Sized>(&mut self, key: impl AsRef<[u8]>, value: &T) -> Result<()> {
+        let key = key.as_ref();
+        Inner::check_key(key)?;
+        let bytes = value.byte_len();
+        if bytes == 0 {
+            return Err(Error::Empty { key: key.to_vec() });
+        }
+        let description = Description::of(value)?;
+        let large = bytes as u64 > self.inner.chunks.geometry.largest_inline();
+        let (kind, payload, payload_length, version_word, body) = if large {
+            let body = self.inner.begin_body(bytes as u64, Space::Auto)?;
+            body.body.map.write_object(PAGE_BYTES, value).ok_or_else(|| body.truncated())?;
+            let (pointer, version_word) = body.pointer();
+            (Kind::Extern, Buffer::copy_of(&pointer), pointer.len(), version_word, Some(body))
+        } else {
+            (Kind::Object, Buffer::copy_of_object(value), bytes, FRESH_VERSION, None)
+        };
+        let new = New {
+            kind,
+            flags: description.flags,
+            align_log2: description.align_log2,
+            shape: if T::ARRAY { value.shape().to_vec() } else { Vec::new() },
+            payload,
+            payload_length: payload_length as u64,
+            version_word,
+            body,
+            number: TypeOf::program::<T>(),
+        };
+        self.changes.insert(key.to_vec(), Change::Put(new));
+        Ok(())
+    }
+
+    /// Will remove what is under `key`, if anything is.
+    ///
+    /// # Errors
+    /// [`Error::KeyLength`].
+    pub fn remove(&mut self, key: impl AsRef<[u8]>) -> Result<()> {
+        Inner::check_key(key.as_ref())?;
+        self.changes.insert(key.as_ref().to_vec(), Change::Remove { moved: false });
+        Ok(())
+    }
+
+    /// What `key` will hold once this batch is committed.
+    ///
+    /// # Errors
+    /// As for [`Store::load`].
+    pub fn load<T: Plain>(&self, key: impl AsRef<[u8]>) -> Result<Option<T>> {
+        let key = key.as_ref();
+        match self.changes.get(key) {
+            Some(Change::Put(new)) => new.load(key).map(Some),
+            Some(Change::Remove { .. }) => Ok(None),
+            None => {
+                self.inner.check_open()?;
+                let record = self.inner.find(key)?;
+                record.map(|record| self.inner.copy_object(&record)).transpose()
+            }
+        }
+    }
+
+    /// How many keys it will change.
+    pub fn len(&self) -> usize {
+        self.changes.len()
+    }
+
+    /// Whether it will change nothing.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    /// Makes all changes at once: whoever looks sees all of them or none, and so does the next open after a kill or power cut.
+    ///
+    /// # Durability
+    /// As for [`Store::put`].
+    ///
+    /// # Errors
+    /// As for [`Store::put`]. Nothing has changed then.
+    pub fn commit(mut self) -> Result<()> {
+        let deadline = self.inner.patience(true);
+        self.inner.commit(&mut self.changes, deadline)
+    }
+}
+
+impl New<'_> {
+    fn load<T: Plain>(&self, key: &[u8]) -> Result<T> {
+        let TypeOf::Program { layout, fingerprint, .. } = self.number else {
+            return Err(Error::Busy { key: key.to_vec() });
+        };
+        let bytes = self.body.as_ref().map_or(self.payload_length, |body| body.body.payload_bytes);
+        let mismatch = || {
+            let shape = self.flags.array.then_some(&*self.shape);
+            let mismatch = LayoutMismatch::explain::<T>(&layout.into(), shape, bytes);
+            Error::LayoutMismatch { key: key.to_vec(), mismatch: Box::new(mismatch) }
+        };
+        if fingerprint != T::FINGERPRINT || self.flags.array != T::ARRAY {
+            return Err(mismatch());
+        }
+        let copy = match &self.body {
+            Some(body) if bytes == size_of::<T>() as u64 => body.body.map.read_object(PAGE_BYTES),
+            Some(_) => None,
+            None => self.payload.read_object(bytes as usize),
+        };
+        copy.ok_or_else(mismatch)
+    }
+}
+
+impl fmt::Debug for Batch<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batch").field("changes", &self.changes.len()).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// A batch: puts and removes that take place together when it is committed. In-place changes are no part of it.
+    pub fn batch(&self) -> Batch<'_> {
+        Batch { inner: &self.inner, changes: BTreeMap::new() }
+    }
+}

@@ -1,0 +1,292 @@
+//! What is borrowed now: one entry for every object that a guard refers to.
+//!
+//! The table lives on the heap, not in the mapping, and has an entry only while there is a guard. It is sharded so that guards
+//! of different objects seldom meet.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use crate::format::Location;
+
+const SHARDS: usize = 64;
+
+/// What a guard wants of an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Want {
+    /// To read, beside other readers.
+    Shared,
+    /// To change, alone.
+    Exclusive,
+    /// To change through atomics, beside others who do the same. (An object of atomics can be seen as plain integers too; a
+    /// plain reference to it must not change under its holder.)
+    Atomic,
+}
+
+/// Who borrows what.
+pub(crate) struct Borrows {
+    shards: [Shard; SHARDS],
+    /// How many exclusive borrows there are; spares `put` a look into the table.
+    exclusive: AtomicUsize,
+    /// How many atomic borrows there are.
+    atomic: AtomicUsize,
+}
+
+#[repr(align(64))]
+#[derive(Default)]
+struct Shard {
+    state: Mutex<State>,
+    released: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    borrowed: HashMap<u64, Holders, BuildHasherDefault<Mix>>,
+    /// How many threads wait for a release; without any, nobody is woken.
+    waiting: u32,
+}
+
+/// How an object is borrowed, and how often.
+#[derive(Clone, Copy)]
+struct Holders {
+    how: Want,
+    count: u32,
+}
+
+impl State {
+    fn try_acquire(&mut self, location: Location, want: Want) -> bool {
+        let holders = self.borrowed.entry(location.get()).or_insert(Holders { how: want, count: 0 });
+        let compatible = holders.count == 0 || holders.how == want && want != Want::Exclusive;
+        // A flood of guards is refused rather than forgotten.
+        if !compatible || holders.count == u32::MAX {
+            return false;
+        }
+        holders.count += 1;
+        true
+    }
+
+    fn is_exclusive(&self, location: Location) -> bool {
+        self.borrowed.get(&location.get()).is_some_and(|holders| holders.how == Want::Exclusive)
+    }
+}
+
+impl Borrows {
+    pub(crate) fn new() -> Self {
+        Self {
+            shards: std::array::from_fn(|_| Shard::default()),
+            exclusive: AtomicUsize::new(0),
+            atomic: AtomicUsize::new(0),
+        }
+    }
+
+    fn shard(&self, location: Location) -> &Shard {
+        &self.shards[(mix(location.get()) >> 58) as usize % SHARDS]
+    }
+
+    /// Borrows an object, waiting for others until `deadline`; whether that worked.
+    pub(crate) fn acquire(&self, location: Location, want: Want, deadline: Deadline) -> bool {
+        let shard = self.shard(location);
+        let mut state = shard.lock();
+        while !state.try_acquire(location, want) {
+            match shard.wait(state, deadline) {
+                Some(next) => state = next,
+                None => return false,
+            }
+        }
+        match want {
+            Want::Shared => {}
+            Want::Exclusive => {
+                self.exclusive.fetch_add(1, Ordering::SeqCst);
+            }
+            Want::Atomic => {
+                self.atomic.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+        true
+    }
+
+    /// Gives a borrow back.
+    pub(crate) fn release(&self, location: Location, want: Want) {
+        let shard = self.shard(location);
+        let mut state = shard.lock();
+        if let Entry::Occupied(mut entry) = state.borrowed.entry(location.get()) {
+            entry.get_mut().count -= 1;
+            if entry.get().count == 0 {
+                entry.remove();
+            }
+        }
+        let wake = state.waiting > 0;
+        drop(state);
+        match want {
+            Want::Shared => {}
+            Want::Exclusive => {
+                self.exclusive.fetch_sub(1, Ordering::SeqCst);
+            }
+            Want::Atomic => {
+                self.atomic.fetch_sub(1, Ordering::SeqCst);
+            }
+        }
+        if wake {
+            shard.released.notify_all();
+        }
+    }
+
+    /// Whether somebody changes the object alone now.
+    pub(crate) fn is_exclusive(&self, location: Location) -> bool {
+        self.exclusive.load(Ordering::SeqCst) != 0 && self.shard(location).lock().is_exclusive(location)
+    }
+
+    /// Waits until nobody changes the object alone, at most until `deadline`; whether that came true.
+    pub(crate) fn wait_for_writer(&self, location: Location, deadline: Deadline) -> bool {
+        let shard = self.shard(location);
+        let mut state = shard.lock();
+        while state.is_exclusive(location) {
+            match shard.wait(state, deadline) {
+                Some(next) => state = next,
+                None => return false,
+            }
+        }
+        true
+    }
+
+    /// Whether any guard is left.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.shards.iter().all(|shard| shard.lock().borrowed.is_empty())
+    }
+
+    /// Whether anybody may still write through a guard.
+    pub(crate) fn any_writer(&self) -> bool {
+        self.exclusive.load(Ordering::SeqCst) != 0 || self.atomic.load(Ordering::SeqCst) != 0
+    }
+}
+
+impl Shard {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing in this file panics while it holds the lock, so a poisoned one is still consistent.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for a release; `None` when the time is up.
+    fn wait<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        deadline: Deadline,
+    ) -> Option<MutexGuard<'a, State>> {
+        let left = deadline.left()?;
+        state.waiting += 1;
+        let (mut state, _) = self.released.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner);
+        state.waiting -= 1;
+        Some(state)
+    }
+}
+
+/// Until when to wait.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Deadline {
+    /// Do not wait.
+    Now,
+    /// Wait until then.
+    At(Instant),
+}
+
+impl Deadline {
+    /// How long there is left to wait; `None` when the time is up.
+    fn left(self) -> Option<std::time::Duration> {
+        match self {
+            Self::Now => None,
+            Self::At(instant) => {
+                Some(instant.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
+            }
+        }
+    }
+
+    /// Whether the time is up.
+    pub(crate) fn is_over(self) -> bool {
+        self.left().is_none()
+    }
+}
+
+/// Spreads locations, which are multiples of small numbers, over all bits (Knuth, TAOCP 3, 6.4: multiplicative hashing).
+const fn mix(value: u64) -> u64 {
+    value.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+#[derive(Default)]
+struct Mix(u64);
+
+impl Hasher for Mix {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = mix(self.0 ^ u64::from(byte));
+        }
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.0 = mix(value) ^ value;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn at(bits: u64) -> Location {
+        Location::new(bits).unwrap()
+    }
+
+    #[test]
+    fn readers_share_and_writers_exclude() {
+        let borrows = Borrows::new();
+        assert!(borrows.acquire(at(1), Want::Shared, Deadline::Now));
+        assert!(borrows.acquire(at(1), Want::Shared, Deadline::Now));
+        assert!(!borrows.acquire(at(1), Want::Exclusive, Deadline::Now));
+        borrows.release(at(1), Want::Shared);
+        assert!(!borrows.acquire(at(1), Want::Exclusive, Deadline::Now));
+        borrows.release(at(1), Want::Shared);
+        assert!(borrows.acquire(at(1), Want::Exclusive, Deadline::Now));
+        assert!(borrows.is_exclusive(at(1)) && !borrows.is_exclusive(at(2)));
+        assert!(!borrows.acquire(at(1), Want::Shared, Deadline::Now));
+        assert!(borrows.acquire(at(2), Want::Shared, Deadline::Now));
+        borrows.release(at(2), Want::Shared);
+        assert!(!borrows.acquire(at(1), Want::Atomic, Deadline::Now));
+        borrows.release(at(1), Want::Exclusive);
+        assert!(borrows.is_empty() && !borrows.any_writer());
+    }
+
+    #[test]
+    fn users_of_atomics_share_with_their_like_only() {
+        let borrows = Borrows::new();
+        assert!(borrows.acquire(at(1), Want::Atomic, Deadline::Now));
+        assert!(borrows.acquire(at(1), Want::Atomic, Deadline::Now));
+        assert!(!borrows.acquire(at(1), Want::Shared, Deadline::Now));
+        assert!(!borrows.is_exclusive(at(1)) && borrows.any_writer());
+        borrows.release(at(1), Want::Atomic);
+        borrows.release(at(1), Want::Atomic);
+        assert!(borrows.acquire(at(1), Want::Shared, Deadline::Now) && !borrows.any_writer());
+    }
+
+    #[test]
+    fn a_waiter_is_woken_by_the_release() {
+        let borrows = Borrows::new();
+        assert!(borrows.acquire(at(1), Want::Exclusive, Deadline::Now));
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| {
+                borrows.acquire(at(1), Want::Shared, Deadline::At(Instant::now() + Duration::from_secs(60)))
+            });
+            std::thread::sleep(Duration::from_millis(20));
+            borrows.release(at(1), Want::Exclusive);
+            assert!(waiter.join().unwrap());
+        });
+        let soon = Deadline::At(Instant::now() + Duration::from_millis(5));
+        assert!(!borrows.acquire(at(1), Want::Exclusive, soon));
+    }
+}

@@ -1,0 +1,191 @@
+//! Checking: every file against what it should be. Repairs nothing.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::inner::Writer;
+use super::views::Views;
+use super::{Inner, Store};
+use crate::chunk::{Chunk, Record, Step, Walk};
+use crate::disk::{Faults, Folder};
+use crate::error::Result;
+use crate::format::{ChunkId, Kind, PAGE_BYTES};
+
+/// Something that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Finding {
+    /// The file.
+    pub path: PathBuf,
+    /// Where in it, in bytes.
+    pub offset: u64,
+    /// What is wrong.
+    pub what: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, byte {}: {}", self.path.display(), self.offset, self.what)
+    }
+}
+
+/// The findings of a check.
+#[derive(Debug)]
+pub struct Check {
+    findings: std::vec::IntoIter<Finding>,
+    records: u64,
+}
+
+impl Check {
+    /// How many records were looked at.
+    pub fn records(&self) -> u64 {
+        self.records
+    }
+}
+
+impl Iterator for Check {
+    type Item = Finding;
+
+    fn next(&mut self) -> Option<Finding> {
+        self.findings.next()
+    }
+}
+
+struct Checker<'a> {
+    inner: &'a Inner,
+    /// What the views should be.
+    views: Views,
+    findings: Vec<Finding>,
+    records: u64,
+    last_sequence: u64,
+}
+
+impl<'a> Checker<'a> {
+    fn find(&mut self, path: &Path, offset: u64, what: impl Into<String>) {
+        self.findings.push(Finding { path: path.to_owned(), offset, what: what.into() });
+    }
+
+    fn chunk(&mut self, id: ChunkId, head: Option<u64>) -> Result<()> {
+        let chunks = &self.inner.chunks;
+        let chunk = match chunks.get(id) {
+            Ok(chunk) => chunk,
+            Err(error) => {
+                self.find(chunks.folder.path(), 0, error.to_string());
+                return Ok(());
+            }
+        };
+        let end = match head.map_or_else(|| chunks.sealed_head(chunk), Ok) {
+            Ok(end) => end,
+            Err(error) => {
+                self.find(chunk.path(), PAGE_BYTES / 8, error.to_string());
+                chunk.map.len()
+            }
+        };
+        let views = &self.views;
+        views.live.reserve(id, end, &mut |words| views.live_file.grow(words))?;
+        let mut walk = Walk::new(chunk, chunks.geometry, chunks.seed, end, self.last_sequence);
+        for step in walk.by_ref() {
+            match step {
+                Step::Record(record) => self.record(chunk, &record)?,
+                Step::Damage { from, to } => {
+                    self.find(chunk.path(), from, format!("{} bytes that are no record", to - from));
+                }
+            }
+        }
+        self.last_sequence = walk.last_sequence();
+        Ok(())
+    }
+
+    fn record(&mut self, chunk: &'a Chunk, record: &Record<'a>) -> Result<()> {
+        self.records += 1;
+        match record.header.kind {
+            Kind::Type => {
+                if let Err(error) = self.inner.learn_type(record) {
+                    self.find(chunk.path(), record.offset(), error.to_string());
+                }
+            }
+            Kind::Object | Kind::Extern => {
+                if let Some(size) = self.element_size(record)
+                    && (size == 0 || !self.inner.object_bytes(record).unwrap_or(0).is_multiple_of(size))
+                {
+                    let what = "the object's length is no multiple of its type's size";
+                    self.find(chunk.path(), record.offset(), what);
+                }
+            }
+            Kind::Tombstone | Kind::Other(_) => {}
+        }
+        self.views.replay(&self.inner.chunks, record)
+    }
+
+    fn element_size(&mut self, record: &Record<'a>) -> Option<u64> {
+        match self.inner.stored_type(record.header.type_number) {
+            Ok(stored) => Some(stored.layout.size()),
+            Err(error) => {
+                self.find(record.chunk.path(), record.offset(), error.to_string());
+                None
+            }
+        }
+    }
+
+    /// The views in use against those that the log makes.
+    fn views(&mut self, writer: &Writer) -> Result<()> {
+        let inner = self.inner;
+        let root = inner.root.path();
+        let (is, should) = (inner.views.directory.len(), self.views.directory.len());
+        if is != should {
+            self.find(&root.join("directory"), 0, format!("it counts {is} objects, the log has {should}"));
+        }
+        let locations: Vec<_> = self.views.directory.locations().collect();
+        for location in locations {
+            let Some(record) = inner.chunks.record(location)? else { continue };
+            if !record.header.kind.is_object() {
+                continue;
+            }
+            let found = inner.find(record.key())?;
+            if found.map(|found| found.location) != Some(location) {
+                let what = format!("object {} is not found through it", crate::EscapedKey(record.key()));
+                self.find(&root.join("directory"), 0, what);
+            }
+            if !inner.views.live.is_live(location) {
+                let what = format!("object {} is not marked live", crate::EscapedKey(record.key()));
+                self.find(&root.join("live"), 0, what);
+            }
+            if record.header.kind == Kind::Extern
+                && let Err(error) = inner.payload(&record)
+            {
+                self.find(record.chunk.path(), record.offset(), error.to_string());
+            }
+        }
+        for &id in &writer.chunks {
+            let (is, should) = (&inner.views.live, &self.views.live);
+            let counts = |live: &crate::chunk::LiveMap| (live.live_records(id), live.live_bytes(id));
+            if counts(is) != counts(should) {
+                let what = format!("chunk {id}: counts {:?}, the log has {:?}", counts(is), counts(should));
+                self.find(&root.join("live"), 0, what);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Looks at every record, type and view, and tells what is not as it should be. Nothing is repaired; nothing can be changed
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Closed`](crate::Error::Closed), and what the disk says.
+    pub fn check(&self) -> Result<Check> {
+        self.inner.check_open()?;
+        let inner = &*self.inner;
+        let writer = inner.lock_writer();
+        let memory = Folder::in_memory(Faults::none());
+        let first = writer.chunks.first().copied().unwrap_or(ChunkId(0));
+        let views = Views::create(&memory, &inner.identity, inner.epoch, first)?;
+        let mut checker = Checker { inner, views, findings: Vec::new(), records: 0, last_sequence: 0 };
+        for &id in &writer.chunks {
+            checker.chunk(id, (id == writer.active).then_some(writer.head))?;
+        }
+        checker.views(&writer)?;
+        Ok(Check { findings: checker.findings.into_iter(), records: checker.records })
+    }
+}

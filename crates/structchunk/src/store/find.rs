@@ -1,0 +1,156 @@
+//! From a key to the record of its object.
+
+use std::sync::Arc;
+
+use super::Inner;
+use crate::chunk::{Body, Record};
+use crate::error::{Error, Result};
+use crate::format::{ExternPayload, Kind, PAGE_BYTES};
+use crate::layout::Object;
+use crate::map::Mapping;
+
+/// Where the bytes of an object lie.
+pub(crate) struct Payload<'a> {
+    mapping: Memory<'a>,
+    pub offset: u64,
+    pub bytes: u64,
+}
+
+enum Memory<'a> {
+    Chunk(&'a Mapping),
+    Body(Arc<Body>),
+}
+
+impl Payload<'_> {
+    pub(crate) fn map(&self) -> &Mapping {
+        match &self.mapping {
+            Memory::Chunk(map) => map,
+            Memory::Body(body) => &body.map,
+        }
+    }
+
+    /// The body, where the object has one.
+    pub(crate) fn body(&self) -> Option<&Arc<Body>> {
+        match &self.mapping {
+            Memory::Chunk(_) => None,
+            Memory::Body(body) => Some(body),
+        }
+    }
+}
+
+impl Inner {
+    /// The first record that a slot with this hash leads to and `is_it` accepts.
+    #[inline]
+    pub(crate) fn look_up(
+        &self,
+        hash: u64,
+        mut is_it: impl FnMut(&Record<'_>) -> bool,
+    ) -> Result<Option<Record<'_>>> {
+        let found = self.views.directory.find(hash, |location| match self.chunks.record(location) {
+            Ok(record) => record.filter(&mut is_it).map(Ok),
+            Err(error) => Some(Err(error)),
+        });
+        found.transpose()
+    }
+
+    /// The record of the current object under `key`.
+    #[inline]
+    pub(crate) fn find(&self, key: &[u8]) -> Result<Option<Record<'_>>> {
+        self.find_hashed(key, self.views.hashes.of_key(key))
+    }
+
+    #[inline]
+    pub(crate) fn find_hashed(&self, key: &[u8], hash: u64) -> Result<Option<Record<'_>>> {
+        let found = self.look_up(hash, |record| record.header.kind != Kind::Type && record.key_is(key))?;
+        match found {
+            Some(record) if record.header.flags.batch => self.settle_batch(record, key),
+            Some(record) if record.header.kind.is_object() => Ok(Some(record)),
+            _ => Ok(None),
+        }
+    }
+
+    /// The object that a batch record stands for now: itself once the end of the log has passed it, before that the one it
+    /// will replace. So a batch becomes visible all at once.
+    fn settle_batch<'a>(&'a self, record: Record<'a>, key: &[u8]) -> Result<Option<Record<'a>>> {
+        let record = if record.location.get() < self.shared.end() {
+            record
+        } else {
+            let Some(Some(previous)) = record.extension().previous else { return Ok(None) };
+            match self.chunks.record(previous)?.filter(|record| record.key_is(key)) {
+                Some(previous) => previous,
+                None => return Ok(None),
+            }
+        };
+        Ok(record.header.kind.is_object().then_some(record))
+    }
+
+    /// Where the bytes of an object lie.
+    #[inline]
+    pub(crate) fn payload<'a>(&'a self, record: &Record<'a>) -> Result<Payload<'a>> {
+        if record.header.kind == Kind::Extern {
+            return self.body_payload(record);
+        }
+        Ok(Payload {
+            mapping: Memory::Chunk(&record.chunk.map),
+            offset: record.place.payload,
+            bytes: record.header.payload_length,
+        })
+    }
+
+    fn body_payload<'a>(&'a self, record: &Record<'a>) -> Result<Payload<'a>> {
+        let pointer = self.extern_payload(record)?;
+        let body = self.bodies.get(pointer.body)?;
+        if body.payload_bytes != pointer.bytes {
+            let reason =
+                format!("the body has {} bytes, its record says {}", body.payload_bytes, pointer.bytes);
+            return Err(Error::corrupt(body.path(), 40, reason));
+        }
+        Ok(Payload { bytes: pointer.bytes, mapping: Memory::Body(body), offset: PAGE_BYTES })
+    }
+
+    /// What an extern record points to.
+    pub(crate) fn extern_payload(&self, record: &Record<'_>) -> Result<ExternPayload> {
+        ExternPayload::decode(record.frozen_payload())
+            .filter(|_| record.payload_checksum_holds(self.chunks.seed))
+            .ok_or_else(|| {
+                Error::corrupt(record.chunk.path(), record.offset(), "the pointer to a body is damaged")
+            })
+    }
+
+    /// Size of an object, in bytes.
+    pub(crate) fn object_bytes(&self, record: &Record<'_>) -> Result<u64> {
+        match record.header.kind {
+            Kind::Extern => Ok(self.extern_payload(record)?.bytes),
+            _ => Ok(record.header.payload_length),
+        }
+    }
+
+    /// Where the bytes of an object lie, once it is sure that it may be seen as a `T`.
+    ///
+    /// # Errors
+    /// [`Error::LayoutMismatch`], [`Error::Misaligned`], [`Error::Corrupt`].
+    #[inline]
+    pub(crate) fn typed_payload<'a, T: Object + ?Sized>(
+        &'a self,
+        record: &Record<'a>,
+    ) -> Result<Payload<'a>> {
+        self.check_type::<T>(record)?;
+        let payload = self.payload(record)?;
+        if !payload.offset.is_multiple_of(T::ALIGN as u64) {
+            return Err(misaligned::<T>(record));
+        }
+        if T::from_raw_parts(std::ptr::null(), payload.bytes as usize).is_none() {
+            return Err(self.mismatch::<T>(record));
+        }
+        Ok(payload)
+    }
+}
+
+#[cold]
+fn misaligned<T: Object + ?Sized>(record: &Record<'_>) -> Error {
+    Error::Misaligned {
+        key: record.key().to_vec(),
+        required: T::ALIGN as u64,
+        found: 1 << record.header.align_log2,
+    }
+}

@@ -1,0 +1,179 @@
+//! What all handles of an open store share.
+
+use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::borrow::{Borrows, Deadline};
+use super::report::RecoveryReport;
+use super::shared::Shared;
+use super::types::Types;
+use super::views::Views;
+use crate::chunk::{BodySet, ChunkSet};
+use crate::disk::{self, File, Folder};
+use crate::error::{Error, Result};
+use crate::format::{BodyNumber, Checkpoint, ChunkId, Location, MAX_SEQUENCE, StoreIdentity};
+use crate::key::MAX_KEY_BYTES;
+
+/// An open store.
+pub(crate) struct Inner {
+    pub path: PathBuf,
+    pub identity: StoreIdentity,
+    pub read_only: bool,
+    /// Raised by recoveries only.
+    pub epoch: u64,
+    pub reserve_step: u64,
+    pub busy_timeout: Duration,
+    pub report: RecoveryReport,
+
+    pub root: Folder,
+    pub chunks: ChunkSet,
+    pub bodies: BodySet,
+    pub views: Views,
+    pub shared: Shared,
+    pub types: Types,
+    pub borrows: Borrows,
+
+    pub closed: AtomicBool,
+    pub poisoned: OnceLock<String>,
+    /// Whether this session has announced that it changes things.
+    pub session_open: AtomicBool,
+    /// How many cuts have been fixed; see `sync.rs`.
+    pub cuts: AtomicU64,
+    /// How often the process had forked when the store was opened.
+    pub process: u32,
+
+    // Locked in this order.
+    pub checkpoints: Mutex<Checkpoints>,
+    pub writer: Mutex<Writer>,
+    /// Holds the writer's byte; `None` after the store was closed and the last guard went.
+    pub lock: Mutex<Option<File>>,
+}
+
+/// `STORE` and what is known of it.
+pub(crate) struct Checkpoints {
+    pub file: File,
+    /// The newest one on disk.
+    pub newest: Checkpoint,
+    /// Which slot it is in: 0 or 1.
+    pub slot: u64,
+    /// Bodies that the newest checkpoint no longer needs, but the other slot may.
+    pub retiring: Vec<BodyNumber>,
+    /// The highest cut that has become durable.
+    pub durable_cut: u64,
+}
+
+/// What only changes under the writer's lock.
+pub(crate) struct Writer {
+    /// The chunk that is appended to, and the end of the log in it.
+    pub active: ChunkId,
+    pub head: u64,
+    /// How much of the active chunk is backed by disk space.
+    pub reserved: u64,
+    /// Chunks made ahead, empty, with how much of each is backed.
+    pub spares: VecDeque<(ChunkId, u64)>,
+    pub next_sequence: u64,
+    /// Sequence of the first record of the active chunk.
+    pub first_sequence: u64,
+    pub next_chunk: u32,
+    pub next_body: u64,
+    pub next_type: u32,
+    /// All chunks of the log, the active one included, spares not.
+    pub chunks: BTreeSet<ChunkId>,
+    /// Types that have a record in the active chunk since it was opened.
+    pub types_here: HashSet<u32>,
+    /// Changed since the last cut.
+    pub dirty_chunks: BTreeSet<ChunkId>,
+    pub dirty_bodies: BTreeSet<BodyNumber>,
+    /// Files were made or renamed since the last cut.
+    pub new_names: bool,
+    /// Bodies that were superseded since the last cut.
+    pub superseded: Vec<BodyNumber>,
+    /// Anything at all was changed since the last cut.
+    pub changed: bool,
+}
+
+impl Writer {
+    /// Takes the next sequence.
+    pub(crate) fn take_sequence(&mut self) -> Result<u64> {
+        let sequence = self.next_sequence;
+        if sequence > MAX_SEQUENCE {
+            return Err(Error::Exhausted { what: "sequences" });
+        }
+        self.next_sequence += 1;
+        Ok(sequence)
+    }
+}
+
+impl Inner {
+    /// Locks the writer's state, for a moment.
+    pub(crate) fn lock_writer(&self) -> MutexGuard<'_, Writer> {
+        // Nothing panics half way through a change, so a poisoned lock still guards consistent state.
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn lock_checkpoints(&self) -> MutexGuard<'_, Checkpoints> {
+        self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Refuses access after `close`.
+    #[inline]
+    pub(crate) fn check_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
+    }
+
+    /// Refuses changes where none are possible, before any lock is taken; announces the session otherwise.
+    #[inline]
+    pub(crate) fn check_writable(&self) -> Result<()> {
+        if disk::forks() != self.process {
+            return Err(Error::Forked);
+        }
+        self.check_open()?;
+        if let Some(cause) = self.poisoned.get() {
+            return Err(Error::Poisoned { cause: cause.clone() });
+        }
+        if self.read_only {
+            return Err(Error::ReadOnly { path: self.path.clone() });
+        }
+        if self.session_open.load(Ordering::Acquire) { Ok(()) } else { self.begin_session() }
+    }
+
+    /// Refuses keys that cannot be stored.
+    #[inline]
+    pub(crate) fn check_key(key: &[u8]) -> Result<()> {
+        if (1..=MAX_KEY_BYTES).contains(&key.len()) {
+            Ok(())
+        } else {
+            Err(Error::KeyLength { length: key.len() })
+        }
+    }
+
+    /// Writes nothing more in this session. What was published stays; the next open recovers.
+    #[cold]
+    pub(crate) fn stop_writing(&self, error: Error) -> Error {
+        tracing::error!(%error, "a record could not be completed; the store writes nothing more");
+        // Whoever was first has said why.
+        let _ = self.poisoned.set(error.to_string());
+        error
+    }
+
+    /// The location of the head.
+    pub(crate) fn end_of_log(&self, writer: &Writer) -> Location {
+        self.chunks.geometry.location(writer.active, writer.head)
+    }
+
+    /// Until when a call waits that begins now.
+    pub(crate) fn patience(&self, wait: bool) -> Deadline {
+        if wait { Deadline::At(Instant::now() + self.busy_timeout) } else { Deadline::Now }
+    }
+
+    /// Lets the next writer in once the store is closed and nobody refers to its objects.
+    pub(crate) fn release_lock_if_unused(&self) {
+        if self.closed.load(Ordering::SeqCst) && self.borrows.is_empty() {
+            // Closing the file releases the lock, and leaves it to the parent in a forked child.
+            self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+        }
+    }
+}

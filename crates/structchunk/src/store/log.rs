@@ -1,0 +1,347 @@
+//! Appending to the log: room first, then bytes, then the end.
+
+use std::collections::HashSet;
+
+use super::Inner;
+use super::inner::Writer;
+use crate::chunk::{Chunk, Record, write_header};
+use crate::directory::SlotRef;
+use crate::error::{Error, Result};
+use crate::format::{
+    ChunkId, Flags, HEADER_BYTES, Kind, PAGE_BYTES, Placement, RecordHeader, Seal, align_up,
+};
+use crate::map::Advice;
+
+/// The version word of a fresh record.
+pub(crate) const FRESH_VERSION: u64 = 2;
+
+/// A record that is to be written.
+#[derive(Debug, Clone)]
+pub(crate) struct Draft<'a> {
+    pub kind: Kind,
+    pub flags: Flags,
+    pub align_log2: u8,
+    /// 0 for tombstones.
+    pub type_number: u32,
+    pub extension: &'a [u8],
+    pub key: &'a [u8],
+    pub payload_length: u64,
+    /// Version word: [`FRESH_VERSION`], and the payload's checksum where it has one.
+    pub version_word: u64,
+}
+
+/// Whether the space kept back may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// One step stays free behind the record.
+    Ordinary,
+    /// For tombstones: a full store can still be emptied.
+    KeptBack,
+}
+
+impl Draft<'_> {
+    /// A tombstone for a key.
+    pub(crate) fn tombstone(key: &[u8]) -> Draft<'_> {
+        Draft {
+            kind: Kind::Tombstone,
+            flags: Flags::default(),
+            align_log2: 4,
+            type_number: 0,
+            extension: &[],
+            key,
+            payload_length: 0,
+            version_word: FRESH_VERSION,
+        }
+    }
+
+    fn header(&self, sequence: u64) -> RecordHeader {
+        RecordHeader {
+            kind: self.kind,
+            flags: self.flags,
+            align_log2: self.align_log2,
+            extension_units: (self.extension.len() / 16) as u8,
+            key_length: self.key.len() as u16,
+            payload_length: self.payload_length,
+            type_number: self.type_number,
+            sequence,
+        }
+    }
+
+    fn place(&self, offset: u64) -> Placement {
+        self.header(0).place(offset)
+    }
+}
+
+/// Where the next record goes, seen from the end of the log.
+struct Cursor {
+    head: u64,
+    capacity: u64,
+}
+
+impl Cursor {
+    /// Offset one past the draft and, where it is needed, the type record before it; `None` when they do not fit in this chunk.
+    fn end_of(&self, draft: &Draft<'_>, type_bytes: Option<u64>) -> Option<u64> {
+        let end = draft.place(self.head + type_bytes.unwrap_or(0)).end;
+        (end <= self.capacity).then_some(end)
+    }
+}
+
+impl Inner {
+    /// Makes sure that the drafts can be written, in this order, without anything that can fail. Nothing is written yet; a
+    /// refused call leaves at most empty chunks that are used later.
+    pub(crate) fn make_room<'d>(
+        &self,
+        writer: &mut Writer,
+        drafts: impl IntoIterator<Item = &'d Draft<'d>>,
+        room: Room,
+    ) -> Result<()> {
+        let capacity = self.chunks.geometry.capacity();
+        let mut cursor = Cursor { head: writer.head, capacity };
+        let mut ahead: Vec<u64> = Vec::new();
+        let mut types: HashSet<u32> = HashSet::new();
+        let mut first_chunk = true;
+        for draft in drafts {
+            let known = |types: &HashSet<u32>, first: bool| {
+                draft.type_number == 0
+                    || types.contains(&draft.type_number)
+                    || first && writer.types_here.contains(&draft.type_number)
+            };
+            let type_bytes = self.type_record_bytes(draft.type_number)?;
+            let needed = (!known(&types, first_chunk)).then_some(type_bytes);
+            if let Some(end) = cursor.end_of(draft, needed) {
+                cursor.head = end;
+            } else {
+                if first_chunk {
+                    self.back_active(writer, cursor.head)?;
+                } else {
+                    ahead.push(cursor.head);
+                }
+                first_chunk = false;
+                types.clear();
+                cursor.head = PAGE_BYTES;
+                let needed = (draft.type_number != 0).then_some(type_bytes);
+                cursor.head = cursor.end_of(draft, needed).ok_or(Error::TooLarge {
+                    what: "a record",
+                    bytes: draft.place(0).end,
+                    limit: capacity - PAGE_BYTES,
+                })?;
+            }
+            types.insert(draft.type_number);
+        }
+        let kept_back = if room == Room::Ordinary { self.reserve_step } else { 0 };
+        let wanted = cursor.head + kept_back;
+        if first_chunk {
+            self.back_active(writer, wanted.min(capacity))?;
+        } else {
+            ahead.push(wanted.min(capacity));
+        }
+        if wanted > capacity {
+            ahead.push(PAGE_BYTES + kept_back);
+        }
+        self.back_spares(writer, &ahead)
+    }
+
+    /// Backs the first `bytes` of the active chunk, and its part of the live map.
+    fn back_active(&self, writer: &mut Writer, bytes: u64) -> Result<()> {
+        if bytes > writer.reserved {
+            let target = self.step_above(bytes);
+            let chunk = self.chunks.get(writer.active)?;
+            self.back(chunk, writer.reserved, target)?;
+            writer.reserved = target;
+        }
+        Ok(())
+    }
+
+    /// Makes sure that there are chunks ahead, backed so far each.
+    fn back_spares(&self, writer: &mut Writer, wanted: &[u64]) -> Result<()> {
+        for (index, &bytes) in wanted.iter().enumerate() {
+            let target = self.step_above(bytes);
+            if index == writer.spares.len() {
+                let id = ChunkId(writer.next_chunk);
+                if u64::from(id.0) + 1 >= self.chunks.geometry.chunk_limit() {
+                    return Err(Error::Exhausted { what: "chunk numbers" });
+                }
+                writer.next_chunk += 1;
+                writer.new_names = true;
+                self.shared.set_next_files(writer.next_chunk, writer.next_body);
+                let chunk = self.chunks.create(id, PAGE_BYTES)?;
+                writer.spares.push_back((id, PAGE_BYTES));
+                chunk.map.advise(Advice::Random, 0..chunk.map.len());
+            }
+            let (id, reserved) = writer.spares[index];
+            if target > reserved {
+                self.back(self.chunks.get(id)?, reserved, target)?;
+                writer.spares[index].1 = target;
+            }
+        }
+        Ok(())
+    }
+
+    fn back(&self, chunk: &Chunk, from: u64, to: u64) -> Result<()> {
+        self.views.live.reserve(chunk.id, to, &mut |words| self.views.live_file.grow(words))?;
+        chunk.reserve(from, to)
+    }
+
+    fn step_above(&self, bytes: u64) -> u64 {
+        align_up(bytes, self.reserve_step).min(self.chunks.geometry.capacity())
+    }
+
+    /// Whether one draft fits without a look at anything but numbers: the usual case.
+    #[inline]
+    pub(crate) fn has_room(&self, writer: &Writer, draft: &Draft<'_>) -> bool {
+        let end = draft.place(writer.head).end;
+        // In the last step of a chunk, the space kept back is at the start of the next one.
+        let kept_back = end + self.reserve_step <= writer.reserved
+            || end <= writer.reserved
+                && writer.reserved == self.chunks.geometry.capacity()
+                && writer.spares.front().is_some_and(|(_, reserved)| *reserved > self.reserve_step);
+        kept_back && (draft.type_number == 0 || writer.types_here.contains(&draft.type_number))
+    }
+
+    /// Writes a record for which there is room. It does not exist until [`Inner::publish_end`].
+    ///
+    /// Payload first, then key and extension, then the sequence is taken, then the header.
+    #[inline]
+    pub(crate) fn append(
+        &self,
+        writer: &mut Writer,
+        draft: &Draft<'_>,
+        fill: impl FnOnce(&Chunk, u64) -> Option<()>,
+    ) -> Result<Record<'_>> {
+        if draft.type_number != 0 && !writer.types_here.contains(&draft.type_number) {
+            self.append_type(writer, draft)?;
+        } else if draft.place(writer.head).end > self.chunks.geometry.capacity() {
+            self.begin_next_chunk(writer)?;
+            if draft.type_number != 0 {
+                self.append_type(writer, draft)?;
+            }
+        }
+        self.append_here(writer, draft, fill)
+    }
+
+    #[inline]
+    fn append_here(
+        &self,
+        writer: &mut Writer,
+        draft: &Draft<'_>,
+        fill: impl FnOnce(&Chunk, u64) -> Option<()>,
+    ) -> Result<Record<'_>> {
+        let chunk = self.chunks.get(writer.active)?;
+        let offset = writer.head;
+        let place = draft.place(offset);
+        let location = self.chunks.geometry.location(chunk.id, offset);
+        let written = (|| {
+            fill(chunk, place.payload)?;
+            chunk.map.copy_in(place.key, draft.key)?;
+            chunk.map.copy_in(place.extension, draft.extension)
+        })();
+        let sequence = written
+            .ok_or_else(|| Error::corrupt(chunk.path(), offset, "the file is shorter than it was"))
+            .and_then(|()| writer.take_sequence())
+            .map_err(|error| self.stop_writing(error))?;
+        let header = draft.header(sequence);
+        let words = header.encode(self.chunks.seed, location, draft.extension, draft.key);
+        write_header(chunk, offset, words, draft.version_word)
+            .and_then(|()| Record::read(chunk, self.chunks.geometry, offset))
+            .inspect(|_| {
+                writer.head = place.end;
+                writer.changed = true;
+            })
+            .ok_or_else(|| {
+                let reason = "a record was changed while it was written";
+                self.stop_writing(Error::corrupt(chunk.path(), offset, reason))
+            })
+    }
+
+    /// Makes everything that was appended exist.
+    #[inline]
+    pub(crate) fn publish_end(&self, writer: &mut Writer) {
+        writer.dirty_chunks.insert(writer.active);
+        self.shared.set_end(self.end_of_log(writer));
+    }
+
+    /// Seals the active chunk and goes on in the next one, which `make_room` has made.
+    #[cold]
+    fn begin_next_chunk(&self, writer: &mut Writer) -> Result<()> {
+        let full = self.chunks.get(writer.active)?;
+        let (next, reserved) = writer
+            .spares
+            .pop_front()
+            .ok_or_else(|| Error::corrupt(full.path(), writer.head, "no next chunk"))?;
+        let seal = Seal {
+            epoch: self.epoch,
+            head: writer.head,
+            first_sequence: writer.first_sequence,
+            last_sequence: writer.next_sequence - 1,
+        };
+        full.seal(&seal)
+            .ok_or_else(|| Error::corrupt(full.path(), 512, "the file is shorter than it was"))?;
+        full.map.advise(Advice::Normal, 0..full.map.len());
+        writer.dirty_chunks.insert(full.id);
+        writer.dirty_chunks.insert(next);
+        writer.active = next;
+        writer.head = PAGE_BYTES;
+        writer.reserved = reserved;
+        writer.first_sequence = writer.next_sequence;
+        writer.types_here.clear();
+        writer.chunks.insert(next);
+        Ok(())
+    }
+
+    /// How many bytes the record of a type takes; its directory slot is reserved too.
+    fn type_record_bytes(&self, number: u32) -> Result<u64> {
+        match number {
+            0 => Ok(0),
+            _ => Ok(type_draft(number, &number.to_le_bytes(), self.stored_type(number)?.encoding.len(), 0)
+                .place(0)
+                .end),
+        }
+    }
+
+    /// Repeats the type of `draft` in the active chunk, so that every chunk decodes on its own. Goes on in the next chunk when type
+    /// and draft do not both fit.
+    #[cold]
+    fn append_type(&self, writer: &mut Writer, draft: &Draft<'_>) -> Result<()> {
+        let number = draft.type_number;
+        let stored = self.stored_type(number)?;
+        let key = number.to_le_bytes();
+        let checksum = u64::from(self.chunks.seed.payload_checksum(&stored.encoding));
+        let mut record = type_draft(number, &key, stored.encoding.len(), checksum << 32 | FRESH_VERSION);
+        record.flags.batch = draft.flags.batch;
+        record.flags.more = draft.flags.batch;
+        let cursor = Cursor { head: writer.head, capacity: self.chunks.geometry.capacity() };
+        if cursor.end_of(draft, Some(record.place(0).end)).is_none() {
+            self.begin_next_chunk(writer)?;
+        }
+        let written =
+            self.append_here(writer, &record, |chunk, at| chunk.map.copy_in(at, &stored.encoding))?;
+        writer.types_here.insert(number);
+        let hash = self.views.hashes.of_type(number);
+        let is_it = |record: &Record<'_>| record.header.kind == Kind::Type && record.key_is(&key);
+        let (slot, _) = self.views.slot_where(&self.chunks, hash, is_it)?;
+        self.views.directory.store(&slot, written.location);
+        Ok(())
+    }
+
+    /// The slot of a key or, where it has none, the one that it would get; and the record of the current object.
+    /// Under the writer's lock.
+    #[inline]
+    pub(crate) fn slot_of(&self, key: &[u8], hash: u64) -> Result<(SlotRef, Option<Record<'_>>)> {
+        self.views
+            .slot_where(&self.chunks, hash, |record| record.header.kind.is_object() && record.key_is(key))
+    }
+}
+
+fn type_draft(number: u32, key: &[u8; 4], encoding_bytes: usize, version_word: u64) -> Draft<'_> {
+    debug_assert!(HEADER_BYTES == 32);
+    Draft {
+        kind: Kind::Type,
+        flags: Flags::default(),
+        align_log2: 4,
+        type_number: number,
+        extension: &[],
+        key,
+        payload_length: encoding_bytes as u64,
+        version_word,
+    }
+}

@@ -1,0 +1,75 @@
+//! A store: opening, reading, writing, guards, scans, making durable, recovering.
+
+mod batch;
+mod borrow;
+mod check;
+mod find;
+mod guard;
+mod inner;
+mod loan;
+mod log;
+mod open;
+mod options;
+mod read;
+mod rebuild;
+mod recover;
+mod rename;
+mod report;
+mod scan;
+mod shared;
+mod stats;
+mod sync;
+mod types;
+mod view_file;
+mod views;
+mod write;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+pub use batch::Batch;
+pub use check::{Check, Finding};
+pub use guard::{AtomicRef, OwnedRef, Ref, RefMut};
+pub(crate) use inner::Inner;
+pub use loan::{Loan, Space};
+pub use options::Options;
+pub use report::{Found, RecoveryReport};
+pub use scan::{Entry, Iter};
+pub use stats::{ChunkStats, Stats, StoredType};
+
+/// A handle of an open store. Clones are the same store; it is closed by [`Store::close`], or when the last clone goes.
+///
+/// All methods take `&self` and may be called from any thread.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+impl Store {
+    /// How to open a store; see [`Options::open`].
+    pub fn options() -> Options {
+        Options::new()
+    }
+
+    /// Where the store is.
+    pub fn path(&self) -> &Path {
+        &self.inner.path
+    }
+
+    /// Whether nothing can be changed through this handle.
+    pub fn is_read_only(&self) -> bool {
+        self.inner.read_only
+    }
+
+    /// What opening found and did.
+    pub fn recovery(&self) -> &RecoveryReport {
+        &self.inner.report
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("path", &self.inner.path).finish_non_exhaustive()
+    }
+}

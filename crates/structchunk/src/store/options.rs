@@ -1,0 +1,146 @@
+//! How a store is opened.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::Store;
+use crate::disk::Faults;
+use crate::error::{Error, Result};
+use crate::format::{CAPACITY_LOG2, Geometry};
+
+/// How to open a store; see [`Store::options`]. Wrong values are reported by [`Options::open`].
+#[derive(Debug, Clone)]
+#[must_use = "options do nothing until open() is called"]
+pub struct Options {
+    pub(crate) create: bool,
+    pub(crate) create_new: bool,
+    pub(crate) read_only: bool,
+    pub(crate) chunk_capacity: u64,
+    pub(crate) reserve_step: u64,
+    pub(crate) busy_timeout: Duration,
+    pub(crate) trust_page_cache: bool,
+    pub(crate) allow_network_file_system: bool,
+    pub(crate) faults: Faults,
+}
+
+/// Smallest reserve step: enough for the tombstone of the longest key, in bytes.
+const SMALLEST_STEP: u64 = 64 << 10;
+
+impl Options {
+    pub(crate) fn new() -> Self {
+        Self {
+            create: false,
+            create_new: false,
+            read_only: false,
+            chunk_capacity: 256 << 20,
+            reserve_step: 1 << 20,
+            busy_timeout: Duration::from_secs(5),
+            trust_page_cache: true,
+            allow_network_file_system: false,
+            faults: Faults::none(),
+        }
+    }
+
+    /// Creates the store when it does not exist. Default: false.
+    pub fn create(mut self, create: bool) -> Self {
+        self.create = create;
+        self
+    }
+
+    /// Creates the store, and fails with [`Error::AlreadyExists`] when it does. Default: false.
+    pub fn create_new(mut self, create_new: bool) -> Self {
+        self.create_new = create_new;
+        self
+    }
+
+    /// Opens for reading only: writes nothing, works on files and file systems that cannot be written to, and keeps writers out
+    /// while it is open. Where the views on disk cannot be believed it makes private ones in memory. Default: false.
+    pub fn read_only(mut self, read_only: bool) -> Self {
+        self.read_only = read_only;
+        self
+    }
+
+    /// Size of a chunk file of a *new* store, in bytes: a power of two from 256 KiB to 64 GiB. Default: 256 MiB.
+    ///
+    /// Objects above an eighth of it get a file of their own. A store keeps its capacity for ever.
+    pub fn chunk_capacity(mut self, bytes: u64) -> Self {
+        self.chunk_capacity = bytes;
+        self
+    }
+
+    /// How much disk space is reserved at a time ahead of the head, in bytes; one step is kept back for deleting on a full disk.
+    /// At least 64 KiB, at most a quarter of the chunk capacity. Default: 1 MiB.
+    pub fn reserve_step(mut self, bytes: u64) -> Self {
+        self.reserve_step = bytes;
+        self
+    }
+
+    /// How long a call waits for an object that somebody else uses before it answers [`Error::Busy`]. Default: 5 seconds.
+    pub fn busy_timeout(mut self, timeout: Duration) -> Self {
+        self.busy_timeout = timeout;
+        self
+    }
+
+    /// Whether what was not synced may be believed after the writing process died while the machine went on. Default: true.
+    ///
+    /// Say false for a store whose disk was taken from a running machine: a clone of a snapshot of a virtual machine (it has the
+    /// same boot id as the original), or a disk that was pulled out without unmounting.
+    pub fn trust_page_cache(mut self, trust: bool) -> Self {
+        self.trust_page_cache = trust;
+        self
+    }
+
+    /// Opens a store on a network file system all the same. Mapped memory is not coherent between machines there, and a sync may
+    /// not reach a disk. Default: false.
+    pub fn allow_network_file_system(mut self, allow: bool) -> Self {
+        self.allow_network_file_system = allow;
+        self
+    }
+
+    /// Opens on a disk that fails as planned.
+    #[doc(hidden)]
+    pub fn faults(mut self, faults: Faults) -> Self {
+        self.faults = faults;
+        self
+    }
+
+    /// Opens the store.
+    ///
+    /// After a clean close this does no work proportional to the number of objects. Otherwise it recovers first;
+    /// [`Store::recovery`] tells what it found.
+    ///
+    /// # Errors
+    /// [`Error::NotAStore`], [`Error::Locked`] with the holder's pid, [`Error::Unsupported`] for a newer format,
+    /// [`Error::NetworkFileSystem`], [`Error::InvalidOption`], [`Error::Corrupt`], and what the disk says.
+    ///
+    /// # Safety
+    /// While the store is open, nobody but structchunk changes or truncates its files, and the disk below does not fail to give
+    /// back a page (the kernel then sends SIGBUS, as it does to every program that maps files).
+    #[expect(unsafe_code, reason = "what maps files cannot prove what others do to them")]
+    pub unsafe fn open(self, path: impl AsRef<Path>) -> Result<Store> {
+        Store::open_with(self, path.as_ref())
+    }
+
+    /// The chunk capacity, checked.
+    pub(crate) fn geometry(&self) -> Result<Geometry> {
+        let log2 = self.chunk_capacity.checked_ilog2().filter(|_| self.chunk_capacity.is_power_of_two());
+        log2.and_then(|log2| Geometry::new(log2 as u8)).ok_or_else(|| Error::InvalidOption {
+            option: "chunk_capacity",
+            reason: format!(
+                "{} bytes; a power of two from 2^{} to 2^{} is needed",
+                self.chunk_capacity,
+                CAPACITY_LOG2.start(),
+                CAPACITY_LOG2.end()
+            ),
+        })
+    }
+
+    /// The reserve step for chunks of this capacity, checked.
+    pub(crate) fn step(&self, geometry: Geometry) -> Result<u64> {
+        if self.reserve_step < SMALLEST_STEP {
+            let reason = format!("{} bytes; at least {SMALLEST_STEP} are needed", self.reserve_step);
+            return Err(Error::InvalidOption { option: "reserve_step", reason });
+        }
+        Ok(self.reserve_step.min(geometry.capacity() / 4) & !0xfff)
+    }
+}

@@ -1,0 +1,159 @@
+//! Reading: copies of objects, taken without a lock.
+
+use std::sync::atomic::{Ordering, fence};
+
+use super::borrow::Want;
+use super::find::Payload;
+use super::{Inner, Store};
+use crate::chunk::{Record, WRITING};
+use crate::error::{Error, Result};
+use crate::layout::Object;
+
+/// Objects up to this size are changed through a staged copy and read under the version word; larger ones are changed where they
+/// are, under the object's lock. In bytes.
+pub(crate) const LARGEST_STAGED: u64 = 512;
+
+/// Look-ups that are under way together, so that their cache misses overlap.
+const IN_FLIGHT: usize = 16;
+
+impl Inner {
+    /// A copy of an object that nobody changed meanwhile.
+    #[inline]
+    pub(crate) fn copy_object<T: Object>(&self, record: &Record<'_>) -> Result<T> {
+        let payload = self.typed_payload::<T>(record)?;
+        if T::ATOMIC {
+            // Every field by itself: there is no moment that all of them share.
+            return self.copy_once(record, &payload);
+        }
+        if payload.bytes > LARGEST_STAGED {
+            return self.copy_locked(record, &payload);
+        }
+        let before = record.version_word(Ordering::Acquire);
+        if before & WRITING == 0 {
+            let copy = self.copy_once::<T>(record, &payload)?;
+            fence(Ordering::Acquire);
+            if record.version_word(Ordering::Relaxed) == before {
+                return Ok(copy);
+            }
+        }
+        self.copy_contended(record, &payload)
+    }
+
+    #[inline]
+    fn copy_once<T: Object>(&self, record: &Record<'_>, payload: &Payload<'_>) -> Result<T> {
+        payload.map().read_object(payload.offset).ok_or_else(|| self.out_of_bounds(record))
+    }
+
+    /// Under the version word (a seqlock: Boehm, "Can Seqlocks Get Along With Programming Language Memory Models?", MSPC 2012).
+    #[cold]
+    fn copy_contended<T: Object>(&self, record: &Record<'_>, payload: &Payload<'_>) -> Result<T> {
+        let deadline = self.patience(true);
+        loop {
+            let before = record.version_word(Ordering::Acquire);
+            if before & WRITING == 0 {
+                let copy = self.copy_once::<T>(record, payload)?;
+                fence(Ordering::Acquire);
+                if record.version_word(Ordering::Relaxed) == before {
+                    return Ok(copy);
+                }
+            }
+            if deadline.is_over() {
+                return Err(Error::Busy { key: record.key().to_vec() });
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    /// Under the object's lock: its writer stores into it directly.
+    fn copy_locked<T: Object>(&self, record: &Record<'_>, payload: &Payload<'_>) -> Result<T> {
+        if !self.borrows.acquire(record.location, Want::Shared, self.patience(true)) {
+            return Err(Error::Busy { key: record.key().to_vec() });
+        }
+        let copy = self.copy_once(record, payload);
+        self.borrows.release(record.location, Want::Shared);
+        copy
+    }
+
+    #[cold]
+    pub(crate) fn out_of_bounds(&self, record: &Record<'_>) -> Error {
+        Error::corrupt(record.chunk.path(), record.offset(), "the record leads outside of the file")
+    }
+}
+
+impl Store {
+    /// A consistent copy of the object under `key`, or `None` where there is none.
+    ///
+    /// Takes no lock and makes no system call. An object being changed at this moment is read again; objects above 512 bytes wait
+    /// for their writer. Objects made of atomics are read field by field.
+    ///
+    /// # Errors
+    /// [`Error::LayoutMismatch`] when the object has another type, [`Error::ShapeMismatch`] when it is an array of another
+    /// length, [`Error::Misaligned`], [`Error::Busy`] when it did not stand still for the busy timeout, [`Error::Corrupt`].
+    #[inline]
+    pub fn load<T: Object>(&self, key: impl AsRef<[u8]>) -> Result<Option<T>> {
+        self.inner.check_open()?;
+        match self.inner.find(key.as_ref())? {
+            Some(record) => self.inner.copy_object(&record).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// [`Store::load`] for many keys at once: their cache misses overlap.
+    ///
+    /// Every copy is consistent by itself; they need not be of the same moment. The answers have the order of the keys.
+    ///
+    /// # Errors
+    /// As for [`Store::load`]; the first error ends the call.
+    pub fn load_many<T: Object, K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<Vec<Option<T>>> {
+        self.inner.check_open()?;
+        let mut objects = Vec::with_capacity(keys.len());
+        for keys in keys.chunks(IN_FLIGHT) {
+            let mut hashes = [0; IN_FLIGHT];
+            for (hash, key) in hashes.iter_mut().zip(keys) {
+                *hash = self.inner.views.hashes.of_key(key.as_ref());
+                self.inner.views.directory.prefetch_entry(*hash);
+            }
+            for hash in &hashes[..keys.len()] {
+                self.inner.views.directory.prefetch_line(*hash);
+            }
+            for hash in &hashes[..keys.len()] {
+                if let Some(location) = self.inner.views.directory.candidate(*hash) {
+                    self.inner.chunks.prefetch(location);
+                }
+            }
+            for (hash, key) in hashes.iter().zip(keys) {
+                let record = self.inner.find_hashed(key.as_ref(), *hash)?;
+                objects.push(record.map(|record| self.inner.copy_object(&record)).transpose()?);
+            }
+        }
+        Ok(objects)
+    }
+
+    /// Whether there is an object under `key`.
+    ///
+    /// # Errors
+    /// [`Error::Closed`], [`Error::Corrupt`].
+    pub fn contains(&self, key: impl AsRef<[u8]>) -> Result<bool> {
+        self.inner.check_open()?;
+        Ok(self.inner.find(key.as_ref())?.is_some())
+    }
+
+    /// The sequence of the record of the object under `key`: another one after every put. See [`Store::put_if`].
+    ///
+    /// # Errors
+    /// [`Error::Closed`], [`Error::Corrupt`].
+    pub fn sequence(&self, key: impl AsRef<[u8]>) -> Result<Option<u64>> {
+        self.inner.check_open()?;
+        Ok(self.inner.find(key.as_ref())?.map(|record| record.header.sequence))
+    }
+
+    /// How many objects there are. Takes the same time however many.
+    pub fn len(&self) -> u64 {
+        self.inner.views.directory.len()
+    }
+
+    /// Whether there are no objects.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

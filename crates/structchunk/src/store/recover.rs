@@ -1,0 +1,458 @@
+//! Recovery: what exists after an unclean stop, and bringing everything else in line with it.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::atomic::Ordering;
+
+use super::open::{StoreFile, new_evidence};
+use super::report::{Found, RecoveryReport};
+use super::shared::Shared;
+use super::views::Views;
+use crate::chunk::{BodySet, Chunk, ChunkSet, Record, Step, WRITING, Walk};
+use crate::disk::{Faults, Folder};
+use crate::error::{Error, Result};
+use crate::format::{
+    Checkpoint, ChunkId, ChunkNumbers, ExternPayload, FileName, Geometry, Kind, Location, PAGE_BYTES,
+};
+use crate::map::{Advice, Mapping};
+
+/// Where the log ends, and the numbers that come next.
+pub(crate) struct Log {
+    /// The chunks of the log, up to the active one.
+    pub chunks: BTreeSet<ChunkId>,
+    pub active: ChunkId,
+    pub head: u64,
+    /// The last sequence.
+    pub sequence: u64,
+    pub next_chunk: u32,
+    pub next_body: u64,
+    pub next_type: u32,
+    /// Everything in `chunks/` that is not a chunk of the log.
+    others: Vec<FileName>,
+}
+
+impl Log {
+    /// What the checkpoint says, and what lies in `chunks/`.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when chunks that the checkpoint counts are missing.
+    pub(crate) fn list(chunks: &ChunkSet, store: &StoreFile) -> Result<Self> {
+        let newest = &store.newest;
+        let (mut found, mut others) = (BTreeSet::new(), Vec::new());
+        let (mut next_chunk, mut next_body) = (newest.next_chunk, newest.next_body);
+        for name in chunks.list()? {
+            match name {
+                FileName::Chunk(id) => {
+                    next_chunk = next_chunk.max(id.0.saturating_add(1));
+                    found.insert(id);
+                }
+                FileName::Body(number) => {
+                    next_body = next_body.max(number.0.saturating_add(1));
+                    others.push(name);
+                }
+                FileName::Temporary(_) => others.push(name),
+                FileName::Unknown => {}
+            }
+        }
+        let counted: ChunkNumbers = found.range(..=newest.active).copied().collect();
+        if counted != newest.chunks {
+            let reason = format!(
+                "{} chunks up to number {} are here, the checkpoint counts {}; rebuild takes what is there",
+                counted.count, newest.active, newest.chunks.count
+            );
+            return Err(Error::corrupt(chunks.folder.path(), 0, reason));
+        }
+        if !(PAGE_BYTES..=chunks.geometry.capacity()).contains(&newest.head)
+            || !newest.head.is_multiple_of(16)
+        {
+            return Err(Error::corrupt(
+                store.file.path(),
+                PAGE_BYTES,
+                "the head in the checkpoint cannot be",
+            ));
+        }
+        Ok(Self {
+            chunks: found,
+            active: newest.active,
+            head: newest.head,
+            sequence: newest.sequence,
+            next_chunk,
+            next_body,
+            next_type: newest.next_type.max(1),
+            others,
+        })
+    }
+
+    /// The log as the checkpoint has it. Chunks beyond it were made ahead and never used.
+    pub(crate) fn at_checkpoint(mut self, newest: &Checkpoint) -> Self {
+        self.chunks.split_off(&newest.active.next());
+        self
+    }
+
+    /// Sequence of the first record of the active chunk; of the next record when it has none.
+    pub(crate) fn first_sequence(&self, chunks: &ChunkSet) -> u64 {
+        let first = || {
+            let chunk = chunks.get(self.active).ok()?;
+            let record = Record::read(chunk, chunks.geometry, PAGE_BYTES)?;
+            (record.place.end <= self.head).then_some(record.header.sequence)
+        };
+        first().unwrap_or(self.sequence + 1)
+    }
+}
+
+/// Chunk and head of an end of the log, which may be the very end of a chunk.
+fn split_end(geometry: Geometry, end: u64) -> Option<(ChunkId, u64)> {
+    let end = Location::new(end)?;
+    let (chunk, head) = (geometry.chunk(end), geometry.offset(end));
+    if head == 0 {
+        return Some((ChunkId(chunk.0.checked_sub(1)?), geometry.capacity()));
+    }
+    (head >= PAGE_BYTES).then_some((chunk, head))
+}
+
+/// What recovery works on.
+pub(crate) struct Situation<'s> {
+    pub root: &'s Folder,
+    pub chunks: &'s ChunkSet,
+    pub bodies: &'s BodySet,
+    pub shared: &'s Shared,
+    pub store: &'s mut StoreFile,
+    pub clean: bool,
+    pub read_only: bool,
+    pub trust_page_cache: bool,
+}
+
+/// Brings the store into the state that its promise names, makes the views anew and, unless it is opened read-only, makes all of
+/// that durable before anything new is written.
+pub(crate) fn recover(
+    mut situation: Situation<'_>,
+    mut log: Log,
+    report: &mut RecoveryReport,
+) -> Result<(Views, Log)> {
+    situation.decide(&mut log, report)?;
+    let first = log.chunks.first().copied().unwrap_or(ChunkId(0));
+    let raise = report.found == Found::MachineDied;
+    let epoch = situation.store.newest.epoch + u64::from(raise);
+    let memory;
+    let folder = if situation.read_only {
+        memory = Folder::in_memory(Faults::none());
+        &memory
+    } else {
+        situation.root
+    };
+    let views = Views::create(folder, &situation.store.identity, epoch, first)?;
+    let walked = situation.walk(&mut log, &views, report)?;
+    report.rebuilt_views = true;
+    tracing::info!(found = %report.found, records = report.accepted_records, "recovered");
+    if situation.read_only || report.found == Found::ViewsLost {
+        return Ok((views, log));
+    }
+    let dropped = !report.dropped.is_empty();
+    let epoch = situation.store.newest.epoch + u64::from(raise || dropped);
+    situation.settle(&mut log, &views, &walked, epoch, report)?;
+    views.set_epoch(epoch);
+    Ok((views, log))
+}
+
+/// Stores every page's first word again, so that the next sync writes the page.
+fn dirty_again(map: &Mapping, bytes: u64) {
+    for offset in (0..bytes).step_by(PAGE_BYTES as usize) {
+        if let Some(word) = map.load_u64(offset, Ordering::Relaxed) {
+            // Within the limit, as the load has shown.
+            let _ = map.store_u64(offset, word, Ordering::Relaxed);
+        }
+    }
+}
+
+/// What the walk over the log saw.
+#[derive(Default)]
+struct Walked {
+    /// Records that somebody was changing.
+    odd: Vec<Location>,
+}
+
+impl Situation<'_> {
+    /// Decides what happened, and where the log ends.
+    fn decide(&self, log: &mut Log, report: &mut RecoveryReport) -> Result<()> {
+        let newest = &self.store.newest;
+        if self.clean {
+            report.found = Found::ViewsLost;
+            report.evidence =
+                "the clean mark; directory or live map are missing or do not agree with it".into();
+            log.chunks.split_off(&newest.active.next());
+            return Ok(());
+        }
+        match self.same_boot(log)? {
+            Ok((active, head)) => {
+                report.found = Found::ProcessDied;
+                report.evidence = "boot id, STORE and session are those of the last writer".into();
+                log.active = active;
+                log.head = head;
+            }
+            Err(reason) => {
+                report.found = Found::MachineDied;
+                report.evidence = reason;
+            }
+        }
+        Ok(())
+    }
+
+    /// The end of the log where only the process died; else why that is not sure.
+    fn same_boot(&self, log: &mut Log) -> Result<std::result::Result<(ChunkId, u64), String>> {
+        let newest = &self.store.newest;
+        let evidence = &newest.evidence;
+        let (device, inode) = self.store.file.identity()?;
+        if !self.trust_page_cache {
+            return Ok(Err("trust_page_cache is false".into()));
+        }
+        if self.store.poison.is_some_and(|mark| mark.session == evidence.session) {
+            self.distrust_cache(log)?;
+            return Ok(Err("the last writer's sync failed (poison mark)".into()));
+        }
+        if evidence.boot == [0; 16] || self.root.boot_id() != Some(evidence.boot) {
+            return Ok(Err("the boot id is another one".into()));
+        }
+        if (device, inode) != (evidence.device, evidence.inode) {
+            return Ok(Err("STORE is another file than the last writer's: a copy".into()));
+        }
+        let private;
+        let shared = if self.read_only {
+            private = Shared::open(self.root)?;
+            private.as_ref()
+        } else {
+            Some(self.shared)
+        };
+        let left = shared.and_then(|shared| shared.left_by(self.store.identity.uuid, newest.epoch, evidence));
+        let Some(left) = left else {
+            return Ok(Err("`shared` is not the last writer's, or is poisoned".into()));
+        };
+        let here = self.chunks.geometry.location(newest.active, newest.head).get();
+        let Some((active, head)) = split_end(self.chunks.geometry, left.end).filter(|_| left.end >= here)
+        else {
+            return Ok(Err("the end of the log in `shared` cannot be".into()));
+        };
+        if !log.chunks.contains(&active) {
+            return Ok(Err(format!("chunk {active}, where the log ends, is missing")));
+        }
+        if !self.read_only
+            && let Err(error) = self.sync_files(log)
+        {
+            self.distrust_cache(log)?;
+            return Ok(Err(format!("what the process had written cannot be made durable: {error}")));
+        }
+        log.next_chunk = log.next_chunk.max(left.next_chunk);
+        log.next_body = log.next_body.max(left.next_body);
+        Ok(Ok((active, head)))
+    }
+
+    /// Makes every chunk and body durable.
+    fn sync_files(&self, log: &Log) -> Result<()> {
+        for &id in &log.chunks {
+            self.chunks.get(id)?.sync()?;
+        }
+        for name in &log.others {
+            if let FileName::Body(number) = name {
+                self.bodies.get(*number)?.sync()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// After a failed sync, what the page cache holds is not what the disk holds. Drops what can be dropped; what stays (others may
+    /// have it mapped) is made dirty again, so that recovery's sync writes what is seen here.
+    fn distrust_cache(&self, log: &Log) -> Result<()> {
+        if self.read_only {
+            return Ok(());
+        }
+        for &id in &log.chunks {
+            let chunk = self.chunks.get(id)?;
+            chunk.forget_cache()?;
+            dirty_again(&chunk.map, if id <= log.active { chunk.map.len() } else { 0 });
+        }
+        for name in &log.others {
+            if let FileName::Body(number) = name {
+                self.bodies.get(*number)?.forget_cache()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Walks the log up to its end, and makes the views from it.
+    fn walk(&self, log: &mut Log, views: &Views, report: &mut RecoveryReport) -> Result<Walked> {
+        let mut walked = Walked::default();
+        let (mut last_sequence, mut beyond) = (0, Vec::new());
+        for &id in &log.chunks {
+            if id > log.active {
+                beyond.push(id);
+                continue;
+            }
+            let chunk = self.chunks.get(id)?;
+            let end = self.end_of(chunk, log, report);
+            views.live.reserve(id, end, &mut |words| views.live_file.grow(words))?;
+            chunk.map.advise(Advice::Sequential, 0..end);
+            let mut walk = Walk::new(chunk, self.chunks.geometry, self.chunks.seed, end, last_sequence);
+            for step in walk.by_ref() {
+                match step {
+                    Step::Record(record) => {
+                        report.accepted_records += 1;
+                        views.replay(self.chunks, &record)?;
+                        if record.version_word(Ordering::Relaxed) & WRITING != 0 {
+                            walked.odd.push(record.location);
+                        }
+                        if record.header.kind == Kind::Type {
+                            log.next_type = log.next_type.max(record.header.type_number.saturating_add(1));
+                        }
+                    }
+                    Step::Damage { from, to } => {
+                        report
+                            .dropped
+                            .push(format!("{}: bytes {from} to {to} are damaged", chunk.path().display()));
+                    }
+                }
+            }
+            last_sequence = walk.last_sequence();
+            chunk.map.advise(if id == log.active { Advice::Random } else { Advice::Normal }, 0..end);
+        }
+        // A record that was lost keeps its sequence: none is given twice in one epoch.
+        log.sequence = last_sequence.max(self.store.newest.sequence);
+        for location in &walked.odd {
+            if views.live.is_live(*location)
+                && let Some(record) = self.chunks.record(*location)?
+            {
+                report.torn.push(record.key().to_vec());
+            }
+        }
+        for id in beyond {
+            log.chunks.remove(&id);
+            log.others.push(FileName::Chunk(id));
+        }
+        Ok(walked)
+    }
+
+    /// The end of the records of a chunk.
+    fn end_of(&self, chunk: &Chunk, log: &Log, report: &mut RecoveryReport) -> u64 {
+        if chunk.id == log.active {
+            return log.head;
+        }
+        match self.chunks.sealed_head(chunk) {
+            Ok(head) => head,
+            Err(error) => {
+                report.dropped.push(format!("{error}; its records are taken as far as they go"));
+                let mut walk = Walk::new(
+                    chunk,
+                    self.chunks.geometry,
+                    self.chunks.seed,
+                    self.chunks.geometry.capacity(),
+                    0,
+                );
+                let records = walk.by_ref().filter_map(|step| match step {
+                    Step::Record(record) => Some(record.place.end),
+                    Step::Damage { .. } => None,
+                });
+                records.last().unwrap_or(PAGE_BYTES)
+            }
+        }
+    }
+
+    /// Wipes what is behind the end, makes everything durable under a new session, and only then removes files.
+    fn settle(
+        &mut self,
+        log: &mut Log,
+        views: &Views,
+        walked: &Walked,
+        epoch: u64,
+        report: &mut RecoveryReport,
+    ) -> Result<()> {
+        for location in &walked.odd {
+            if let Some(record) = self.chunks.record(*location)? {
+                record.settle_version(record.version_word(Ordering::Relaxed) & 0xffff_ffff, self.chunks.seed);
+            }
+        }
+        let active = self.chunks.get(log.active)?;
+        let mut behind = Walk::new(
+            active,
+            self.chunks.geometry,
+            self.chunks.seed,
+            self.chunks.geometry.capacity(),
+            log.sequence,
+        );
+        behind.go_to(log.head);
+        let mut dropped = 0;
+        while behind.next_adjacent().is_some() {
+            dropped += 1;
+        }
+        report.wiped_bytes = behind.offset() - log.head;
+        if dropped > 0 {
+            report
+                .dropped
+                .push(format!("{dropped} records behind the end of the log, which were never synced"));
+        }
+        active
+            .unseal()
+            .ok_or_else(|| Error::corrupt(active.path(), 512, "the file is shorter than it was"))?;
+        active.wipe_from(log.head)?;
+        let evidence = new_evidence(self.root, &self.store.file)?;
+        self.shared.begin(self.store.identity.uuid, epoch, &evidence);
+        self.shared.set_next_files(log.next_chunk, log.next_body);
+        self.shared.set_end(self.chunks.geometry.location(log.active, log.head));
+        for &id in &log.chunks {
+            self.chunks.get(id)?.sync()?;
+        }
+        self.chunks.folder.sync()?;
+        // Twice: then neither slot describes a store that needs a file which is removed below.
+        for _ in 0..2 {
+            self.write_checkpoint(log, epoch, evidence)?;
+        }
+        self.remove_orphans(log, views, report)
+    }
+
+    fn write_checkpoint(&mut self, log: &Log, epoch: u64, evidence: crate::format::Evidence) -> Result<()> {
+        let store = &mut *self.store;
+        let checkpoint = Checkpoint {
+            generation: store.newest.generation + 1,
+            sequence: log.sequence,
+            epoch,
+            clean: false,
+            features: store.newest.features,
+            active: log.active,
+            head: log.head,
+            next_chunk: log.next_chunk,
+            next_body: log.next_body,
+            next_type: log.next_type,
+            chunks: log.chunks.iter().copied().collect(),
+            evidence,
+        };
+        let slot = 1 - store.slot;
+        store.file.write_at(PAGE_BYTES * (1 + slot), &checkpoint.encode())?;
+        store.file.sync_data()?;
+        store.slot = slot;
+        store.newest = checkpoint;
+        Ok(())
+    }
+
+    /// Removes bodies that no current record points to, chunks behind the end, and files that were not finished.
+    fn remove_orphans(&self, log: &mut Log, views: &Views, report: &mut RecoveryReport) -> Result<()> {
+        if log.others.is_empty() {
+            return Ok(());
+        }
+        let mut needed = HashSet::new();
+        for location in views.directory.locations() {
+            if let Some(record) = self.chunks.record(location)?
+                && record.header.kind == Kind::Extern
+            {
+                needed.extend(ExternPayload::decode(record.frozen_payload()).map(|pointer| pointer.body));
+            }
+        }
+        for name in std::mem::take(&mut log.others) {
+            let name = match name {
+                FileName::Body(number) if needed.contains(&number) => continue,
+                FileName::Body(number) => FileName::of_body(number),
+                FileName::Chunk(id) => FileName::of_chunk(id),
+                FileName::Temporary(name) => name,
+                FileName::Unknown => continue,
+            };
+            self.chunks.folder.remove(&name)?;
+            report.removed_files.push(name);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,82 @@
+//! Giving an object another key.
+
+use std::collections::BTreeMap;
+
+use super::batch::{Change, New, TypeOf};
+use super::log::FRESH_VERSION;
+use super::{Inner, Store};
+use crate::chunk::Record;
+use crate::error::{Error, Result};
+use crate::format::Kind;
+use crate::map::Buffer;
+
+impl Inner {
+    /// The object of a record, as a batch puts it under another key. A body is not copied: the new record points to it.
+    fn moved<'a>(&'a self, record: &Record<'a>) -> Result<New<'a>> {
+        let (payload, version_word) = match record.header.kind {
+            Kind::Extern => {
+                let pointer = self.extern_payload(record)?.encode();
+                let checksum = u64::from(self.chunks.seed.payload_checksum(&pointer));
+                (Buffer::copy_of(&pointer), checksum << 32 | FRESH_VERSION)
+            }
+            _ => (Buffer::copy_of(&self.copy_bytes(record, u64::MAX)?), FRESH_VERSION),
+        };
+        Ok(New {
+            kind: record.header.kind,
+            flags: record.header.flags,
+            align_log2: record.header.align_log2,
+            shape: record.extension().shape,
+            payload,
+            payload_length: record.header.payload_length,
+            version_word,
+            body: None,
+            number: TypeOf::Stored(record.header.type_number),
+        })
+    }
+}
+
+impl Store {
+    /// Gives the object under `from` the key `to`, at once; whether there was one. Large objects are not copied.
+    ///
+    /// # Durability
+    /// As for [`Store::put`].
+    ///
+    /// # Errors
+    /// [`Error::KeyExists`] when there is an object under `to` (unless it is the same key), [`Error::Busy`] while somebody
+    /// changes the object, and as for [`Store::put`]. Nothing has changed then.
+    pub fn rename(&self, from: impl AsRef<[u8]>, to: impl AsRef<[u8]>) -> Result<bool> {
+        let (from, to) = (from.as_ref(), to.as_ref());
+        let inner = &*self.inner;
+        Inner::check_key(from)?;
+        Inner::check_key(to)?;
+        inner.rename(from, to)
+    }
+}
+
+impl Inner {
+    fn rename(&self, from: &[u8], to: &[u8]) -> Result<bool> {
+        let deadline = self.patience(true);
+        loop {
+            self.check_writable()?;
+            let mut writer = self.lock_writer();
+            let (_, old) = self.slot_of(from, self.views.hashes.of_key(from))?;
+            let Some(old) = old else { return Ok(false) };
+            if from == to {
+                return Ok(true);
+            }
+            if self.slot_of(to, self.views.hashes.of_key(to))?.1.is_some() {
+                return Err(Error::KeyExists { key: to.to_vec() });
+            }
+            if self.borrows.is_exclusive(old.location) {
+                drop(writer);
+                self.wait_for_writer(&old, deadline)?;
+                continue;
+            }
+            let mut changes = BTreeMap::new();
+            changes.insert(to.to_vec(), Change::Put(self.moved(&old)?));
+            changes.insert(from.to_vec(), Change::Remove { moved: true });
+            self.commit_locked(&mut writer, &mut changes)?;
+            return Ok(true);
+        }
+    }
+}

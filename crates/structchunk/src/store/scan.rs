@@ -1,0 +1,254 @@
+//! Scans in log order.
+
+use std::collections::HashSet;
+use std::sync::atomic::{Ordering, fence};
+
+use super::{Inner, Ref, Store};
+use crate::chunk::{Record, WRITING};
+use crate::error::{Error, Result};
+use crate::format::{ChunkId, PAGE_BYTES};
+use crate::layout::{Fingerprint, Layout, Object, Plain};
+
+/// An object met by a scan.
+pub struct Entry<'a> {
+    store: &'a Store,
+    record: Record<'a>,
+}
+
+impl<'a> Entry<'a> {
+    /// The object's key.
+    pub fn key(&self) -> &'a [u8] {
+        self.record.key()
+    }
+
+    /// The name that its type was stored with.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when the type cannot be read.
+    pub fn type_name(&self) -> Result<&'a str> {
+        Ok(self.layout()?.name())
+    }
+
+    /// The number of its type in this store.
+    pub fn type_number(&self) -> u32 {
+        self.record.header.type_number
+    }
+
+    /// The layout that its type was stored with.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when the type cannot be read.
+    pub fn layout(&self) -> Result<&'a Layout> {
+        Ok(&self.store.inner.stored_type(self.record.header.type_number)?.layout)
+    }
+
+    /// The fingerprint of its type.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when the type cannot be read.
+    pub fn fingerprint(&self) -> Result<Fingerprint> {
+        Ok(self.store.inner.stored_type(self.record.header.type_number)?.fingerprint)
+    }
+
+    /// The dimensions of an array; `None` for what is no array.
+    pub fn shape(&self) -> Option<Vec<u64>> {
+        self.record.header.flags.array.then(|| self.record.extension().shape)
+    }
+
+    /// The object's size, in bytes.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when the pointer to its body is damaged.
+    pub fn len(&self) -> Result<u64> {
+        self.store.inner.object_bytes(&self.record)
+    }
+
+    /// Whether the object has no bytes: never.
+    ///
+    /// # Errors
+    /// As for [`Entry::len`].
+    pub fn is_empty(&self) -> Result<bool> {
+        Ok(self.len()? == 0)
+    }
+
+    /// The sequence of its record; see [`Store::put_if`].
+    pub fn sequence(&self) -> u64 {
+        self.record.header.sequence
+    }
+
+    /// A consistent copy of the object.
+    ///
+    /// # Errors
+    /// As for [`Store::load`].
+    pub fn load<T: Object>(&self) -> Result<T> {
+        self.store.inner.copy_object(&self.record)
+    }
+
+    /// A reference to the object that is current under this key now; `None` when it was removed meanwhile.
+    ///
+    /// # Errors
+    /// As for [`Store::get`].
+    pub fn get<T: Plain + ?Sized>(&self) -> Result<Option<Ref<'a, T>>> {
+        self.store.get(self.key())
+    }
+
+    /// A copy of up to `limit` of the object's bytes, whatever its type; of one moment for objects up to 512 bytes.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when they cannot be read.
+    pub fn bytes(&self, limit: u64) -> Result<Vec<u8>> {
+        self.store.inner.copy_bytes(&self.record, limit)
+    }
+}
+
+impl std::fmt::Debug for Entry<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Entry")
+            .field("key", &format_args!("{}", crate::EscapedKey(self.key())))
+            .finish_non_exhaustive()
+    }
+}
+
+/// All objects, in the order in which they were last put.
+///
+/// Every key that is there throughout the scan is met exactly once; the store may be changed meanwhile.
+pub struct Iter<'a> {
+    store: &'a Store,
+    /// Chunks still to be walked, the next one last.
+    chunks: Vec<ChunkId>,
+    current: Option<(ChunkId, u64, u64)>,
+    /// The end of the log, and the last sequence, when the scan began.
+    active: ChunkId,
+    head: u64,
+    last_sequence: u64,
+    /// Keys of records that were superseded during the scan and are done.
+    met: HashSet<Vec<u8>>,
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = Result<Entry<'a>>;
+
+    fn next(&mut self) -> Option<Result<Entry<'a>>> {
+        let store = self.store;
+        let inner = &*store.inner;
+        loop {
+            let (id, offset, end) = match self.current.take() {
+                Some(current) if current.1 < current.2 => current,
+                _ => {
+                    let id = self.chunks.pop()?;
+                    match self.end_of(id) {
+                        Ok(end) => (id, PAGE_BYTES, end),
+                        Err(error) => return Some(Err(error)),
+                    }
+                }
+            };
+            if offset >= end {
+                continue;
+            }
+            let chunk = match inner.chunks.get(id) {
+                Ok(chunk) => chunk,
+                Err(error) => return Some(Err(error)),
+            };
+            let Some(record) =
+                Record::read(chunk, inner.chunks.geometry, offset).filter(|record| record.place.end <= end)
+            else {
+                // The rest of this chunk is lost to a scan; `check` and `rebuild` find their way behind damage.
+                return Some(Err(Error::corrupt(chunk.path(), offset, "this is no record; run check")));
+            };
+            self.current = Some((id, record.place.end, end));
+            if !record.header.kind.is_object() {
+                continue;
+            }
+            if inner.views.live.is_live(record.location) {
+                return Some(Ok(Entry { store, record }));
+            }
+            match self.successor(&record) {
+                Ok(Some(record)) => return Some(Ok(Entry { store, record })),
+                Ok(None) => {}
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
+
+impl<'a> Iter<'a> {
+    /// The end of the records of a chunk, as of the beginning of the scan.
+    fn end_of(&self, id: ChunkId) -> Result<u64> {
+        if id == self.active {
+            return Ok(self.head);
+        }
+        let chunks = &self.store.inner.chunks;
+        chunks.sealed_head(chunks.get(id)?)
+    }
+
+    /// What to yield for a record that is not the current one: its successor when that came after the scan began.
+    fn successor(&mut self, record: &Record<'a>) -> Result<Option<Record<'a>>> {
+        let inner = &*self.store.inner;
+        let Some(current) = inner.find(record.key())? else { return Ok(None) };
+        if current.location == record.location {
+            return Ok(Some(current));
+        }
+        if current.header.sequence <= self.last_sequence || !self.met.insert(record.key().to_vec()) {
+            return Ok(None);
+        }
+        Ok(Some(current))
+    }
+}
+
+/// How often bytes that somebody changes are read again before they are taken as they are.
+const MOST_TRIES: usize = 1000;
+
+impl Inner {
+    /// A copy of up to `limit` bytes of an object.
+    pub(crate) fn copy_bytes(&self, record: &Record<'_>, limit: u64) -> Result<Vec<u8>> {
+        let payload = self.payload(record)?;
+        let mut bytes = vec![0; payload.bytes.min(limit) as usize];
+        for _ in 0..MOST_TRIES {
+            let before = record.version_word(Ordering::Acquire);
+            payload.map().copy_out(payload.offset, &mut bytes).ok_or_else(|| self.out_of_bounds(record))?;
+            fence(Ordering::Acquire);
+            if before & WRITING == 0 && record.version_word(Ordering::Relaxed) == before {
+                break;
+            }
+            std::thread::yield_now();
+        }
+        Ok(bytes)
+    }
+}
+
+impl Store {
+    /// All objects, in the order in which they were last put. Sequential reading: the fastest way to see everything.
+    ///
+    /// An entry is an error where the log is damaged; the scan goes on in the next chunk.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub fn iter(&self) -> Result<Iter<'_>> {
+        self.inner.check_open()?;
+        let writer = self.inner.lock_writer();
+        Ok(Iter {
+            store: self,
+            chunks: writer.chunks.iter().rev().copied().collect(),
+            current: None,
+            active: writer.active,
+            head: writer.head,
+            last_sequence: writer.next_sequence - 1,
+            met: HashSet::new(),
+        })
+    }
+
+    /// The objects of type `T`, with their keys, in the order in which they were last put; others are stepped over.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub fn iter_of<T: Object>(&self) -> Result<impl Iterator<Item = Result<(Vec<u8>, T)>> + '_> {
+        Ok(self.iter()?.filter_map(|entry| {
+            let one = |entry: Entry<'_>| match entry.load::<T>() {
+                Ok(object) => Some(Ok((entry.key().to_vec(), object))),
+                Err(Error::LayoutMismatch { .. }) => None,
+                Err(error) => Some(Err(error)),
+            };
+            entry.map_or_else(|error| Some(Err(error)), one)
+        }))
+    }
+}

@@ -1,0 +1,140 @@
+//! The file `shared`: one mapped page that is never synced, and believed in the same boot and session only.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::view_file::ViewFile;
+use crate::chunk::uuid_words;
+use crate::disk::{Access, Folder};
+use crate::error::Result;
+use crate::format::{Evidence, Location, PAGE_BYTES};
+use crate::map::Words;
+
+const NAME: &str = "shared";
+const MAGIC: u64 = u64::from_le_bytes(*b"SCSHARE\x01");
+
+const AT_MAGIC: u64 = 0;
+const AT_UUID: u64 = 1;
+const AT_BOOT: u64 = 3;
+const AT_EPOCH: u64 = 5;
+const AT_SESSION: u64 = 6;
+const AT_WRITER: u64 = 7;
+const AT_POISON: u64 = 8;
+const AT_NEXT_CHUNK: u64 = 9;
+const AT_NEXT_BODY: u64 = 10;
+/// In a cache line of its own: readers look at it for batch records.
+const AT_END: u64 = 16;
+
+/// What processes of the same boot tell each other.
+pub(crate) struct Shared {
+    words: Words,
+}
+
+/// What a session left behind.
+pub(crate) struct Left {
+    /// The end of the log.
+    pub end: u64,
+    /// Number of the next chunk.
+    pub next_chunk: u32,
+    /// Number of the next body.
+    pub next_body: u64,
+}
+
+impl Shared {
+    /// The page, made where it is missing or unusable.
+    pub(crate) fn open_or_create(folder: &Folder) -> Result<Self> {
+        let file = match ViewFile::open(folder, NAME, Access::Write)? {
+            Some(file) if file.bytes() >= PAGE_BYTES => file,
+            _ => Self::make(folder)?,
+        };
+        Ok(Self { words: file.words() })
+    }
+
+    /// The page as it is, for reading; `None` when there is none.
+    pub(crate) fn open(folder: &Folder) -> Result<Option<Self>> {
+        let file = ViewFile::open(folder, NAME, Access::Read)?;
+        Ok(file.filter(|file| file.bytes() >= PAGE_BYTES).map(|file| Self { words: file.words() }))
+    }
+
+    /// A page of this process alone.
+    pub(crate) fn private(folder: &Folder) -> Result<Self> {
+        Ok(Self { words: Self::make(folder)?.words() })
+    }
+
+    fn make(folder: &Folder) -> Result<Arc<ViewFile>> {
+        let file = ViewFile::create(folder, NAME)?;
+        file.grow(PAGE_BYTES / 8)?;
+        Ok(file)
+    }
+
+    fn at(&self, index: u64) -> u64 {
+        self.words.load(index, Ordering::Acquire).unwrap_or(0)
+    }
+
+    fn set(&self, index: u64, value: u64) {
+        self.words.store(index, value, Ordering::Release);
+    }
+
+    /// Begins a session. The session word goes first and comes last, so that no half of this is believed.
+    pub(crate) fn begin(&self, uuid: [u8; 16], epoch: u64, evidence: &Evidence) {
+        self.set(AT_SESSION, 0);
+        self.set(AT_POISON, 0);
+        for (index, word) in (AT_UUID..).zip(uuid_words(uuid)) {
+            self.set(index, word);
+        }
+        for (index, word) in (AT_BOOT..).zip(uuid_words(evidence.boot)) {
+            self.set(index, word);
+        }
+        self.set(AT_EPOCH, epoch);
+        self.set(AT_MAGIC, MAGIC);
+        self.set(AT_SESSION, evidence.session);
+    }
+
+    /// What the session with this evidence left behind; `None` when the page is another's, or bears a poison mark.
+    pub(crate) fn left_by(&self, uuid: [u8; 16], epoch: u64, evidence: &Evidence) -> Option<Left> {
+        let believed = self.at(AT_MAGIC) == MAGIC
+            && [self.at(AT_UUID), self.at(AT_UUID + 1)] == uuid_words(uuid)
+            && [self.at(AT_BOOT), self.at(AT_BOOT + 1)] == uuid_words(evidence.boot)
+            && self.at(AT_EPOCH) == epoch
+            && self.at(AT_SESSION) == evidence.session
+            && self.at(AT_POISON) == 0;
+        believed.then(|| Left {
+            end: self.at(AT_END),
+            next_chunk: self.at(AT_NEXT_CHUNK) as u32,
+            next_body: self.at(AT_NEXT_BODY),
+        })
+    }
+
+    /// The end of the log: records at or beyond it do not exist.
+    #[inline]
+    pub(crate) fn end(&self) -> u64 {
+        self.words.load(AT_END, Ordering::Acquire).unwrap_or(0)
+    }
+
+    /// Makes everything before `end` exist.
+    #[inline]
+    pub(crate) fn set_end(&self, end: Location) {
+        self.words.store(AT_END, end.get(), Ordering::Release);
+    }
+
+    /// Says that this session's files are not to be believed.
+    pub(crate) fn poison(&self) {
+        self.set(AT_POISON, 1);
+    }
+
+    /// Numbers that are given out already.
+    pub(crate) fn set_next_files(&self, next_chunk: u32, next_body: u64) {
+        self.set(AT_NEXT_CHUNK, next_chunk.into());
+        self.set(AT_NEXT_BODY, next_body);
+    }
+
+    /// Who writes; 0 for nobody.
+    pub(crate) fn writer(&self) -> u32 {
+        self.at(AT_WRITER) as u32
+    }
+
+    /// Says who writes.
+    pub(crate) fn set_writer(&self, pid: u32) {
+        self.set(AT_WRITER, pid.into());
+    }
+}

@@ -1,0 +1,156 @@
+//! How much there is of everything.
+
+use std::collections::BTreeMap;
+
+use super::{Inner, Store};
+use crate::error::Result;
+use crate::format::{ChunkId, FileName, PAGE_BYTES};
+use crate::layout::{Fingerprint, Layout};
+
+/// Sizes and counts; see [`Store::stats`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// How many objects there are.
+    pub objects: u64,
+    /// Sequence of the last record.
+    pub sequence: u64,
+    /// Raised by every recovery that gave something up, or could not know.
+    pub epoch: u64,
+    /// Capacity of a chunk, in bytes.
+    pub chunk_capacity: u64,
+    /// The chunks, oldest first.
+    pub chunks: Vec<ChunkStats>,
+    /// How many objects have a file of their own.
+    pub bodies: u64,
+    /// Length of all files, in bytes.
+    pub bytes_apparent: u64,
+    /// Disk space that all files take, in bytes.
+    pub bytes_allocated: u64,
+    /// Of that, the directory's part, in bytes.
+    pub directory_bytes: u64,
+    /// Of that, the live map's part, in bytes.
+    pub live_map_bytes: u64,
+}
+
+/// One chunk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ChunkStats {
+    /// Its number.
+    pub number: u32,
+    /// End of its records, in bytes.
+    pub head: u64,
+    /// Bytes that current objects take.
+    pub live_bytes: u64,
+    /// Bytes that superseded objects, tombstones and types take.
+    pub dead_bytes: u64,
+    /// Records of current objects.
+    pub live_records: u64,
+    /// Disk space that the file takes, in bytes.
+    pub bytes_allocated: u64,
+}
+
+/// One type of the store.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct StoredType {
+    /// Its number in this store.
+    pub number: u32,
+    /// Its layout, with its name.
+    pub layout: Layout,
+    /// Its fingerprint.
+    pub fingerprint: Fingerprint,
+}
+
+impl Inner {
+    fn chunk_stats(&self, id: ChunkId, head: Option<u64>) -> Result<ChunkStats> {
+        let chunk = self.chunks.get(id)?;
+        let head = head.map_or_else(|| self.chunks.sealed_head(chunk), Ok)?;
+        let live_bytes = self.views.live.live_bytes(id);
+        Ok(ChunkStats {
+            number: id.0,
+            head,
+            live_bytes,
+            dead_bytes: (head - PAGE_BYTES).saturating_sub(live_bytes),
+            live_records: self.views.live.live_records(id),
+            bytes_allocated: chunk.allocated_bytes()?,
+        })
+    }
+}
+
+impl Store {
+    /// Sizes and counts. Work proportional to the number of files, not of objects.
+    ///
+    /// # Errors
+    /// [`Error::Closed`](crate::Error::Closed), and what the disk says.
+    pub fn stats(&self) -> Result<Stats> {
+        self.inner.check_open()?;
+        let inner = &*self.inner;
+        let (ids, active, head, sequence) = {
+            let writer = inner.lock_writer();
+            (writer.chunks.clone(), writer.active, writer.head, writer.next_sequence - 1)
+        };
+        let mut chunks = Vec::with_capacity(ids.len());
+        for id in ids {
+            chunks.push(inner.chunk_stats(id, (id == active).then_some(head))?);
+        }
+        let directory_bytes = inner.views.directory_file.allocated_bytes()?;
+        let live_map_bytes = inner.views.live_file.allocated_bytes()?;
+        let mut stats = Stats {
+            objects: self.len(),
+            sequence,
+            epoch: inner.epoch,
+            chunk_capacity: inner.chunks.geometry.capacity(),
+            bodies: 0,
+            bytes_apparent: chunks.len() as u64 * inner.chunks.geometry.capacity()
+                + inner.views.directory_file.bytes()
+                + inner.views.live_file.bytes(),
+            bytes_allocated: chunks.iter().map(|chunk| chunk.bytes_allocated).sum::<u64>()
+                + directory_bytes
+                + live_map_bytes,
+            chunks,
+            directory_bytes,
+            live_map_bytes,
+        };
+        for name in inner.chunks.list()? {
+            if let FileName::Body(number) = name {
+                let body = inner.bodies.get(number)?;
+                stats.bodies += 1;
+                stats.bytes_apparent += body.map.len();
+                stats.bytes_allocated += body.allocated_bytes()?;
+            }
+        }
+        Ok(stats)
+    }
+
+    /// The types that objects of this store have or had.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`](crate::Error::Corrupt) when one cannot be read.
+    pub fn types(&self) -> Result<Vec<StoredType>> {
+        self.inner.check_open()?;
+        let next_type = self.inner.lock_writer().next_type;
+        let types = self.inner.all_types(next_type)?;
+        Ok(types
+            .into_iter()
+            .map(|stored| StoredType {
+                number: stored.number,
+                layout: stored.layout.clone(),
+                fingerprint: stored.fingerprint,
+            })
+            .collect())
+    }
+
+    /// How many objects each type has, by its number. Scans the whole store.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`](crate::Error::Corrupt) where the log is damaged.
+    pub fn count_by_type(&self) -> Result<BTreeMap<u32, u64>> {
+        let mut counts = BTreeMap::new();
+        for entry in self.iter()? {
+            *counts.entry(entry?.type_number()).or_insert(0) += 1;
+        }
+        Ok(counts)
+    }
+}

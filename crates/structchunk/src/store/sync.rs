@@ -1,0 +1,247 @@
+//! Making things durable: sessions, checkpoints, sync, close.
+
+use std::sync::atomic::Ordering;
+
+use super::inner::{Checkpoints, Writer};
+use super::{Inner, Store};
+use crate::disk;
+use crate::error::{Error, Result};
+use crate::format::{BodyNumber, Checkpoint, ChunkId, PAGE_BYTES, PoisonMark};
+
+/// What one sync makes durable, fixed at one moment.
+struct Cut {
+    checkpoint: Checkpoint,
+    chunks: Vec<ChunkId>,
+    bodies: Vec<BodyNumber>,
+    new_names: bool,
+    superseded: Vec<BodyNumber>,
+}
+
+impl Checkpoints {
+    /// Writes a checkpoint into the older slot and makes it durable: the commit point.
+    pub(crate) fn write(&mut self, mut checkpoint: Checkpoint) -> Result<()> {
+        checkpoint.generation = self.newest.generation + 1;
+        let slot = 1 - self.slot;
+        self.file.write_at(PAGE_BYTES * (1 + slot), &checkpoint.encode())?;
+        self.file.sync_data()?;
+        self.slot = slot;
+        self.newest = checkpoint;
+        Ok(())
+    }
+
+    /// Leaves a poison mark in the session block, as well as that goes.
+    fn mark_poisoned(&self) -> Result<()> {
+        let mark = PoisonMark { session: self.newest.evidence.session };
+        self.file.write_at(PAGE_BYTES * 3, &mark.encode())?;
+        self.file.sync_data()
+    }
+}
+
+impl Inner {
+    /// Announces that this session changes things: `shared` first, then the clean bit is cleared, durably.
+    #[cold]
+    pub(crate) fn begin_session(&self) -> Result<()> {
+        let mut checkpoints = self.lock_checkpoints();
+        if self.session_open.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        self.check_open()?;
+        let writer = self.lock_writer();
+        let mut checkpoint = checkpoints.newest;
+        checkpoint.evidence = self.new_evidence(&checkpoints)?;
+        checkpoint.clean = false;
+        self.shared.begin(self.identity.uuid, self.epoch, &checkpoint.evidence);
+        self.shared.set_next_files(writer.next_chunk, writer.next_body);
+        self.shared.set_end(self.end_of_log(&writer));
+        if let Err(error) = checkpoints.write(checkpoint) {
+            return Err(self.poison(&checkpoints, error));
+        }
+        self.session_open.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Nothing is written after a failed sync. What the error says goes on.
+    fn poison(&self, checkpoints: &Checkpoints, error: Error) -> Error {
+        tracing::error!(%error, "a sync failed; the store writes nothing more");
+        if self.poisoned.set(error.to_string()).is_ok() {
+            self.shared.poison();
+            if let Err(error) = checkpoints.mark_poisoned() {
+                tracing::warn!(%error, "the poison mark could not be made durable");
+            }
+        }
+        error
+    }
+
+    /// Fixes what a sync makes durable.
+    fn cut(&self, checkpoints: &Checkpoints, writer: &mut Writer) -> Cut {
+        writer.dirty_chunks.insert(writer.active);
+        let chunks: Vec<_> = std::mem::take(&mut writer.dirty_chunks).into_iter().collect();
+        let bodies: Vec<_> = std::mem::take(&mut writer.dirty_bodies).into_iter().collect();
+        // What somebody may still write into is dirty for the next sync too.
+        let written = |chunk: &ChunkId| self.chunks.get(*chunk).is_ok_and(|chunk| chunk.has_writers());
+        writer.dirty_chunks.extend(chunks.iter().copied().filter(written));
+        let written = |body: &BodyNumber| self.bodies.get(*body).is_ok_and(|body| body.has_writers());
+        writer.dirty_bodies.extend(bodies.iter().copied().filter(written));
+        writer.changed = !(writer.dirty_chunks.is_empty() && writer.dirty_bodies.is_empty());
+        Cut {
+            checkpoint: Checkpoint {
+                sequence: writer.next_sequence - 1,
+                clean: false,
+                active: writer.active,
+                head: writer.head,
+                next_chunk: writer.next_chunk,
+                next_body: writer.next_body,
+                next_type: writer.next_type,
+                chunks: writer.chunks.iter().copied().collect(),
+                ..checkpoints.newest
+            },
+            chunks,
+            bodies,
+            new_names: std::mem::take(&mut writer.new_names),
+            superseded: std::mem::take(&mut writer.superseded),
+        }
+    }
+
+    /// Steps 2 and 3 of a sync: files, then the checkpoint.
+    fn make_durable(&self, checkpoints: &mut Checkpoints, cut: &Cut) -> Result<()> {
+        for chunk in &cut.chunks {
+            self.chunks.get(*chunk)?.sync()?;
+        }
+        for body in &cut.bodies {
+            self.bodies.get(*body)?.sync()?;
+        }
+        if cut.new_names {
+            self.chunks.folder.sync()?;
+        }
+        checkpoints.write(cut.checkpoint)
+    }
+
+    /// Step 4: bodies that were superseded before the sync before this one are needed by neither slot now.
+    fn give_back(&self, checkpoints: &mut Checkpoints, superseded: Vec<BodyNumber>) {
+        let retired = std::mem::replace(&mut checkpoints.retiring, superseded);
+        for body in retired {
+            if let Err(error) = self.bodies.unlink(body)
+                && !error.is_absent()
+            {
+                tracing::warn!(%error, "a body could not be given back; the next sync tries again");
+                checkpoints.retiring.push(body);
+            }
+        }
+    }
+
+    /// Makes everything before this call durable.
+    fn sync(&self) -> Result<()> {
+        self.check_open()?;
+        if disk::forks() != self.process {
+            return Err(Error::Forked);
+        }
+        // Whoever waits here for a sync whose cut is fixed later than this is served by it.
+        let before = self.cuts.load(Ordering::SeqCst);
+        let mut checkpoints = self.lock_checkpoints();
+        if let Some(cause) = self.poisoned.get() {
+            return Err(Error::Poisoned { cause: cause.clone() });
+        }
+        if checkpoints.durable_cut > before {
+            return Ok(());
+        }
+        self.sync_locked(&mut checkpoints)
+    }
+
+    fn sync_locked(&self, checkpoints: &mut Checkpoints) -> Result<()> {
+        if !self.session_open.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let cut = {
+            let mut writer = self.lock_writer();
+            if !writer.changed && checkpoints.retiring.is_empty() {
+                return Ok(());
+            }
+            let number = self.cuts.fetch_add(1, Ordering::SeqCst) + 1;
+            (self.cut(checkpoints, &mut writer), number)
+        };
+        let (cut, number) = cut;
+        if let Err(error) = self.make_durable(checkpoints, &cut) {
+            return Err(self.poison(checkpoints, error));
+        }
+        checkpoints.durable_cut = number;
+        self.give_back(checkpoints, cut.superseded);
+        Ok(())
+    }
+
+    /// Ends the session: a last sync, then the views are made durable and the clean mark says that they fit.
+    fn close(&self) -> Result<()> {
+        if disk::forks() != self.process {
+            self.closed.store(true, Ordering::SeqCst);
+            return Ok(());
+        }
+        let mut checkpoints = self.lock_checkpoints();
+        if self.closed.swap(true, Ordering::SeqCst) {
+            return Ok(());
+        }
+        let result = match self.poisoned.get() {
+            Some(cause) => Err(Error::Poisoned { cause: cause.clone() }),
+            None if self.read_only || !self.session_open.load(Ordering::Acquire) => Ok(()),
+            None => self.close_session(&mut checkpoints),
+        };
+        drop(checkpoints);
+        self.release_lock_if_unused();
+        result
+    }
+
+    fn close_session(&self, checkpoints: &mut Checkpoints) -> Result<()> {
+        self.sync_locked(checkpoints)?;
+        // A second sync gives back what the first one retired: nobody would look for it after a clean open.
+        if !checkpoints.retiring.is_empty() {
+            self.sync_locked(checkpoints)?;
+        }
+        let mut writer = self.lock_writer();
+        self.remove_spares(&mut writer);
+        // Guards that may still write (or were forgotten) would change objects behind a clean mark.
+        if self.borrows.any_writer() {
+            return Ok(());
+        }
+        let sequence = writer.next_sequence - 1;
+        let durable = self
+            .views
+            .stamp(self.epoch, sequence)
+            .and_then(|()| checkpoints.write(Checkpoint { clean: true, ..checkpoints.newest }));
+        durable.map_err(|error| self.poison(checkpoints, error))
+    }
+
+    /// Removes chunks that were made ahead and hold nothing.
+    fn remove_spares(&self, writer: &mut Writer) {
+        for (id, _) in std::mem::take(&mut writer.spares) {
+            if let Err(error) = self.chunks.remove(id) {
+                tracing::warn!(%error, "an empty chunk could not be removed");
+            }
+        }
+    }
+}
+
+impl Store {
+    /// Makes everything that happened before this call durable, and only then returns.
+    ///
+    /// Callers at the same time share one sync. Changes staged in a [`RefMut`](crate::RefMut) that still lives are not part of it.
+    ///
+    /// # Durability
+    /// After a power cut the store is exactly as at its last `sync`, in what exists under which key; bytes changed in place since
+    /// then may be partly there.
+    ///
+    /// # Errors
+    /// What the disk says; the store is poisoned then: it writes nothing more, and reopening it goes back to the last good sync,
+    /// whatever the page cache holds. [`Error::Poisoned`] when that happened before.
+    pub fn sync(&self) -> Result<()> {
+        self.inner.sync()
+    }
+
+    /// Ends all access through this handle and its clones; syncs, and makes the next open fast.
+    ///
+    /// Guards that were taken before stay good; another process gets in when the last of them is gone. A store that is dropped
+    /// without `close` is as if the process had died: nothing is lost, the next open recovers.
+    ///
+    /// # Errors
+    /// The last sync's error. The store is closed all the same.
+    pub fn close(self) -> Result<()> {
+        self.inner.close()
+    }
+}

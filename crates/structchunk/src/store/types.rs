@@ -1,0 +1,155 @@
+//! The types of a store: numbers, and what they mean.
+
+use std::any::TypeId;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use super::Inner;
+use crate::chunk::Record;
+use crate::error::{Error, Result};
+use crate::format::Kind;
+use crate::layout::{Fingerprint, Layout, LayoutMismatch, Object};
+use crate::sparse_table::SparseTable;
+
+/// A type as the store has it.
+pub(crate) struct TypeEntry {
+    pub number: u32,
+    pub layout: Layout,
+    pub fingerprint: Fingerprint,
+    /// The payload of its type records.
+    pub encoding: Vec<u8>,
+}
+
+/// The types met so far. Looking one up by number takes no lock.
+pub(crate) struct Types {
+    by_number: SparseTable<TypeEntry>,
+    numbers: Mutex<Numbers>,
+}
+
+#[derive(Default)]
+struct Numbers {
+    /// By the program's type.
+    of_type: HashMap<TypeId, u32>,
+    /// By the encoded layout.
+    of_encoding: HashMap<Vec<u8>, u32>,
+    /// All numbers below this have been looked for in the store.
+    loaded: u32,
+}
+
+impl Types {
+    pub(crate) fn new() -> Self {
+        Self { by_number: SparseTable::new(), numbers: Mutex::default() }
+    }
+
+    /// A type that has been met.
+    pub(crate) fn met(&self, number: u32) -> Option<&TypeEntry> {
+        self.by_number.get(number)
+    }
+}
+
+impl Inner {
+    /// A type by its number.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when no type record with this number can be read.
+    #[inline]
+    pub(crate) fn stored_type(&self, number: u32) -> Result<&TypeEntry> {
+        match self.types.by_number.get(number) {
+            Some(stored) => Ok(stored),
+            None => self.find_type(number)?.ok_or_else(|| {
+                Error::corrupt(&self.path, 0, format!("there is no record of type number {number}"))
+            }),
+        }
+    }
+
+    #[cold]
+    fn find_type(&self, number: u32) -> Result<Option<&TypeEntry>> {
+        if let Some(stored) = self.types.by_number.get(number) {
+            return Ok(Some(stored));
+        }
+        let key = number.to_le_bytes();
+        let record = self.look_up(self.views.hashes.of_type(number), |record| {
+            record.header.kind == Kind::Type && record.key_is(&key)
+        })?;
+        record.map(|record| self.learn_type(&record)).transpose()
+    }
+
+    /// Takes a type from its record.
+    pub(crate) fn learn_type(&self, record: &Record<'_>) -> Result<&TypeEntry> {
+        let damaged = |what: String| Error::corrupt(record.chunk.path(), record.offset(), what);
+        let number = record.header.type_number;
+        if record.key() != number.to_le_bytes() || !record.payload_checksum_holds(self.chunks.seed) {
+            return Err(damaged(format!("the record of type {number} is damaged")));
+        }
+        let encoding = record.frozen_payload();
+        let layout = Layout::decode(encoding)
+            .map_err(|error| damaged(format!("the layout of type {number} cannot be read: {error}")))?;
+        let fingerprint = layout.fingerprint();
+        let stored = TypeEntry { number, layout, fingerprint, encoding: encoding.to_vec() };
+        Ok(self.types.by_number.insert(number, stored))
+    }
+
+    /// The number of `T`'s element type, a new one when the store has not seen it. Called under the writer's lock;
+    /// `next_type` is the next free number.
+    pub(crate) fn number_of<T: Object + ?Sized>(&self, next_type: &mut u32) -> Result<u32> {
+        let mut numbers = self.types.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(&number) = numbers.of_type.get(&TypeId::of::<T>()) {
+            return Ok(number);
+        }
+        for number in numbers.loaded.max(1)..*next_type {
+            if let Some(stored) = self.find_type(number)? {
+                numbers.of_encoding.entry(stored.encoding.clone()).or_insert(number);
+            }
+        }
+        numbers.loaded = *next_type;
+        let layout = Layout::from(T::ELEMENT);
+        let encoding = layout.encode()?;
+        let number = match numbers.of_encoding.get(&encoding) {
+            Some(&number) => number,
+            None => {
+                let number = *next_type;
+                *next_type = number.checked_add(1).ok_or(Error::Exhausted { what: "type numbers" })?;
+                numbers.loaded = *next_type;
+                numbers.of_encoding.insert(encoding.clone(), number);
+                let stored = TypeEntry { number, layout, fingerprint: T::FINGERPRINT, encoding };
+                self.types.by_number.insert(number, stored);
+                number
+            }
+        };
+        numbers.of_type.insert(TypeId::of::<T>(), number);
+        Ok(number)
+    }
+
+    /// Whether an object of this type and kind may be seen as a `T`.
+    ///
+    /// # Errors
+    /// [`Error::LayoutMismatch`] names the first field that differs.
+    #[inline]
+    pub(crate) fn check_type<T: Object + ?Sized>(&self, record: &Record<'_>) -> Result<()> {
+        let stored = self.stored_type(record.header.type_number)?;
+        if stored.fingerprint == T::FINGERPRINT && record.header.flags.array == T::ARRAY {
+            return Ok(());
+        }
+        Err(self.mismatch::<T>(record))
+    }
+
+    /// The types of the store, by number.
+    pub(crate) fn all_types(&self, next_type: u32) -> Result<Vec<&TypeEntry>> {
+        (1..next_type).filter_map(|number| self.find_type(number).transpose()).collect()
+    }
+}
+
+impl Inner {
+    /// Why an object may not be seen as a `T`.
+    #[cold]
+    pub(crate) fn mismatch<T: Object + ?Sized>(&self, record: &Record<'_>) -> Error {
+        let stored = match self.stored_type(record.header.type_number) {
+            Ok(stored) => stored,
+            Err(error) => return error,
+        };
+        let shape = record.header.flags.array.then(|| record.extension().shape);
+        let bytes = self.object_bytes(record).unwrap_or(0);
+        let mismatch = LayoutMismatch::explain::<T>(&stored.layout, shape.as_deref(), bytes);
+        Error::LayoutMismatch { key: record.key().to_vec(), mismatch: Box::new(mismatch) }
+    }
+}

@@ -1,0 +1,84 @@
+//! The file of a derived view: mapped once at the largest size it may reach, growing underneath.
+
+use std::sync::Arc;
+
+use crate::disk::{Access, File, Folder};
+use crate::error::{Error, Result};
+use crate::format::align_up;
+use crate::map::{Advice, Mapping, Words};
+
+/// Address space that a view may take, in bytes.
+const LARGEST: u64 = 1 << 38;
+/// It grows in steps of this, in bytes.
+const STEP: u64 = 256 << 10;
+
+/// A view's file. All access to its content goes through [`Words`].
+pub(crate) struct ViewFile {
+    file: File,
+    map: Arc<Mapping>,
+}
+
+impl ViewFile {
+    /// An empty file in place of whatever has that name.
+    pub(crate) fn create(folder: &Folder, name: &str) -> Result<Arc<Self>> {
+        if folder.exists(name)? {
+            folder.remove(name)?;
+        }
+        Self::new(folder.create_file(name)?, Access::Write)
+    }
+
+    /// The file as it is; `None` when there is none.
+    pub(crate) fn open(folder: &Folder, name: &str, access: Access) -> Result<Option<Arc<Self>>> {
+        match folder.open_file(name, access) {
+            Ok(file) => Self::new(file, access).map(Some),
+            Err(error) if error.is_absent() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn new(file: File, access: Access) -> Result<Arc<Self>> {
+        let map = Mapping::new(&file, LARGEST, access)?;
+        // Touching one page must not drag its neighbours to the disk (4 KiB instead of up to 2 MiB a write).
+        map.advise(Advice::Random, 0..LARGEST);
+        Ok(Arc::new(Self { file, map: Arc::new(map) }))
+    }
+
+    /// The content.
+    pub(crate) fn words(&self) -> Words {
+        Words::of_mapping(self.map.clone())
+    }
+
+    /// How many bytes the file has.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.map.limit()
+    }
+
+    /// Makes the file at least `words` words long, backed by disk space.
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`], and [`Error::Exhausted`] at the largest size.
+    pub(crate) fn grow(&self, words: u64) -> Result<()> {
+        let backed = self.map.limit();
+        let wanted = words.saturating_mul(8);
+        if wanted <= backed {
+            return Ok(());
+        }
+        if wanted > LARGEST {
+            return Err(Error::Exhausted { what: "room in the directory" });
+        }
+        let target = align_up(wanted, STEP);
+        self.file.reserve(backed, target - backed)?;
+        self.map.set_limit(target);
+        Ok(())
+    }
+
+    /// Makes the content durable.
+    pub(crate) fn sync(&self) -> Result<()> {
+        self.file.sync_data()
+    }
+
+    /// Bytes of disk space that the file takes.
+    pub(crate) fn allocated_bytes(&self) -> Result<u64> {
+        self.file.allocated_bytes()
+    }
+}

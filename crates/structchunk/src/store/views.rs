@@ -1,0 +1,195 @@
+//! The derived views, and how they are kept in line with the log.
+
+use std::sync::Arc;
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::view_file::ViewFile;
+use crate::chunk::{ChunkSet, LiveMap, Record, uuid_words};
+use crate::directory::{Directory, Identity, SlotRef, Supply};
+use crate::disk::{Access, Folder};
+use crate::error::{Error, Result};
+use crate::format::{Checkpoint, ChunkId, Kind, Location, StoreIdentity};
+
+const DIRECTORY: &str = "directory";
+const LIVE: &str = "live";
+
+/// Mixed into the hash of type numbers, so that they never meet a key.
+const TYPE_SEED: u64 = 0x7479_7065_7479_7065;
+
+/// How keys and type numbers are hashed in one store.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Hashes {
+    seed: u64,
+}
+
+impl Hashes {
+    pub(crate) fn new(identity: &StoreIdentity) -> Self {
+        Self { seed: identity.hash_seed }
+    }
+
+    /// The directory's hash of a key.
+    #[inline]
+    pub(crate) fn of_key(self, key: &[u8]) -> u64 {
+        xxh3_64_with_seed(key, self.seed)
+    }
+
+    /// The hash under which the directory has the record of a type.
+    pub(crate) fn of_type(self, number: u32) -> u64 {
+        xxh3_64_with_seed(&number.to_le_bytes(), self.seed ^ TYPE_SEED)
+    }
+
+    /// The hash under which a record is found.
+    pub(crate) fn of_record(self, record: &Record<'_>) -> u64 {
+        match record.header.kind {
+            Kind::Type => self.of_type(record.header.type_number),
+            _ => self.of_key(record.key()),
+        }
+    }
+}
+
+/// Directory and live map, and their files.
+pub(crate) struct Views {
+    pub directory: Directory,
+    pub directory_file: Arc<ViewFile>,
+    pub live: LiveMap,
+    pub live_file: Arc<ViewFile>,
+    pub hashes: Hashes,
+}
+
+impl Views {
+    /// The views on disk; `None` unless both were stamped with this checkpoint.
+    pub(crate) fn open(
+        folder: &Folder,
+        identity: &StoreIdentity,
+        checkpoint: &Checkpoint,
+        access: Access,
+    ) -> Result<Option<Self>> {
+        let (Some(directory_file), Some(live_file)) =
+            (ViewFile::open(folder, DIRECTORY, access)?, ViewFile::open(folder, LIVE, access)?)
+        else {
+            return Ok(None);
+        };
+        let (epoch, sequence) = (checkpoint.epoch, checkpoint.sequence);
+        let owner = Identity { uuid: uuid_words(identity.uuid), epoch };
+        let directory = Directory::open(directory_file.words(), &owner, Some(sequence));
+        let live = LiveMap::open(live_file.words(), identity.uuid, epoch, sequence, identity.geometry);
+        let hashes = Hashes::new(identity);
+        Ok(directory.zip(live).map(|(directory, live)| Self {
+            directory,
+            directory_file,
+            live,
+            live_file,
+            hashes,
+        }))
+    }
+
+    /// Empty views in fresh files, in place of what is there.
+    pub(crate) fn create(
+        folder: &Folder,
+        identity: &StoreIdentity,
+        epoch: u64,
+        first_chunk: ChunkId,
+    ) -> Result<Self> {
+        let owner = Identity { uuid: uuid_words(identity.uuid), epoch };
+        let directory_file = ViewFile::create(folder, DIRECTORY)?;
+        let generation = epoch;
+        let directory = Directory::create(directory_file.words(), &owner, generation, &mut |words| {
+            directory_file.grow(words)
+        })?;
+        let live_file = ViewFile::create(folder, LIVE)?;
+        let live = LiveMap::create(
+            live_file.words(),
+            identity.uuid,
+            epoch,
+            first_chunk,
+            identity.geometry,
+            &mut |words| live_file.grow(words),
+        )?;
+        Ok(Self { directory, directory_file, live, live_file, hashes: Hashes::new(identity) })
+    }
+
+    /// Puts the views into another epoch, before anybody has seen them.
+    pub(crate) fn set_epoch(&self, epoch: u64) {
+        self.directory.set_epoch(epoch);
+        self.live.stamp(epoch, 0);
+    }
+
+    /// Says on disk that the views agree with the log up to `sequence`.
+    pub(crate) fn stamp(&self, epoch: u64, sequence: u64) -> Result<()> {
+        self.live.stamp(epoch, sequence);
+        self.directory.stamp(sequence);
+        self.live_file.sync()?;
+        self.directory_file.sync()
+    }
+
+    /// Makes room in the directory for these hashes; nothing that follows can fail for lack of it.
+    #[inline]
+    pub(crate) fn make_slots(&self, chunks: &ChunkSet, hashes: &mut [u64]) -> Result<()> {
+        let mut rehash = |location: Location| {
+            let record = chunks.record(location)?.ok_or_else(|| {
+                let reason = format!("location {:#x} of the directory holds no record", location.get());
+                Error::corrupt(chunks.folder.path(), 0, reason)
+            })?;
+            Ok(self.hashes.of_record(&record))
+        };
+        let mut grow = |words| self.directory_file.grow(words);
+        self.directory.reserve(hashes, &mut Supply { grow: &mut grow, rehash: &mut rehash })
+    }
+
+    /// The slot of what `is_it` accepts or, where there is none, the one that it would get; and its record.
+    /// Under the writer's lock.
+    #[inline]
+    pub(crate) fn slot_where<'a>(
+        &self,
+        chunks: &'a ChunkSet,
+        hash: u64,
+        is_it: impl Fn(&Record<'_>) -> bool,
+    ) -> Result<(SlotRef, Option<Record<'a>>)> {
+        let mut found = Ok(None);
+        let slot = self.directory.find_slot(hash, |location| {
+            match chunks.record(location).map(|record| record.filter(&is_it)) {
+                Ok(None) => return false,
+                it_or_error => found = it_or_error,
+            }
+            true
+        })?;
+        Ok((slot, found?))
+    }
+
+    /// Takes a record of the log into the views: what a rebuild does with each, in log order.
+    pub(crate) fn replay<'a>(&self, chunks: &'a ChunkSet, record: &Record<'a>) -> Result<()> {
+        let hash = self.hashes.of_record(record);
+        let (key, kind) = (record.key(), record.header.kind);
+        match kind {
+            Kind::Object | Kind::Extern => {
+                self.make_slots(chunks, &mut [hash])?;
+                let (slot, old) = self
+                    .slot_where(chunks, hash, |other| other.header.kind.is_object() && other.key_is(key))?;
+                self.directory.store(&slot, record.location);
+                self.live.set(record.location, record.bytes());
+                match old {
+                    Some(old) => self.live.clear(old.location, old.bytes()),
+                    None => self.directory.change_len(1),
+                }
+            }
+            Kind::Tombstone => {
+                let (slot, old) = self
+                    .slot_where(chunks, hash, |other| other.header.kind.is_object() && other.key_is(key))?;
+                if let Some(old) = old {
+                    self.directory.erase(&slot);
+                    self.live.clear(old.location, old.bytes());
+                    self.directory.change_len(-1);
+                }
+            }
+            Kind::Type => {
+                self.make_slots(chunks, &mut [hash])?;
+                let (slot, _) = self
+                    .slot_where(chunks, hash, |other| other.header.kind == Kind::Type && other.key_is(key))?;
+                self.directory.store(&slot, record.location);
+            }
+            Kind::Other(_) => {}
+        }
+        Ok(())
+    }
+}

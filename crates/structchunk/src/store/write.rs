@@ -1,0 +1,357 @@
+//! Changing what exists: put, remove and their variants.
+
+use super::borrow::Deadline;
+use super::inner::Writer;
+use super::loan::Space;
+use super::log::{Draft, FRESH_VERSION, Room};
+use super::{Inner, Store};
+use crate::chunk::{Chunk, Record};
+use crate::error::{Error, Result};
+use crate::format::{Extension, Flags, Kind, MAX_DIMENSIONS, PAGE_BYTES};
+use crate::layout::Object;
+
+/// When a put or remove takes place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Condition {
+    /// Whatever there is.
+    Always,
+    /// Only when there is nothing.
+    Absent,
+    /// Only when the current record has this sequence.
+    Sequence(u64),
+}
+
+impl Condition {
+    fn holds(self, old: Option<&Record<'_>>) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Absent => old.is_none(),
+            Self::Sequence(expected) => old.is_some_and(|old| old.header.sequence == expected),
+        }
+    }
+}
+
+/// What a put came to.
+pub(crate) enum Outcome<'a> {
+    /// It took place; there was this record before.
+    Stored(Option<Record<'a>>),
+    /// The condition did not hold.
+    Refused,
+}
+
+/// How an object is described in its record.
+pub(crate) struct Description {
+    pub flags: Flags,
+    pub align_log2: u8,
+    pub extension: Vec<u8>,
+}
+
+impl Description {
+    /// Of a value.
+    pub(crate) fn of<T: Object + ?Sized>(value: &T) -> Result<Self> {
+        if !T::ARRAY {
+            return Self::with_shape::<T>(&[]);
+        }
+        Self::with_shape::<T>(&value.shape())
+    }
+
+    /// Of an array of this shape, or of what is no array.
+    pub(crate) fn with_shape<T: Object + ?Sized>(shape: &[u64]) -> Result<Self> {
+        if shape.len() > MAX_DIMENSIONS {
+            let (bytes, limit) = (shape.len() as u64, MAX_DIMENSIONS as u64);
+            return Err(Error::TooLarge { what: "a number of dimensions", bytes, limit });
+        }
+        let extension = if shape.is_empty() {
+            Vec::new()
+        } else {
+            Extension { shape: shape.to_vec(), previous: None }.encode()
+        };
+        let align_log2 = T::ALIGN.max(16).ilog2() as u8;
+        Ok(Self { flags: Flags { array: T::ARRAY, ..Flags::default() }, align_log2, extension })
+    }
+}
+
+/// What is to be stored under a key.
+pub(crate) struct Change<'k> {
+    pub key: &'k [u8],
+    pub condition: Condition,
+    pub deadline: Deadline,
+}
+
+impl Inner {
+    /// Appends one record for a key and makes it the current one.
+    ///
+    /// `before` sees the record that will be superseded, and may still refuse; `prepare` is the last thing that may fail;
+    /// `fill` writes the payload.
+    pub(crate) fn store_record<'a, T: Object + ?Sized>(
+        &'a self,
+        change: &Change<'_>,
+        mut draft: Draft<'_>,
+        before: impl FnOnce(&Record<'a>) -> Result<()>,
+        prepare: impl FnOnce(&mut Writer) -> Result<()>,
+        fill: impl FnOnce(&Chunk, u64) -> Option<()>,
+    ) -> Result<Outcome<'a>> {
+        let Change { key, condition, deadline } = *change;
+        Self::check_key(key)?;
+        let hash = self.views.hashes.of_key(key);
+        let (mut guard, slot, old) = loop {
+            self.check_writable()?;
+            let mut guard = self.lock_writer();
+            let writer = &mut *guard;
+            draft.type_number = self.number_of::<T>(&mut writer.next_type)?;
+            if self.has_room(writer, &draft) {
+                self.views.make_slots(&self.chunks, &mut [hash])?;
+            } else {
+                self.make_room(writer, [&draft], Room::Ordinary)?;
+                self.views
+                    .make_slots(&self.chunks, &mut [hash, self.views.hashes.of_type(draft.type_number)])?;
+            }
+            let (slot, old) = self.slot_of(key, hash)?;
+            if !condition.holds(old.as_ref()) {
+                return Ok(Outcome::Refused);
+            }
+            match old.filter(|old| self.borrows.is_exclusive(old.location)) {
+                None => break (guard, slot, old),
+                Some(old) => {
+                    drop(guard);
+                    self.wait_for_writer(&old, deadline)?;
+                }
+            }
+        };
+        let writer = &mut *guard;
+        if let Some(old) = &old {
+            before(old)?;
+        }
+        prepare(writer)?;
+        let record = self.append(writer, &draft, fill)?;
+        self.publish_end(writer);
+        self.views.directory.store(&slot, record.location);
+        self.views.live.set(record.location, record.bytes());
+        match &old {
+            Some(old) => self.supersede(writer, old),
+            None => self.views.directory.change_len(1),
+        }
+        Ok(Outcome::Stored(old))
+    }
+
+    /// Appends a tombstone for a key; what was there before, if anything was.
+    pub(crate) fn remove_record<'a>(
+        &'a self,
+        key: &[u8],
+        deadline: Deadline,
+        before: impl FnOnce(&Record<'a>) -> Result<()>,
+    ) -> Result<bool> {
+        Self::check_key(key)?;
+        let hash = self.views.hashes.of_key(key);
+        let draft = Draft::tombstone(key);
+        let (mut guard, slot, old) = loop {
+            self.check_writable()?;
+            let guard = self.lock_writer();
+            let (slot, old) = self.slot_of(key, hash)?;
+            let Some(old) = old else { return Ok(false) };
+            if !self.borrows.is_exclusive(old.location) {
+                break (guard, slot, old);
+            }
+            drop(guard);
+            self.wait_for_writer(&old, deadline)?;
+        };
+        let writer = &mut *guard;
+        before(&old)?;
+        self.make_room_to_remove(writer, [&draft])?;
+        self.append(writer, &draft, |_, _| Some(()))?;
+        self.publish_end(writer);
+        self.views.directory.erase(&slot);
+        self.supersede(writer, &old);
+        self.views.directory.change_len(-1);
+        Ok(true)
+    }
+
+    /// Room for tombstones: ordinary room while there is some, then what is kept back for them.
+    pub(crate) fn make_room_to_remove<'d>(
+        &self,
+        writer: &mut Writer,
+        drafts: impl IntoIterator<Item = &'d Draft<'d>> + Clone,
+    ) -> Result<()> {
+        match self.make_room(writer, drafts.clone(), Room::Ordinary) {
+            Err(Error::NoSpace { .. }) => self.make_room(writer, drafts, Room::KeptBack),
+            outcome => outcome,
+        }
+    }
+
+    /// Takes note that a record is no longer the current one.
+    pub(crate) fn supersede(&self, writer: &mut Writer, old: &Record<'_>) {
+        self.views.live.clear(old.location, old.bytes());
+        if old.header.kind == Kind::Extern {
+            match self.extern_payload(old) {
+                Ok(pointer) => writer.superseded.push(pointer.body),
+                // The body stays until the next recovery finds that nothing points to it.
+                Err(error) => tracing::warn!(%error, "a superseded body cannot be given back"),
+            }
+        }
+    }
+
+    /// Waits, without the writer's lock, until nobody changes the record.
+    pub(crate) fn wait_for_writer(&self, record: &Record<'_>, deadline: Deadline) -> Result<()> {
+        if self.borrows.wait_for_writer(record.location, deadline) {
+            return Ok(());
+        }
+        Err(Error::Busy { key: record.key().to_vec() })
+    }
+
+    /// Stores a value under a key: inline, or as a body when it is large.
+    pub(crate) fn put_value<'a, T: Object + ?Sized>(
+        &'a self,
+        change: &Change<'_>,
+        value: &T,
+        before: impl FnOnce(&Record<'a>) -> Result<()>,
+    ) -> Result<Outcome<'a>> {
+        let description = Description::of(value)?;
+        let bytes = value.byte_len() as u64;
+        if bytes == 0 {
+            return Err(Error::Empty { key: change.key.to_vec() });
+        }
+        if bytes > self.chunks.geometry.largest_inline() {
+            Self::check_key(change.key)?;
+            let body = self.begin_body(bytes, Space::Auto)?;
+            body.body.map.write_object(PAGE_BYTES, value).ok_or_else(|| body.truncated())?;
+            return self.publish_body::<T>(change, &description, body, before);
+        }
+        let draft = Draft {
+            kind: Kind::Object,
+            flags: description.flags,
+            align_log2: description.align_log2,
+            type_number: 0,
+            extension: &description.extension,
+            key: change.key,
+            payload_length: bytes,
+            version_word: FRESH_VERSION,
+        };
+        self.store_record::<T>(
+            change,
+            draft,
+            before,
+            |_| Ok(()),
+            |chunk, at| chunk.map.write_object(at, value),
+        )
+    }
+}
+
+impl Store {
+    fn change<'k>(&self, key: &'k [u8], condition: Condition, wait: bool) -> Change<'k> {
+        Change { key, condition, deadline: self.inner.patience(wait) }
+    }
+
+    /// Stores a value under `key`, in place of whatever is there. Atomic: everybody sees the old object or the new one.
+    ///
+    /// Guards taken before keep the old object. Waits while somebody changes it through a [`RefMut`](crate::RefMut).
+    ///
+    /// # Durability
+    /// Survives the death of the process at once, and a power cut after the next [`Store::sync`].
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`], [`Error::KeyLength`], [`Error::Busy`], [`Error::TooLarge`], [`Error::Empty`] for an empty slice,
+    /// [`Error::ReadOnly`], [`Error::Poisoned`], [`Error::Closed`], [`Error::Forked`]. Nothing has changed then.
+    pub fn put<T: Object + ?Sized>(&self, key: impl AsRef<[u8]>, value: &T) -> Result<()> {
+        let change = self.change(key.as_ref(), Condition::Always, true);
+        self.inner.put_value(&change, value, |_| Ok(())).map(drop)
+    }
+
+    /// [`Store::put`] that answers [`Error::Busy`] at once instead of waiting.
+    ///
+    /// # Errors
+    /// As for [`Store::put`].
+    pub fn try_put<T: Object + ?Sized>(&self, key: impl AsRef<[u8]>, value: &T) -> Result<()> {
+        let change = self.change(key.as_ref(), Condition::Always, false);
+        self.inner.put_value(&change, value, |_| Ok(())).map(drop)
+    }
+
+    /// Stores a value under a key that has none.
+    ///
+    /// # Durability
+    /// As for [`Store::put`].
+    ///
+    /// # Errors
+    /// [`Error::KeyExists`], and as for [`Store::put`].
+    pub fn insert_new<T: Object + ?Sized>(&self, key: impl AsRef<[u8]>, value: &T) -> Result<()> {
+        let key = key.as_ref();
+        let change = self.change(key, Condition::Absent, true);
+        match self.inner.put_value(&change, value, |_| Ok(()))? {
+            Outcome::Stored(_) => Ok(()),
+            Outcome::Refused => Err(Error::KeyExists { key: key.to_vec() }),
+        }
+    }
+
+    /// Stores a value if the current record under `key` has this [`Store::sequence`]; whether it did.
+    ///
+    /// A compare-and-swap of whole objects. May answer false needlessly after the object was moved by a compaction: load it and
+    /// try again.
+    ///
+    /// # Durability
+    /// As for [`Store::put`].
+    ///
+    /// # Errors
+    /// As for [`Store::put`].
+    pub fn put_if<T: Object + ?Sized>(
+        &self,
+        key: impl AsRef<[u8]>,
+        sequence: u64,
+        value: &T,
+    ) -> Result<bool> {
+        let change = self.change(key.as_ref(), Condition::Sequence(sequence), true);
+        Ok(matches!(self.inner.put_value(&change, value, |_| Ok(()))?, Outcome::Stored(_)))
+    }
+
+    /// Stores a value and gives the one that was there before.
+    ///
+    /// # Durability
+    /// As for [`Store::put`].
+    ///
+    /// # Errors
+    /// As for [`Store::put`] and [`Store::load`]: when the old object is no `T`, nothing changes.
+    pub fn replace<T: Object>(&self, key: impl AsRef<[u8]>, value: &T) -> Result<Option<T>> {
+        let change = self.change(key.as_ref(), Condition::Always, true);
+        let mut old = None;
+        self.inner.put_value(&change, value, |record| {
+            old = Some(self.inner.copy_object(record)?);
+            Ok(())
+        })?;
+        Ok(old)
+    }
+
+    /// Removes the object under `key`; whether there was one. Guards taken before keep it.
+    ///
+    /// Works on a full disk: space is kept back for it.
+    ///
+    /// # Durability
+    /// As for [`Store::put`]. The space of a large object comes back at the sync after the next.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], [`Error::KeyLength`], [`Error::ReadOnly`], [`Error::Poisoned`], [`Error::Closed`], [`Error::Forked`].
+    pub fn remove(&self, key: impl AsRef<[u8]>) -> Result<bool> {
+        self.inner.remove_record(key.as_ref(), self.inner.patience(true), |_| Ok(()))
+    }
+
+    /// [`Store::remove`] that answers [`Error::Busy`] at once instead of waiting.
+    ///
+    /// # Errors
+    /// As for [`Store::remove`].
+    pub fn try_remove(&self, key: impl AsRef<[u8]>) -> Result<bool> {
+        self.inner.remove_record(key.as_ref(), self.inner.patience(false), |_| Ok(()))
+    }
+
+    /// Removes the object under `key` and gives a copy of it.
+    ///
+    /// # Durability
+    /// As for [`Store::remove`].
+    ///
+    /// # Errors
+    /// As for [`Store::remove`] and [`Store::load`]: when the object is no `T`, nothing changes.
+    pub fn take<T: Object>(&self, key: impl AsRef<[u8]>) -> Result<Option<T>> {
+        let mut taken = None;
+        self.inner.remove_record(key.as_ref(), self.inner.patience(true), |record| {
+            taken = Some(self.inner.copy_object(record)?);
+            Ok(())
+        })?;
+        Ok(taken)
+    }
+}
