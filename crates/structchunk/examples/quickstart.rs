@@ -34,7 +34,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if let Some(particle) = store.get::<Particle>("p/42")? {
         println!("p/42 is {particle:?}, read where it lies in the file");
     }
-    let charge: f32 = store.iter_of::<Particle>()?.map(|entry| entry.map(|(_, particle)| particle.charge)).sum::<Result<_, _>>()?;
+    let charge: f32 = store
+        .iter_of::<Particle>()?
+        .map(|entry| entry.map(|(_, particle)| particle.charge))
+        .sum::<Result<_, _>>()?;
     println!("total charge {charge}");
     store.close()?;
     std::fs::remove_dir_all(&folder)?;

@@ -33,13 +33,6 @@ impl<V> SparseTable<V> {
         let leaves = middles[middle].get_or_init(|| empty(LEAF_BITS));
         leaves[leaf].get_or_init(|| Box::new(value))
     }
-
-    /// All values, by number.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &V> {
-        let middles = self.top.iter().filter_map(OnceLock::get);
-        let leaves = middles.flat_map(|middle| middle.iter().filter_map(OnceLock::get));
-        leaves.flat_map(|leaf| leaf.iter().filter_map(OnceLock::get)).map(|value| &**value)
-    }
 }
 
 fn split(number: u32) -> (usize, usize, usize) {
@@ -65,6 +58,5 @@ mod tests {
         }
         assert_eq!(table.insert(1, 99), &2);
         assert_eq!(table.get(2), None);
-        assert!(table.iter().copied().eq(numbers.map(|number| u64::from(number) + 1)));
     }
 }

@@ -61,7 +61,7 @@ impl Body {
         if bytes < PAGE_BYTES {
             return wrong(bytes, "the file is shorter than the header of a body");
         }
-        file.read_at(0, &mut sector)?;
+        file.read_exact_at(0, &mut sector)?;
         let Some(identity) = BodyIdentity::decode(&sector) else {
             return wrong(0, "this is no header of a body");
         };

@@ -74,7 +74,7 @@ impl Chunk {
             return wrong(bytes, format!("the file has {bytes} bytes instead of {}", geometry.capacity()));
         }
         let mut sector = [0; SECTOR_BYTES];
-        file.read_at(0, &mut sector)?;
+        file.read_exact_at(0, &mut sector)?;
         let Some(identity) = ChunkIdentity::decode(&sector) else {
             return wrong(0, "this is no header of a chunk".into());
         };
@@ -126,6 +126,13 @@ impl Chunk {
         self.map.copy_out(SEAL_OFFSET, &mut sector)?;
         Seal::decode(&sector, self.store, self.id)
             .filter(|seal| (PAGE_BYTES..=self.map.len()).contains(&seal.head) && seal.head.is_multiple_of(16))
+    }
+
+    /// The end of its records, once it is full: what its seal says.
+    pub(crate) fn sealed_head(&self) -> Result<u64> {
+        let seal = self.seal_mark();
+        seal.map(|seal| seal.head)
+            .ok_or_else(|| Error::corrupt(self.path(), SEAL_OFFSET, "the seal is missing or damaged"))
     }
 
     /// Wipes everything from `head` on, so that new objects begin as zeroes and nothing stale is ever believed.

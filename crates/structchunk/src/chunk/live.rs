@@ -12,10 +12,7 @@ use crate::map::Words;
 const MAGIC: u64 = u64::from_le_bytes(*b"SCLIVE\0\x01");
 const HEADER_WORDS: u64 = PAGE_BYTES / 8;
 
-// Words of the header page.
-const AT_MAGIC: u64 = 0;
-const AT_VERSION: u64 = 1;
-const AT_UUID: u64 = 2;
+// Words of the header page: magic, version, uuid (two), and
 const AT_EPOCH: u64 = 4;
 const AT_STAMP: u64 = 5;
 const AT_FIRST_CHUNK: u64 = 6;

@@ -1,8 +1,8 @@
 //! All chunks of a store, mapped when they are first needed.
 
 use crate::disk::{Access, Folder};
-use crate::error::{Error, Result};
-use crate::format::{ChunkId, FileName, Geometry, Location, PAGE_BYTES, RecordSeed};
+use crate::error::Result;
+use crate::format::{ChunkId, FileName, Geometry, Location, RecordSeed};
 use crate::sparse_table::SparseTable;
 
 use super::{Chunk, Record};
@@ -71,13 +71,5 @@ impl ChunkSet {
     /// What lies in `chunks/`, in no order.
     pub(crate) fn list(&self) -> Result<Vec<FileName>> {
         Ok(self.folder.list()?.iter().map(|name| FileName::parse(name)).collect())
-    }
-
-    /// The end of the records of a chunk before the active one: what its seal says.
-    pub(crate) fn sealed_head(&self, chunk: &Chunk) -> Result<u64> {
-        match chunk.seal_mark() {
-            Some(seal) => Ok(seal.head),
-            None => Err(Error::corrupt(chunk.path(), PAGE_BYTES / 8, "the seal is missing or damaged")),
-        }
     }
 }

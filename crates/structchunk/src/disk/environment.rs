@@ -4,7 +4,7 @@ use std::fs;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
-use rustix::fs::{IFlags, StatVfsMountFlags};
+use rustix::fs::IFlags;
 use rustix::io::Errno;
 use rustix::rand::GetRandomFlags;
 
@@ -68,10 +68,6 @@ fn name_in(table: &[(u32, &'static str)], magic: u32) -> Option<&'static str> {
     table.iter().find(|(known, _)| *known == magic).map(|(_, name)| *name)
 }
 
-pub(super) fn is_read_only(descriptor: BorrowedFd<'_>) -> rustix::io::Result<bool> {
-    Ok(rustix::fs::fstatvfs(descriptor)?.f_flag.contains(StatVfsMountFlags::RDONLY))
-}
-
 /// Sets the attribute that files made in this folder inherit; whether the file system knows it and took it.
 pub(super) fn disable_copy_on_write(folder: BorrowedFd<'_>) -> bool {
     let Ok(flags) = rustix::fs::ioctl_getflags(folder) else { return false };
@@ -93,7 +89,7 @@ pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N]> {
 }
 
 /// The size of a page of memory, the unit in which space is given back.
-pub(crate) fn page_bytes() -> u64 {
+fn page_bytes() -> u64 {
     rustix::param::page_size() as u64
 }
 

@@ -159,11 +159,6 @@ impl Folder {
         self.inspect(environment::network_file_system)
     }
 
-    /// Whether the folder's file system is mounted read-only.
-    pub(crate) fn is_read_only(&self) -> Result<bool> {
-        self.inspect(environment::is_read_only)
-    }
-
     /// The name of the copy-on-write file system that the folder lies on, if it does: reserved space is no guarantee
     /// there, because overwriting takes new space.
     pub(crate) fn copy_on_write(&self) -> Result<Option<&'static str>> {

@@ -44,6 +44,7 @@ impl File {
     }
 
     /// Whether another file has a lock of any kind on the byte. Takes nothing; works with read access.
+    #[cfg(test)]
     pub(crate) fn probe(&self, byte: u64) -> Result<bool> {
         self.lock_call(libc::F_OFD_GETLK, byte, libc::F_WRLCK)
             .map(|kind| kind != libc::F_UNLCK)

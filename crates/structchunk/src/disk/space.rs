@@ -54,20 +54,6 @@ impl File {
         outcome
     }
 
-    /// Like [`File::reserve`], without extending the file. (Where the file system cannot reserve, only the part inside
-    /// the file gets blocks; nothing can be touched beyond it.)
-    pub(crate) fn reserve_keep_size(&self, offset: u64, bytes: u64) -> Result<()> {
-        let end = self.end_of(offset, bytes)?;
-        let length = self.len()?;
-        if end > length {
-            require_room("reserve", self.path(), bytes, end)?;
-        }
-        match self.allocate(FallocateFlags::KEEP_SIZE, offset, bytes) {
-            Err(error) if is_unsupported(&error) => self.fill_holes(offset, end.min(length)),
-            outcome => outcome.map_err(|error| refused("reserve", self.path(), bytes, error)),
-        }
-    }
-
     /// Makes the range read as zeroes and gives its blocks back. The length stays.
     pub(crate) fn punch(&self, offset: u64, bytes: u64) -> Result<Punched> {
         let end = self.end_of(offset, bytes)?;

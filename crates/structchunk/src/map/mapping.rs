@@ -70,11 +70,6 @@ impl Mapping {
         self.limit.store(bytes.min(self.len()), Ordering::Release);
     }
 
-    /// Whether the mapping may be written to.
-    pub(crate) fn is_writable(&self) -> bool {
-        self.writable
-    }
-
     /// The first byte, aligned to a page.
     #[inline]
     pub(crate) fn as_ptr(&self) -> *mut u8 {

@@ -68,7 +68,7 @@ impl Words {
     }
 
     /// Zeroed words of this process alone; memory is taken when they are first touched.
-    #[cfg(not(loom))]
+    #[cfg(all(test, not(loom)))]
     pub(crate) fn heap(length: u64) -> Self {
         struct Heap(Box<[AtomicU64]>);
         impl Backing for Heap {

@@ -108,8 +108,7 @@ impl Inner {
         deadline: Deadline,
     ) -> Result<()> {
         loop {
-            self.check_writable()?;
-            let mut writer = self.lock_writer();
+            let mut writer = self.begin_change()?;
             let mut plan = self.plan(&mut writer, changes)?;
             let busy = plan.iter().filter_map(|planned| planned.old);
             let busy = busy.into_iter().find(|old| self.borrows.is_exclusive(old.location));

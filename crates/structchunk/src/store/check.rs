@@ -74,7 +74,7 @@ impl<'a> Checker<'a> {
                 return Ok(());
             }
         };
-        let end = match head.map_or_else(|| chunks.sealed_head(chunk), Ok) {
+        let end = match head.map_or_else(|| chunk.sealed_head(), Ok) {
             Ok(end) => end,
             Err(error) => {
                 self.find(chunk.path(), PAGE_BYTES / 8, error.to_string());

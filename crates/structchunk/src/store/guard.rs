@@ -289,6 +289,8 @@ impl Inner {
         let payload = self.typed_payload::<T>(&record)?;
         let borrow = Borrow::acquire(self, record.location, Want::Shared, self.patience(wait));
         let borrow = borrow.ok_or_else(|| Error::Busy { key: key.to_vec() })?;
+        // Whoever closes the store looks for borrows after it has said so; one of the two sees the other.
+        self.check_open()?;
         let address = payload.map().address(payload.offset, payload.bytes);
         let target = address.and_then(|address| T::from_raw_parts(address, payload.bytes as usize));
         let target = target.ok_or_else(|| self.out_of_bounds(&record))?;
@@ -300,13 +302,12 @@ impl Inner {
         &self,
         key: &[u8],
         want: Want,
-        wait: bool,
+        waits: bool,
     ) -> Result<Option<WriteHold<'_>>> {
-        let deadline = self.patience(wait);
+        let deadline = self.patience(waits);
         let mut waited_for: Option<Borrow<'_>> = None;
         loop {
-            self.check_writable()?;
-            let mut writer = self.lock_writer();
+            let mut writer = self.begin_change()?;
             let Some(record) = self.find(key)? else { return Ok(None) };
             let payload = self.typed_payload::<T>(&record)?;
             // What was waited for may have been superseded meanwhile.

@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::borrow::{Borrows, Deadline};
+use super::open::WRITER_BYTE;
 use super::report::RecoveryReport;
 use super::shared::Shared;
 use super::types::Types;
@@ -107,6 +108,12 @@ impl Writer {
     }
 }
 
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.release_lock();
+    }
+}
+
 impl Inner {
     /// Locks the writer's state, for a moment.
     pub(crate) fn lock_writer(&self) -> MutexGuard<'_, Writer> {
@@ -121,7 +128,7 @@ impl Inner {
     /// Refuses access after `close`.
     #[inline]
     pub(crate) fn check_open(&self) -> Result<()> {
-        if self.closed.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
+        if self.closed.load(Ordering::SeqCst) { Err(Error::Closed) } else { Ok(()) }
     }
 
     /// Refuses changes where none are possible, before any lock is taken; announces the session otherwise.
@@ -138,6 +145,16 @@ impl Inner {
             return Err(Error::ReadOnly { path: self.path.clone() });
         }
         if self.session_open.load(Ordering::Acquire) { Ok(()) } else { self.begin_session() }
+    }
+
+    /// Locks the writer's state for a change.
+    #[inline]
+    pub(crate) fn begin_change(&self) -> Result<MutexGuard<'_, Writer>> {
+        self.check_writable()?;
+        let writer = self.lock_writer();
+        // `close` may have come in between; nothing may be changed behind its clean mark.
+        self.check_open()?;
+        Ok(writer)
     }
 
     /// Refuses keys that cannot be stored.
@@ -172,8 +189,17 @@ impl Inner {
     /// Lets the next writer in once the store is closed and nobody refers to its objects.
     pub(crate) fn release_lock_if_unused(&self) {
         if self.closed.load(Ordering::SeqCst) && self.borrows.is_empty() {
-            // Closing the file releases the lock, and leaves it to the parent in a forked child.
-            self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+            self.release_lock();
+        }
+    }
+
+    /// Lets the next writer in.
+    fn release_lock(&self) {
+        let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // Closing the file would release the lock too, but not before every process that is being spawned right now has let go of its
+        // copy. (In a forked child the file is another one by now, and the parent keeps its lock.)
+        if let Some(Err(error)) = lock.map(|file| file.unlock(WRITER_BYTE)) {
+            tracing::debug!(%error, "the lock goes with its file");
         }
     }
 }

@@ -107,7 +107,7 @@ impl Inner {
         description: &Description,
         mut new: NewBody<'a>,
         before: impl FnOnce(&Record<'a>) -> Result<()>,
-    ) -> Result<Outcome<'a>> {
+    ) -> Result<Outcome> {
         let (payload, version_word) = new.pointer();
         let draft = Draft {
             kind: Kind::Extern,

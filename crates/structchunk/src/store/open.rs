@@ -24,7 +24,7 @@ pub(crate) const STORE: &str = "STORE";
 pub(crate) const CHUNKS: &str = "chunks";
 const LOCK: &str = "LOCK";
 /// The byte of `LOCK` that the writer has.
-const WRITER_BYTE: u64 = 0;
+pub(crate) const WRITER_BYTE: u64 = 0;
 
 /// What `STORE` says.
 pub(crate) struct StoreFile {
@@ -50,7 +50,7 @@ impl StoreFile {
         };
         let block = |number: u64| -> Result<[u8; 512]> {
             let mut sector = [0; 512];
-            file.read_at(PAGE_BYTES * number, &mut sector)?;
+            file.read_exact_at(PAGE_BYTES * number, &mut sector)?;
             Ok(sector)
         };
         let identity = StoreIdentity::decode(&block(0)?).map_err(|error| match error {
@@ -261,19 +261,17 @@ fn check_features(file: &File, features: &Features) -> Result<bool> {
 }
 
 pub(crate) fn open_folder(root: Folder, options: &Options, created: bool) -> Result<Store> {
-    let mut read_only = options.read_only;
-    let mut store_file = StoreFile::read(&root, if read_only { Access::Read } else { Access::Write })?;
-    if check_features(&store_file.file, &store_file.newest.features)? && !read_only {
+    let seen = StoreFile::read(&root, Access::Read)?;
+    let read_only = check_features(&seen.file, &seen.newest.features)? || options.read_only;
+    if read_only && !options.read_only {
         tracing::warn!("the store has features that this version may only read: it is opened read-only");
-        read_only = true;
-        store_file = StoreFile::read(&root, Access::Read)?;
     }
     let lock = lock(&root, read_only)?;
     // Read again under the lock: the last writer may have been closing.
-    store_file = StoreFile::read(&root, if read_only { Access::Read } else { Access::Write })?;
+    let access = if read_only { Access::Read } else { Access::Write };
+    let mut store_file = StoreFile::read(&root, access)?;
     let identity = store_file.identity;
     let step = options.step(identity.geometry)?;
-    let access = if read_only { Access::Read } else { Access::Write };
     let folder = root
         .subfolder(CHUNKS, false)
         .map_err(|error| Error::NotAStore { path: root.path().to_owned(), reason: error.to_string() })?;

@@ -29,7 +29,8 @@ impl Inner {
             return self.copy_locked(record, &payload);
         }
         let before = record.version_word(Ordering::Acquire);
-        if before & WRITING == 0 {
+        // A read-only handle keeps writers out: what is odd was left by one that died, and is in the report.
+        if before & WRITING == 0 || self.read_only {
             let copy = self.copy_once::<T>(record, &payload)?;
             fence(Ordering::Acquire);
             if record.version_word(Ordering::Relaxed) == before {

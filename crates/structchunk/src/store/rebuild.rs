@@ -153,7 +153,7 @@ struct LogEnd {
 
 fn read_identity(folder: &Folder, id: ChunkId) -> Result<Option<ChunkIdentity>> {
     let mut sector = [0; SECTOR_BYTES];
-    folder.open_file(&FileName::of_chunk(id), Access::Read)?.read_at(0, &mut sector)?;
+    folder.open_file(&FileName::of_chunk(id), Access::Read)?.read_exact_at(0, &mut sector)?;
     Ok(ChunkIdentity::decode(&sector).filter(|identity| identity.chunk == id))
 }
 

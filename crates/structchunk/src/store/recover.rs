@@ -333,7 +333,7 @@ impl Situation<'_> {
         if chunk.id == log.active {
             return log.head;
         }
-        match self.chunks.sealed_head(chunk) {
+        match chunk.sealed_head() {
             Ok(head) => head,
             Err(error) => {
                 report.dropped.push(format!("{error}; its records are taken as far as they go"));
@@ -391,9 +391,6 @@ impl Situation<'_> {
             .ok_or_else(|| Error::corrupt(active.path(), 512, "the file is shorter than it was"))?;
         active.wipe_from(log.head)?;
         let evidence = new_evidence(self.root, &self.store.file)?;
-        self.shared.begin(self.store.identity.uuid, epoch, &evidence);
-        self.shared.set_next_files(log.next_chunk, log.next_body);
-        self.shared.set_end(self.chunks.geometry.location(log.active, log.head));
         for &id in &log.chunks {
             self.chunks.get(id)?.sync()?;
         }
@@ -402,6 +399,10 @@ impl Situation<'_> {
         for _ in 0..2 {
             self.write_checkpoint(log, epoch, evidence)?;
         }
+        // Only now: whoever dies before this is found at the checkpoint, which has everything.
+        self.shared.begin(self.store.identity.uuid, epoch, &evidence);
+        self.shared.set_next_files(log.next_chunk, log.next_body);
+        self.shared.set_end(self.chunks.geometry.location(log.active, log.head));
         self.remove_orphans(log, views, report)
     }
 

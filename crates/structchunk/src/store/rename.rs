@@ -57,8 +57,7 @@ impl Inner {
     fn rename(&self, from: &[u8], to: &[u8]) -> Result<bool> {
         let deadline = self.patience(true);
         loop {
-            self.check_writable()?;
-            let mut writer = self.lock_writer();
+            let mut writer = self.begin_change()?;
             let (_, old) = self.slot_of(from, self.views.hashes.of_key(from))?;
             let Some(old) = old else { return Ok(false) };
             if from == to {

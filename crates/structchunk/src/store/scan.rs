@@ -177,8 +177,7 @@ impl<'a> Iter<'a> {
         if id == self.active {
             return Ok(self.head);
         }
-        let chunks = &self.store.inner.chunks;
-        chunks.sealed_head(chunks.get(id)?)
+        self.store.inner.chunks.get(id)?.sealed_head()
     }
 
     /// What to yield for a record that is not the current one: its successor when that came after the scan began.

@@ -66,7 +66,7 @@ pub struct StoredType {
 impl Inner {
     fn chunk_stats(&self, id: ChunkId, head: Option<u64>) -> Result<ChunkStats> {
         let chunk = self.chunks.get(id)?;
-        let head = head.map_or_else(|| self.chunks.sealed_head(chunk), Ok)?;
+        let head = head.map_or_else(|| chunk.sealed_head(), Ok)?;
         let live_bytes = self.views.live.live_bytes(id);
         Ok(ChunkStats {
             number: id.0,

@@ -40,11 +40,6 @@ impl Types {
     pub(crate) fn new() -> Self {
         Self { by_number: SparseTable::new(), numbers: Mutex::default() }
     }
-
-    /// A type that has been met.
-    pub(crate) fn met(&self, number: u32) -> Option<&TypeEntry> {
-        self.by_number.get(number)
-    }
 }
 
 impl Inner {

@@ -32,9 +32,10 @@ impl Condition {
 }
 
 /// What a put came to.
-pub(crate) enum Outcome<'a> {
-    /// It took place; there was this record before.
-    Stored(Option<Record<'a>>),
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It took place.
+    Stored,
     /// The condition did not hold.
     Refused,
 }
@@ -90,13 +91,12 @@ impl Inner {
         before: impl FnOnce(&Record<'a>) -> Result<()>,
         prepare: impl FnOnce(&mut Writer) -> Result<()>,
         fill: impl FnOnce(&Chunk, u64) -> Option<()>,
-    ) -> Result<Outcome<'a>> {
+    ) -> Result<Outcome> {
         let Change { key, condition, deadline } = *change;
         Self::check_key(key)?;
         let hash = self.views.hashes.of_key(key);
         let (mut guard, slot, old) = loop {
-            self.check_writable()?;
-            let mut guard = self.lock_writer();
+            let mut guard = self.begin_change()?;
             let writer = &mut *guard;
             draft.type_number = self.number_of::<T>(&mut writer.next_type)?;
             if self.has_room(writer, &draft) {
@@ -131,7 +131,7 @@ impl Inner {
             Some(old) => self.supersede(writer, old),
             None => self.views.directory.change_len(1),
         }
-        Ok(Outcome::Stored(old))
+        Ok(Outcome::Stored)
     }
 
     /// Appends a tombstone for a key; what was there before, if anything was.
@@ -145,8 +145,7 @@ impl Inner {
         let hash = self.views.hashes.of_key(key);
         let draft = Draft::tombstone(key);
         let (mut guard, slot, old) = loop {
-            self.check_writable()?;
-            let guard = self.lock_writer();
+            let guard = self.begin_change()?;
             let (slot, old) = self.slot_of(key, hash)?;
             let Some(old) = old else { return Ok(false) };
             if !self.borrows.is_exclusive(old.location) {
@@ -204,7 +203,7 @@ impl Inner {
         change: &Change<'_>,
         value: &T,
         before: impl FnOnce(&Record<'a>) -> Result<()>,
-    ) -> Result<Outcome<'a>> {
+    ) -> Result<Outcome> {
         let description = Description::of(value)?;
         let bytes = value.byte_len() as u64;
         if bytes == 0 {
@@ -276,7 +275,7 @@ impl Store {
         let key = key.as_ref();
         let change = self.change(key, Condition::Absent, true);
         match self.inner.put_value(&change, value, |_| Ok(()))? {
-            Outcome::Stored(_) => Ok(()),
+            Outcome::Stored => Ok(()),
             Outcome::Refused => Err(Error::KeyExists { key: key.to_vec() }),
         }
     }
@@ -298,7 +297,7 @@ impl Store {
         value: &T,
     ) -> Result<bool> {
         let change = self.change(key.as_ref(), Condition::Sequence(sequence), true);
-        Ok(matches!(self.inner.put_value(&change, value, |_| Ok(()))?, Outcome::Stored(_)))
+        Ok(matches!(self.inner.put_value(&change, value, |_| Ok(()))?, Outcome::Stored))
     }
 
     /// Stores a value and gives the one that was there before.

@@ -198,9 +198,8 @@ fn a_crowded_folder_is_listed_to_the_end() {
 }
 
 #[test]
-fn the_file_system_is_a_local_one_that_overwrites_in_place() {
+fn the_file_system_is_a_local_one() {
     on_both(|folder| {
-        assert!(!folder.is_read_only().unwrap());
         assert_eq!(folder.network_file_system().unwrap(), None);
         // Whether this machine copies on write is its own affair; the question must be answered.
         folder.copy_on_write().unwrap();

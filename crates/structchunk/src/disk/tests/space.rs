@@ -7,7 +7,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::child::in_a_process_of_its_own;
 use super::{on_both, on_both_with};
-use crate::disk::{Access, Call, Fault, Faults, File, Folder, Punched};
+use crate::disk::space::Punched;
+use crate::disk::{Access, Call, Fault, Faults, File, Folder};
 use crate::error::{Error, Result};
 use crate::map::Mapping;
 
@@ -33,11 +34,7 @@ fn reserving_extends_the_file_and_backs_it() {
         assert_eq!(file.len().unwrap(), MIB);
         assert!(file.allocated_bytes().unwrap() >= MIB);
         assert_eq!(&content(&file)[..5], b"kept\0");
-        file.reserve_keep_size(MIB, MIB).unwrap();
-        assert_eq!(file.len().unwrap(), MIB, "the length is kept");
-        assert!(file.allocated_bytes().unwrap() >= 2 * MIB);
         file.reserve(0, 0).unwrap();
-        file.reserve_keep_size(5, 0).unwrap();
     });
 }
 
@@ -67,7 +64,7 @@ fn a_file_system_that_cannot_reserve_gets_zeroes_written_into_its_holes() {
         file.write_at(256 << 10, &[7; 4096]).unwrap();
         faults.plan(Fault::nth(1, libc::EOPNOTSUPP).of(Call::Allocate).from_then_on());
 
-        file.reserve_keep_size(0, 2 * MIB).unwrap();
+        file.reserve(0, MIB).unwrap();
         assert_eq!(file.len().unwrap(), MIB);
         file.sync_data().unwrap();
         assert!(file.allocated_bytes().unwrap() >= MIB);
@@ -117,8 +114,6 @@ fn full_disks_quotas_and_size_limits_are_no_space_but_never_when_syncing() {
             let fail = |call| faults.plan(Fault::nth(1, errno).of(call));
             fail(Call::Allocate);
             assert_no_space(file.reserve(0, 1));
-            fail(Call::Allocate);
-            assert_no_space(file.reserve_keep_size(0, 1));
             fail(Call::Truncate);
             assert_no_space(file.set_len(1));
             fail(Call::Write);
@@ -193,7 +188,6 @@ fn the_limit_on_file_sizes_is_an_error_value_and_no_signal() {
                 let file = folder.create_file("file").unwrap();
                 file.reserve(0, MIB).unwrap();
                 assert_no_space(file.reserve(0, MIB + 1));
-                assert_no_space(file.reserve_keep_size(MIB, 1));
                 assert_no_space(file.set_len(MIB + 1));
                 assert_no_space(file.write_at(MIB - 1, b"xx"));
                 file.write_at(MIB - 1, b"x").unwrap();
