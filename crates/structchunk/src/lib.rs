@@ -1,4 +1,26 @@
-//! A typed, zero-copy key -> object store.
+//! A typed, zero-copy key -> object store: C structs in memory-mapped, sparse chunk files, found by key.
+//!
+//! The object's memory *is* the file: reading a field is a load, writing one is a store, and the kernel pages. [`Store`] is the
+//! handle, `#[derive(`[`Object`](macro@Object)`)]` makes a `#[repr(C)]` struct storable, [`Layout`] is what the store knows of a type.
+//!
+//! ```
+//! use structchunk::{Object, Store};
+//!
+//! #[derive(Object, Clone, Copy, Debug, PartialEq)]
+//! #[repr(C)]
+//! struct Quote { bid: f64, ask: f64, volume: u64 }
+//!
+//! # fn main() -> structchunk::Result<()> {
+//! let store = Store::in_memory()?;
+//! store.put("EURUSD", &Quote { bid: 1.07, ask: 1.08, volume: 0 })?;
+//! store.update("EURUSD", |quote: &mut Quote| quote.volume += 5)?;
+//! assert_eq!(store.load::<Quote>("EURUSD")?.map(|quote| quote.volume), Some(5));
+//! assert!(store.load::<u64>("EURUSD").is_err());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What survives what is said under *Durability* at every method, and promised in the README.
 
 // So that `#[derive(Object)]`, which writes `::structchunk`, works in here too.
 extern crate self as structchunk;
@@ -37,3 +59,7 @@ pub mod testing {
 
     pub use crate::disk::{Call, Event, Fault, Faults};
 }
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
