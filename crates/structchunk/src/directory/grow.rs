@@ -1,5 +1,7 @@
 //! Making room before anything is written: splitting, tidying and rewriting segments, doubling the table.
 
+use std::ops::Range;
+
 use super::header::table_units;
 use super::segment::{Fill, Image, LINE_SLOTS, LINES, home_line, line_after};
 use super::slot;
@@ -81,7 +83,7 @@ impl Directory {
         let image = self.image(target.segment)?;
         let live = usize::from(image.fill().live);
         if live + group <= MAX_LIVE {
-            let entries = take_apart(&image, None, supply)?;
+            let entries = take_apart(&image, target.segment.depth(), false, supply)?;
             let tidied = self.settle(target.segment, &image, &entries);
             if usize::from(tidied.used) + group + WORTHWHILE <= MAX_USED {
                 return Ok(());
@@ -99,20 +101,27 @@ impl Directory {
     /// Moves the entries whose next hash bit is 1 to a new segment.
     fn split(&self, hash: u64, target: &Target, image: &Image, supply: &mut Supply<'_>) -> Result<()> {
         let depth = target.segment.depth();
-        let entries = take_apart(image, Some(depth), supply)?;
+        let entries = take_apart(image, depth, true, supply)?;
         let (moving, staying): (Vec<_>, Vec<_>) =
-            entries.into_iter().partition(|entry| slot::hash_bit(entry.slot, depth) == Some(true));
+            entries.into_iter().partition(|entry| slot::split_bit(entry.slot, depth));
         let upper = Link::new(self.allocate(1, supply.grow)?, depth + 1);
         let lower = Link::new(target.segment.unit(), depth + 1);
 
         let mut new = Image::empty();
-        moving.iter().for_each(|entry| new.place(entry.home, entry.slot));
+        for entry in &moving {
+            new.place(entry.home, entry.slot);
+        }
         new.write_to(self, upper);
+
+        // A tag that will expire with the new depth is renewed before anybody learns of that depth.
+        for entry in staying.iter().filter(|entry| image.words[entry.at] != entry.slot) {
+            self.set(lower.first_word() + entry.at as u64, entry.slot);
+        }
 
         let (first, count) = standing(hash, target);
         let middle = first + count / 2;
-        (middle..first + count).for_each(|at| self.set(at, upper.0));
-        (first..middle).for_each(|at| self.set(at, lower.0));
+        self.set_all(middle..first + count, upper);
+        self.set_all(first..middle, lower);
 
         // Searches that still come here for what has moved find the table changed.
         self.settle(lower, image, &staying);
@@ -123,10 +132,12 @@ impl Directory {
     fn rewrite(&self, hash: u64, target: &Target, entries: &[Entry], supply: &mut Supply<'_>) -> Result<()> {
         let segment = Link::new(self.allocate(1, supply.grow)?, target.segment.depth());
         let mut new = Image::empty();
-        entries.iter().for_each(|entry| new.place(entry.home, entry.slot));
+        for entry in entries {
+            new.place(entry.home, entry.slot);
+        }
         new.write_to(self, segment);
         let (first, count) = standing(hash, target);
-        (first..first + count).for_each(|at| self.set(at, segment.0));
+        self.set_all(first..first + count, segment);
         self.count_dead(1);
         Ok(())
     }
@@ -157,6 +168,13 @@ impl Directory {
         Ok(())
     }
 
+    /// Lets words of the table lead to a segment.
+    fn set_all(&self, words: Range<u64>, segment: Link) {
+        for at in words {
+            self.set(at, segment.0);
+        }
+    }
+
     /// Leaves only `staying` in a segment, each where it is. Slots become empty where none of their paths leads through,
     /// else deleted: a search must not end before it has reached what it looks for.
     fn settle(&self, segment: Link, old: &Image, staying: &[Entry]) -> Fill {
@@ -170,7 +188,9 @@ impl Directory {
         for (at, slot) in new.words.iter_mut().enumerate().skip(1) {
             *slot = Image::vacant(passed >> (at / LINE_SLOTS) & 1 == 1);
         }
-        staying.iter().for_each(|entry| new.words[entry.at] = entry.slot);
+        for entry in staying {
+            new.words[entry.at] = entry.slot;
+        }
         let slots = new.words.iter().zip(&old.words).enumerate().skip(1);
         for (at, (&slot, _)) in slots.filter(|(_, (new, old))| new != old) {
             self.set(segment.first_word() + at as u64, slot);
@@ -192,22 +212,20 @@ fn standing(hash: u64, target: &Target) -> (u64, u64) {
     (root.first_word() + (prefix(hash, depth) << below), 1 << below)
 }
 
-/// The entries of a segment with their home lines, and with hash bit `bit` if one is asked for. Records are read only
-/// where the slot does not tell.
-fn take_apart(image: &Image, bit: Option<u32>, supply: &mut Supply<'_>) -> Result<Vec<Entry>> {
+/// The entries of a segment with their home lines; for a split, with tags that outlive it. Records are read only where
+/// the slot does not tell.
+fn take_apart(image: &Image, depth: u32, to_split: bool, supply: &mut Supply<'_>) -> Result<Vec<Entry>> {
     let mut entries = Vec::with_capacity(image.words.len());
     for (at, mut slot) in image.entries() {
         let line = at / LINE_SLOTS;
-        let has_bit = bit.is_none_or(|bit| slot::hash_bit(slot, bit).is_some());
+        let expires = to_split && slot::expires(slot, depth);
         let home = match (slot::steps(slot), slot::location(slot)) {
-            (Some(steps), _) if has_bit => line_after(line, LINES - steps as usize % LINES),
+            (Some(steps), _) if !expires => line_after(line, LINES - steps as usize % LINES),
             (_, Some(location)) => {
                 let hash = (supply.rehash)(location)?;
                 let home = home_line(hash);
-                if let Some(bit) = bit {
-                    let steps = line_after(line, LINES - home);
-                    slot = slot::with_location(slot::new_entry(hash, bit, steps as u64), location);
-                }
+                let steps = line_after(line, LINES - home);
+                slot = slot::with_location(slot::new_entry(hash, depth, steps as u64), location);
                 home
             }
             (_, None) => continue,

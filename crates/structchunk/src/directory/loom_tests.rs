@@ -66,7 +66,7 @@ fn find(directory: &Directory, key: Key) -> Option<Location> {
 /// Runs a writer beside a searcher, over the directory that `prepare` makes, in every order.
 fn race(prepare: fn(&Directory), write: fn(&Directory), search: fn(&Directory)) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
+    builder.preemption_bound = Some(2);
     builder.max_branches = 10_000;
     builder.check(move || {
         let shared = Arc::new(directory());

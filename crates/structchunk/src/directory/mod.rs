@@ -23,6 +23,7 @@ mod write;
 #[cfg(all(test, loom))]
 mod loom_tests;
 #[cfg(all(test, not(loom)))]
+#[expect(clippy::cast_precision_loss, reason = "ratios for people")]
 mod tests;
 
 use std::sync::atomic::Ordering;
@@ -90,6 +91,16 @@ struct Target {
     segment: Link,
 }
 
+impl Target {
+    #[inline]
+    fn of(hash: u64, load: impl Fn(u64) -> Option<u64>) -> Option<Self> {
+        let root = Link(load(field::ROOT)?).checked()?;
+        let entry_at = root.first_word() + prefix(hash, root.depth());
+        let segment = Link(load(entry_at)?).checked()?;
+        (segment.depth() <= root.depth()).then_some(Self { root, entry_at, segment })
+    }
+}
+
 /// The top `depth` bits of a hash, as a number.
 #[inline]
 fn prefix(hash: u64, depth: u32) -> u64 {
@@ -105,21 +116,13 @@ impl Directory {
     /// Asks the table. `None` when the file makes no sense there.
     #[inline]
     fn target(&self, hash: u64) -> Option<Target> {
-        self.target_by(hash, |index| self.words.load(index, Ordering::Acquire))
+        Target::of(hash, |index| self.words.load(index, Ordering::Acquire))
     }
 
     /// Asks the table, for the writer.
     #[inline]
     fn own_target(&self, hash: u64) -> Option<Target> {
-        self.target_by(hash, |index| self.words.load_own(index))
-    }
-
-    #[inline]
-    fn target_by(&self, hash: u64, load: impl Fn(u64) -> Option<u64>) -> Option<Target> {
-        let root = Link(load(field::ROOT)?).checked()?;
-        let entry_at = root.first_word() + prefix(hash, root.depth());
-        let segment = Link(load(entry_at)?).checked()?;
-        (segment.depth() <= root.depth()).then_some(Target { root, entry_at, segment })
+        Target::of(hash, |index| self.words.load_own(index))
     }
 
     /// Whether the table still says what it said.

@@ -1,12 +1,13 @@
 //! Searching, from any thread of any process, without locks.
 
-use std::iter;
 use std::sync::atomic::Ordering;
+use std::{array, iter};
 
 use super::segment::{LINE_SLOTS, LINES, Line, first_slot, home_line, line_after};
-use super::slot::{self, EMPTY};
+use super::slot::{self, DELETED, EMPTY, Query, TAG_AT};
 use super::{Directory, Link, Target, prefix};
 use crate::format::Location;
+use crate::map::lanes::equal_lanes;
 use crate::map::words::fence;
 
 impl Directory {
@@ -85,10 +86,11 @@ impl Directory {
         verify: &mut impl FnMut(Location) -> Option<R>,
     ) -> Option<R> {
         let home = home_line(hash);
+        let query = Query::new(hash, segment.depth());
         for steps in 0..LINES {
             let line = line_after(home, steps);
             let slots = self.line(segment, line)?;
-            let (mut candidates, has_empty) = survey(&slots, line, hash, steps);
+            let (mut candidates, has_empty) = survey(&slots, line, query.tags(steps as u64));
             while candidates != 0 {
                 let candidate = slots[candidates.trailing_zeros() as usize];
                 candidates &= candidates - 1;
@@ -105,17 +107,15 @@ impl Directory {
     }
 }
 
-/// Which slots of a line (a bit each) may hold the hash, `steps` lines behind its home; and whether one is empty.
+/// Which slots of a line (a bit each) may hold an entry with one of the tags; and whether one is empty.
 #[inline]
-pub(super) fn survey(slots: &Line, line: usize, hash: u64, steps: usize) -> (u32, bool) {
-    let mut candidates = 0;
-    let mut empty = 0;
-    for (i, &word) in slots.iter().enumerate() {
-        candidates |= u32::from(slot::matches(word, hash, steps as u64)) << i;
-        empty |= u32::from(word == EMPTY) << i;
-    }
+fn survey(slots: &Line, line: usize, wanted: [u16; 2]) -> (u32, bool) {
+    // Lanes behind a shorter line look deleted.
+    let tags = array::from_fn(|i| (slots.get(i).unwrap_or(&DELETED) >> TAG_AT) as u16);
+    let [newer, older] = wanted.map(|wanted| equal_lanes(tags, wanted));
+    let empty = equal_lanes(tags, (EMPTY >> TAG_AT) as u16);
     let slots_only = u32::MAX << first_slot(line);
-    (candidates & slots_only, empty & slots_only != 0)
+    ((newer | older) & slots_only, empty & slots_only != 0)
 }
 
 /// Iterator over all locations of a [`Directory`].

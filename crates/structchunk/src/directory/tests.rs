@@ -61,7 +61,8 @@ fn audit(directory: &Directory, hash_of: impl Fn(u64) -> u64) {
             let key = key_of(slot::location(entry).expect("an entry"));
             let home = super::segment::home_line(hash_of(key));
             let steps = line_after(at / LINE_SLOTS, LINES - home);
-            assert!(slot::matches(entry, hash_of(key), steps as u64), "key {key} has a wrong tag");
+            let query = slot::Query::new(hash_of(key), segment.depth());
+            assert!(query.matches(entry, steps as u64), "key {key} has a wrong tag");
             for line in (0..steps).map(|steps| line_after(home, steps)) {
                 let slots = line * LINE_SLOTS + first_slot(line)..(line + 1) * LINE_SLOTS;
                 assert!(!image.words[slots].contains(&slot::EMPTY), "a search for key {key} ends early");

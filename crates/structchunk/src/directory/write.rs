@@ -1,7 +1,7 @@
 //! Changing entries. One thread at a time; every change is a single store that searches see whole or not at all.
 
 use super::segment::{Image, LINE_SLOTS, LINES, UNIT_WORDS, damaged, first_slot, home_line, line_after};
-use super::slot::{self, EMPTY};
+use super::slot::{self, EMPTY, Query};
 use super::{Directory, Link};
 use crate::error::{Error, Result};
 use crate::format::Location;
@@ -43,6 +43,7 @@ impl Directory {
     ) -> Result<SlotRef> {
         let target = self.own_target(hash).ok_or_else(|| self.lost(hash))?;
         let segment = target.segment;
+        let query = Query::new(hash, segment.depth());
         let mut free = None;
         for steps in 0..LINES {
             let line = line_after(home_line(hash), steps);
@@ -51,16 +52,13 @@ impl Directory {
             let mut has_empty = false;
             for (i, &found) in slots.iter().enumerate().skip(first_slot(line)) {
                 let at = first + i as u64;
-                match slot::location(found) {
-                    Some(location) => {
-                        if slot::matches(found, hash, steps as u64) && is_same_key(location) {
-                            return Ok(SlotRef { segment, at, found, entry: found });
-                        }
+                if let Some(location) = slot::location(found) {
+                    if query.matches(found, steps as u64) && is_same_key(location) {
+                        return Ok(SlotRef { segment, at, found, entry: found });
                     }
-                    None => {
-                        has_empty |= found == EMPTY;
-                        free = free.or(Some((at, found, steps as u64)));
-                    }
+                } else {
+                    has_empty |= found == EMPTY;
+                    free = free.or(Some((at, found, steps as u64)));
                 }
             }
             if has_empty {

@@ -1,6 +1,7 @@
 //! Mapped memory: where the library's unsafe code lives.
 
 mod buffer;
+pub(crate) mod lanes;
 mod mapping;
 mod object;
 mod racing;

@@ -34,7 +34,7 @@ fn filled_file(keys: u64) -> Arc<File> {
     let file = file(1 << 15);
     let directory = Directory::create(map(&file), &IDENTITY, 9, &mut |_| Ok(())).unwrap();
     fill(&directory, 0..keys);
-    directory.change_len(keys as i64);
+    directory.change_len(keys.cast_signed());
     directory.stamp(77);
     file
 }
@@ -96,8 +96,6 @@ fn a_full_disk_is_an_error_and_nothing_is_lost() {
 
 #[test]
 fn an_error_of_grow_or_of_a_record_comes_back_and_changes_nothing() {
-    let backed = Arc::new(File(Vec::new()));
-    drop(backed);
     let limited = filled_file(0);
     let directory = Directory::open(map(&limited), &IDENTITY, None).unwrap();
     fill(&directory, 0..170);
@@ -108,7 +106,7 @@ fn an_error_of_grow_or_of_a_record_comes_back_and_changes_nothing() {
     for at in segment.first_word() + 1..segment.first_word() + UNIT_WORDS as u64 {
         let word = limited.0[at as usize].load(Ordering::Relaxed);
         if word != 0 {
-            limited.0[at as usize].store(word | 3 << 59, Ordering::Relaxed);
+            limited.0[at as usize].store(word | 3 << 60, Ordering::Relaxed);
         }
     }
     let before: Vec<_> = limited.0.iter().map(|word| word.load(Ordering::Relaxed)).collect();

@@ -90,7 +90,9 @@ impl Pair<'_> {
             }
             Step::Sweep(from, count, put) => {
                 let keys = (from..from + count).map(|key| key % KEYS);
-                keys.for_each(|key| if put { self.put(key) } else { self.remove(key) });
+                for key in keys {
+                    if put { self.put(key) } else { self.remove(key) }
+                }
             }
         }
     }

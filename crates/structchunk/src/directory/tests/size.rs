@@ -155,8 +155,12 @@ fn directory_rates() {
         let mut sum = 0;
         for batch in 0..keys / 16 {
             let wanted: [u64; 16] = std::array::from_fn(|i| random(batch * 16 + i as u64));
-            wanted.iter().for_each(|&key| directory.prefetch_entry(hash(key)));
-            wanted.iter().for_each(|&key| directory.prefetch_line(hash(key)));
+            for key in wanted {
+                directory.prefetch_entry(hash(key));
+            }
+            for key in wanted {
+                directory.prefetch_line(hash(key));
+            }
             sum += wanted.iter().map(|&key| present(key)).sum::<u64>();
         }
         println!("{keys}: find in batches of 16 {:.0} ns", per(start.elapsed()));
@@ -170,7 +174,6 @@ fn directory_rates() {
             let keys = first..keys.min(first + 4096);
             hashes.clear();
             hashes.extend(keys.clone().map(hash));
-            hashes.iter().for_each(|&hash| rebuilt.prefetch_entry(hash));
             reserve(&rebuilt, &mut hashes.clone(), &super::hash).unwrap();
             for (i, key) in keys.enumerate() {
                 if let Some(&later) = hashes.get(i + ahead) {
