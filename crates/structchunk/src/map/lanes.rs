@@ -12,9 +12,9 @@ pub(crate) fn equal_lanes(lanes: [u16; 8], wanted: u16) -> u32 {
     #[inline]
     #[target_feature(enable = "sse2")]
     fn with_sse2(lanes: [u16; 8], wanted: u16) -> u32 {
-        let [a, b, c, d, e, f, g, h] = lanes.map(u16::cast_signed);
-        let equal =
-            _mm_cmpeq_epi16(_mm_set_epi16(h, g, f, e, d, c, b, a), _mm_set1_epi16(wanted.cast_signed()));
+        let l = lanes.map(u16::cast_signed);
+        let packed = _mm_set_epi16(l[7], l[6], l[5], l[4], l[3], l[2], l[1], l[0]);
+        let equal = _mm_cmpeq_epi16(packed, _mm_set1_epi16(wanted.cast_signed()));
         _mm_movemask_epi8(_mm_packs_epi16(equal, equal)).cast_unsigned() & 0xff
     }
     // SAFETY: every x86-64 processor has SSE2.
