@@ -14,6 +14,8 @@ use crate::format::Location;
 pub(super) const MAX_LIVE: usize = if cfg!(loom) { 2 } else { 176 };
 /// Most slots of a segment that are not empty, so that searches for what is absent end soon.
 const MAX_USED: usize = if cfg!(loom) { 3 } else { 208 };
+/// Most deleted slots, for the same reason: they come from removing, and most can be made empty again.
+const MAX_DELETED: usize = if cfg!(loom) { 3 } else { 48 };
 /// Tidying that gains less than this is followed by something that gains more.
 const WORTHWHILE: usize = if cfg!(loom) { 1 } else { 16 };
 /// From here on a segment that cannot be tidied is rather split than rewritten: both cost a unit.
@@ -46,7 +48,7 @@ impl Directory {
     /// was in the directory before is still there then, and nothing else.
     pub(crate) fn reserve(&self, hashes: &mut [u64], supply: &mut Supply<'_>) -> Result<()> {
         if let [hash] = *hashes
-            && self.own_target(hash).is_some_and(|target| has_room(self.fill(target.segment), 1))
+            && self.own_target(hash).is_some_and(|target| self.fill(target.segment).has_room(1, 0))
         {
             return Ok(());
         }
@@ -56,7 +58,7 @@ impl Directory {
             let target = self.own_target(hash).ok_or_else(|| self.lost(hash))?;
             let depth = target.segment.depth();
             let group = rest.partition_point(|&other| prefix(other, depth) == prefix(hash, depth));
-            if has_room(self.fill(target.segment), group) {
+            if self.fill(target.segment).has_room(group, 0) {
                 rest = &rest[group..];
             } else {
                 self.make_room(hash, &target, group, rest.len(), supply)?;
@@ -68,7 +70,7 @@ impl Directory {
     /// Whether a new entry can be stored in this slot without [`reserve`](Self::reserve).
     #[inline]
     pub(crate) fn has_room(&self, slot: &SlotRef) -> bool {
-        has_room(self.fill(slot.segment()), 1)
+        self.fill(slot.segment()).has_room(1, 0)
     }
 
     /// Does what helps most, by counting what is really there: the segment has room then, or its depth has grown.
@@ -85,7 +87,7 @@ impl Directory {
         if live + group <= MAX_LIVE {
             let entries = take_apart(&image, target.segment.depth(), false, supply)?;
             let tidied = self.settle(target.segment, &image, &entries);
-            if usize::from(tidied.used) + group + WORTHWHILE <= MAX_USED {
+            if tidied.has_room(group, WORTHWHILE) {
                 return Ok(());
             }
             if live + group < RATHER_SPLIT {
@@ -201,8 +203,13 @@ impl Directory {
     }
 }
 
-fn has_room(fill: Fill, more: usize) -> bool {
-    usize::from(fill.live) + more <= MAX_LIVE && usize::from(fill.used) + more <= MAX_USED
+impl Fill {
+    /// Whether so many entries more leave the segment in bounds, with so many slots to spare.
+    #[inline]
+    fn has_room(self, more: usize, spare: usize) -> bool {
+        let (live, used) = (usize::from(self.live), usize::from(self.used));
+        live + more <= MAX_LIVE && used + more + spare <= MAX_USED && used + spare <= live + MAX_DELETED
+    }
 }
 
 /// The words of the table that lead to a target: where they begin, how many they are.

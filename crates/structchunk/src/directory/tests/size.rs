@@ -72,8 +72,24 @@ fn coming_and_going_for_long_keeps_size_and_lines_in_bounds() {
     audit(&directory, hash);
     let growth = directory.used_words() as f64 / full_at_first as f64;
     println!("after 30 turnovers: {growth:.2} x, full lines {:.3}", full_lines(&directory));
-    assert!(growth < 4.0, "grew {growth:.2} x");
-    assert!(full_lines(&directory) < 0.6);
+    assert!(growth < 3.0, "grew {growth:.2} x");
+    assert!(full_lines(&directory) < 0.2);
+}
+
+#[test]
+fn coming_and_going_within_a_segment_rarely_takes_a_new_one() {
+    for live in [60, 120, 150] {
+        let directory = directory(1 << 20);
+        fill(&directory, 0..live);
+        for key in live..live + 20_000 {
+            assert!(directory.remove(hash(key - live), location(key - live, 0)));
+            fill(&directory, key..key + 1);
+        }
+        audit(&directory, hash);
+        let units = directory.used_words() / UNIT_WORDS as u64;
+        println!("{live} live: {units} units, full lines {:.3}", full_lines(&directory));
+        assert!(units < 40, "{units} units for {live} entries");
+    }
 }
 
 #[test]
