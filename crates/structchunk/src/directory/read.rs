@@ -46,9 +46,9 @@ impl Directory {
     #[inline]
     pub(crate) fn candidate(&self, hash: u64) -> Option<Location> {
         let Target { segment, .. } = self.target(hash)?;
-        let home = home_line(hash);
-        let slots = self.line(segment, home)?;
-        let (candidates, _) = survey(&slots, home, hash, 0);
+        let line = home_line(hash);
+        let slots = self.line(segment, line)?;
+        let (candidates, _) = survey(&slots, line, Query::new(hash, segment.depth()).tags(0));
         slot::location(*slots.get(candidates.trailing_zeros() as usize)?)
     }
 

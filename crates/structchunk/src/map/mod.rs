@@ -1,13 +1,20 @@
 //! Mapped memory: where the library's unsafe code lives.
 
+#[cfg(not(loom))]
 mod buffer;
 pub(crate) mod lanes;
+#[cfg(not(loom))]
 mod mapping;
+#[cfg(not(loom))]
 mod object;
+#[cfg(not(loom))]
 mod racing;
 pub(crate) mod words;
 
-pub(crate) use buffer::Buffer;
-pub(crate) use mapping::{Advice, Mapping};
-pub(crate) use object::object_at;
-pub(crate) use words::Words;
+#[cfg(not(loom))]
+pub(crate) use self::{
+    buffer::Buffer,
+    mapping::{Advice, Mapping},
+    object::object_at,
+    words::Words,
+};

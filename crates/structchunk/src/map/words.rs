@@ -16,6 +16,7 @@ pub(crate) trait Backing: Send + Sync {
     fn backed_words(&self) -> u64;
 }
 
+#[cfg(not(loom))]
 impl Backing for super::Mapping {
     fn backed_words(&self) -> u64 {
         self.limit() / 8

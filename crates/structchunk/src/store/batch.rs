@@ -188,7 +188,8 @@ impl Inner {
         }
         for planned in &*plan {
             if let Some(location) = planned.location {
-                let (slot, _) = self.slot_of(planned.key, planned.hash)?;
+                let (slot, _) =
+                    self.slot_of(planned.key, planned.hash).map_err(|error| self.stop_writing(error))?;
                 self.views.directory.store(&slot, location);
             }
         }

@@ -96,16 +96,7 @@ impl Inner {
         Self::check_key(key)?;
         let hash = self.views.hashes.of_key(key);
         let (mut guard, slot, old) = loop {
-            let mut guard = self.begin_change()?;
-            let writer = &mut *guard;
-            draft.type_number = self.number_of::<T>(&mut writer.next_type)?;
-            if self.has_room(writer, &draft) {
-                self.views.make_slots(&self.chunks, &mut [hash])?;
-            } else {
-                self.make_room(writer, [&draft], Room::Ordinary)?;
-                self.views
-                    .make_slots(&self.chunks, &mut [hash, self.views.hashes.of_type(draft.type_number)])?;
-            }
+            let guard = self.begin_change()?;
             let (slot, old) = self.slot_of(key, hash)?;
             if !condition.holds(old.as_ref()) {
                 return Ok(Outcome::Refused);
@@ -122,9 +113,22 @@ impl Inner {
         if let Some(old) = &old {
             before(old)?;
         }
+        draft.type_number = self.number_of::<T>(&mut writer.next_type)?;
+        let quick = self.has_room(writer, &draft) && (old.is_some() || self.views.directory.has_room(&slot));
+        if !quick {
+            self.make_room(writer, [&draft], Room::Ordinary)?;
+            let of_type = self.views.hashes.of_type(draft.type_number);
+            self.views.make_slots(&self.chunks, &mut [hash, of_type])?;
+        }
         prepare(writer)?;
         let record = self.append(writer, &draft, fill)?;
         self.publish_end(writer);
+        let slot = if quick {
+            slot
+        } else {
+            // Making room may have moved the slot, and the type's record may have taken it.
+            self.slot_of(key, hash).map_err(|error| self.stop_writing(error))?.0
+        };
         self.views.directory.store(&slot, record.location);
         self.views.live.set(record.location, record.bytes());
         match &old {
