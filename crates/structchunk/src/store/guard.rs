@@ -46,7 +46,8 @@ struct Borrow<'a> {
 
 impl<'a> Borrow<'a> {
     fn acquire(inner: &'a Inner, location: Location, want: Want, deadline: Deadline) -> Option<Self> {
-        inner.borrows.acquire(location, want, deadline).then_some(Self { inner, location, want })
+        // Made only when it is taken: a `Borrow` that is dropped gives the location back, whoever has it.
+        inner.borrows.acquire(location, want, deadline).then(|| Self { inner, location, want })
     }
 }
 
@@ -468,5 +469,23 @@ impl Store {
                 return Ok(there);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Error, Store};
+
+    #[test]
+    fn a_guard_that_is_refused_does_not_end_the_one_that_is_there() {
+        let store = Store::in_memory().unwrap();
+        store.put("key", &1_u64).unwrap();
+        let guard = store.get_mut::<u64>("key").unwrap();
+        for _ in 0..2 {
+            assert!(matches!(store.try_get_mut::<u64>("key"), Err(Error::Busy { .. })));
+            assert!(matches!(store.try_get::<u64>("key"), Err(Error::Busy { .. })));
+        }
+        drop(guard);
+        assert!(store.try_get::<u64>("key").unwrap().is_some());
     }
 }
