@@ -112,11 +112,6 @@ impl Directory {
         self.set(field::EPOCH, epoch);
     }
 
-    /// Takes the stamp away, before the first change.
-    pub(crate) fn unstamp(&self) {
-        self.set(field::STAMP, 0);
-    }
-
     /// Tells everybody who has it mapped that a newer directory has taken its place.
     pub(crate) fn retire(&self) {
         self.set(field::RETIRED, 1);
@@ -124,6 +119,7 @@ impl Directory {
 
     /// Whether a newer directory has taken its place.
     #[inline]
+    #[cfg(test)]
     pub(crate) fn is_retired(&self) -> bool {
         self.get(field::RETIRED) != 0
     }
@@ -144,6 +140,7 @@ impl Directory {
     }
 
     /// How many words of the file are in use.
+    #[cfg(test)]
     pub(crate) fn used_words(&self) -> u64 {
         self.get(field::NEXT_UNIT).saturating_mul(UNIT_WORDS as u64)
     }

@@ -99,12 +99,6 @@ impl Directory {
         Ok(slot.location())
     }
 
-    /// Replaces a location by another. False when the old one is not there.
-    pub(crate) fn replace(&self, hash: u64, old: Location, new: Location) -> bool {
-        let slot = self.find_exactly(hash, old);
-        slot.inspect(|slot| self.store(slot, new)).is_some()
-    }
-
     /// Takes a key's location out. False when it is not there.
     pub(crate) fn remove(&self, hash: u64, location: Location) -> bool {
         let slot = self.find_exactly(hash, location);

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::inner::Writer;
+use super::replay::Replay;
 use super::views::Views;
 use super::{Inner, Store};
 use crate::chunk::{Chunk, Record, Step, Walk};
@@ -54,7 +55,8 @@ impl Iterator for Check {
 struct Checker<'a> {
     inner: &'a Inner,
     /// What the views should be.
-    views: Views,
+    views: &'a Views,
+    replay: Replay<'a>,
     findings: Vec<Finding>,
     records: u64,
     last_sequence: u64,
@@ -81,7 +83,7 @@ impl<'a> Checker<'a> {
                 chunk.map.len()
             }
         };
-        let views = &self.views;
+        let views = self.views;
         views.live.reserve(id, end, &mut |words| views.live_file.grow(words))?;
         let mut walk = Walk::new(chunk, chunks.geometry, chunks.seed, end, self.last_sequence);
         for step in walk.by_ref() {
@@ -114,7 +116,7 @@ impl<'a> Checker<'a> {
             }
             Kind::Tombstone | Kind::Other(_) => {}
         }
-        self.views.replay(&self.inner.chunks, record)
+        self.replay.push(*record)
     }
 
     fn element_size(&mut self, record: &Record<'a>) -> Option<u64> {
@@ -181,10 +183,18 @@ impl Store {
         let memory = Folder::in_memory(Faults::none());
         let first = writer.chunks.first().copied().unwrap_or(ChunkId(0));
         let views = Views::create(&memory, &inner.identity, inner.epoch, first)?;
-        let mut checker = Checker { inner, views, findings: Vec::new(), records: 0, last_sequence: 0 };
+        let mut checker = Checker {
+            inner,
+            views: &views,
+            replay: Replay::new(&views, &inner.chunks),
+            findings: Vec::new(),
+            records: 0,
+            last_sequence: 0,
+        };
         for &id in &writer.chunks {
             checker.chunk(id, (id == writer.active).then_some(writer.head))?;
         }
+        std::mem::replace(&mut checker.replay, Replay::new(&views, &inner.chunks)).finish()?;
         checker.views(&writer)?;
         Ok(Check { findings: checker.findings.into_iter(), records: checker.records })
     }

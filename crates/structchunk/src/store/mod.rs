@@ -14,6 +14,7 @@ mod read;
 mod rebuild;
 mod recover;
 mod rename;
+mod replay;
 mod report;
 mod scan;
 mod shared;

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::atomic::Ordering;
 
 use super::open::{StoreFile, new_evidence};
+use super::replay::Replay;
 use super::report::{Found, RecoveryReport};
 use super::shared::Shared;
 use super::views::Views;
@@ -279,6 +280,7 @@ impl Situation<'_> {
     /// Walks the log up to its end, and makes the views from it.
     fn walk(&self, log: &mut Log, views: &Views, report: &mut RecoveryReport) -> Result<Walked> {
         let mut walked = Walked::default();
+        let mut replay = Replay::new(views, self.chunks);
         let (mut last_sequence, mut beyond) = (0, Vec::new());
         for &id in &log.chunks {
             if id > log.active {
@@ -294,7 +296,7 @@ impl Situation<'_> {
                 match step {
                     Step::Record(record) => {
                         report.accepted_records += 1;
-                        views.replay(self.chunks, &record)?;
+                        replay.push(record)?;
                         if record.version_word(Ordering::Relaxed) & WRITING != 0 {
                             walked.odd.push(record.location);
                         }
@@ -312,6 +314,7 @@ impl Situation<'_> {
             last_sequence = walk.last_sequence();
             chunk.map.advise(if id == log.active { Advice::Random } else { Advice::Normal }, 0..end);
         }
+        replay.finish()?;
         // A record that was lost keeps its sequence: none is given twice in one epoch.
         log.sequence = last_sequence.max(self.store.newest.sequence);
         for location in &walked.odd {

@@ -203,7 +203,7 @@ impl Inner {
         let sequence = writer.next_sequence - 1;
         let durable = self
             .views
-            .stamp(self.epoch, sequence)
+            .stamp(&self.root, &self.chunks, self.epoch, sequence)
             .and_then(|()| checkpoints.write(Checkpoint { clean: true, ..checkpoints.newest }));
         durable.map_err(|error| self.poison(checkpoints, error))
     }

@@ -9,7 +9,7 @@ use crate::chunk::{ChunkSet, LiveMap, Record, uuid_words};
 use crate::directory::{Directory, Identity, SlotRef, Supply};
 use crate::disk::{Access, Folder};
 use crate::error::{Error, Result};
-use crate::format::{Checkpoint, ChunkId, Kind, Location, StoreIdentity};
+use crate::format::{Checkpoint, ChunkId, FileName, Kind, Location, StoreIdentity};
 
 const DIRECTORY: &str = "directory";
 const LIVE: &str = "live";
@@ -55,6 +55,7 @@ pub(crate) struct Views {
     pub live: LiveMap,
     pub live_file: Arc<ViewFile>,
     pub hashes: Hashes,
+    uuid: [u8; 16],
 }
 
 impl Views {
@@ -74,14 +75,9 @@ impl Views {
         let owner = Identity { uuid: uuid_words(identity.uuid), epoch };
         let directory = Directory::open(directory_file.words(), &owner, Some(sequence));
         let live = LiveMap::open(live_file.words(), identity.uuid, epoch, sequence, identity.geometry);
+        let (Some(directory), Some(live)) = (directory, live) else { return Ok(None) };
         let hashes = Hashes::new(identity);
-        Ok(directory.zip(live).map(|(directory, live)| Self {
-            directory,
-            directory_file,
-            live,
-            live_file,
-            hashes,
-        }))
+        Ok(Some(Self { directory, directory_file, live, live_file, hashes, uuid: identity.uuid }))
     }
 
     /// Empty views in fresh files, in place of what is there.
@@ -106,7 +102,14 @@ impl Views {
             identity.geometry,
             &mut |words| live_file.grow(words),
         )?;
-        Ok(Self { directory, directory_file, live, live_file, hashes: Hashes::new(identity) })
+        Ok(Self {
+            directory,
+            directory_file,
+            live,
+            live_file,
+            hashes: Hashes::new(identity),
+            uuid: identity.uuid,
+        })
     }
 
     /// Puts the views into another epoch, before anybody has seen them.
@@ -115,24 +118,67 @@ impl Views {
         self.live.stamp(epoch, 0);
     }
 
+    /// Writes the directory into a new file where most of the present one is dead or empty, stamped with `sequence`, and gives it
+    /// the directory's name; whether it did. The present one stays in use until it is closed.
+    pub(crate) fn compact_directory(
+        &self,
+        folder: &Folder,
+        chunks: &ChunkSet,
+        owner: &Identity,
+        sequence: u64,
+    ) -> Result<bool> {
+        if !self.directory.needs_compaction() {
+            return Ok(false);
+        }
+        let temporary = FileName::temporary(DIRECTORY);
+        let file = ViewFile::create(folder, &temporary)?;
+        let generation = self.directory.generation() + 1;
+        let mut grow = |words| file.grow(words);
+        let directory = Directory::create(file.words(), owner, generation, &mut grow)?;
+        let hash_at = |location| self.hash_at(chunks, location);
+        for location in self.directory.locations() {
+            let hash = hash_at(location)?;
+            directory.reserve(&mut [hash], &mut Supply { grow: &mut grow, rehash: &mut { hash_at } })?;
+            directory.insert(hash, location, |_| false)?;
+        }
+        directory.change_len(self.directory.len() as i64);
+        directory.stamp(sequence);
+        file.sync()?;
+        folder.rename(&temporary, DIRECTORY)?;
+        self.directory.retire();
+        Ok(true)
+    }
+
+    /// The hash under which the record at a location of the directory is found.
+    fn hash_at(&self, chunks: &ChunkSet, location: Location) -> Result<u64> {
+        let record = chunks.record(location)?.ok_or_else(|| {
+            let reason = format!("location {:#x} of the directory holds no record", location.get());
+            Error::corrupt(chunks.folder.path(), 0, reason)
+        })?;
+        Ok(self.hashes.of_record(&record))
+    }
+
     /// Says on disk that the views agree with the log up to `sequence`.
-    pub(crate) fn stamp(&self, epoch: u64, sequence: u64) -> Result<()> {
+    ///
+    /// # Errors
+    /// What the disk says. The views are not to be believed then.
+    pub(crate) fn stamp(&self, folder: &Folder, chunks: &ChunkSet, epoch: u64, sequence: u64) -> Result<()> {
         self.live.stamp(epoch, sequence);
-        self.directory.stamp(sequence);
         self.live_file.sync()?;
+        let owner = Identity { uuid: uuid_words(self.uuid), epoch };
+        match self.compact_directory(folder, chunks, &owner, sequence) {
+            Ok(true) => return Ok(()),
+            Ok(false) => {}
+            Err(error) => tracing::warn!(%error, "the directory stays larger than it need be"),
+        }
+        self.directory.stamp(sequence);
         self.directory_file.sync()
     }
 
     /// Makes room in the directory for these hashes; nothing that follows can fail for lack of it.
     #[inline]
     pub(crate) fn make_slots(&self, chunks: &ChunkSet, hashes: &mut [u64]) -> Result<()> {
-        let mut rehash = |location: Location| {
-            let record = chunks.record(location)?.ok_or_else(|| {
-                let reason = format!("location {:#x} of the directory holds no record", location.get());
-                Error::corrupt(chunks.folder.path(), 0, reason)
-            })?;
-            Ok(self.hashes.of_record(&record))
-        };
+        let mut rehash = |location| self.hash_at(chunks, location);
         let mut grow = |words| self.directory_file.grow(words);
         self.directory.reserve(hashes, &mut Supply { grow: &mut grow, rehash: &mut rehash })
     }
@@ -155,41 +201,5 @@ impl Views {
             true
         })?;
         Ok((slot, found?))
-    }
-
-    /// Takes a record of the log into the views: what a rebuild does with each, in log order.
-    pub(crate) fn replay<'a>(&self, chunks: &'a ChunkSet, record: &Record<'a>) -> Result<()> {
-        let hash = self.hashes.of_record(record);
-        let (key, kind) = (record.key(), record.header.kind);
-        match kind {
-            Kind::Object | Kind::Extern => {
-                self.make_slots(chunks, &mut [hash])?;
-                let (slot, old) = self
-                    .slot_where(chunks, hash, |other| other.header.kind.is_object() && other.key_is(key))?;
-                self.directory.store(&slot, record.location);
-                self.live.set(record.location, record.bytes());
-                match old {
-                    Some(old) => self.live.clear(old.location, old.bytes()),
-                    None => self.directory.change_len(1),
-                }
-            }
-            Kind::Tombstone => {
-                let (slot, old) = self
-                    .slot_where(chunks, hash, |other| other.header.kind.is_object() && other.key_is(key))?;
-                if let Some(old) = old {
-                    self.directory.erase(&slot);
-                    self.live.clear(old.location, old.bytes());
-                    self.directory.change_len(-1);
-                }
-            }
-            Kind::Type => {
-                self.make_slots(chunks, &mut [hash])?;
-                let (slot, _) = self
-                    .slot_where(chunks, hash, |other| other.header.kind == Kind::Type && other.key_is(key))?;
-                self.directory.store(&slot, record.location);
-            }
-            Kind::Other(_) => {}
-        }
-        Ok(())
     }
 }

@@ -69,8 +69,9 @@ impl Pair<'_> {
             Step::Move(key) => {
                 let Some(version) = self.model.get_mut(&key) else { return };
                 let (old, new) = (location(key, *version), location(key, version.wrapping_add(1)));
-                assert!(!self.directory.replace((self.hash_of)(key), new, old));
-                assert!(self.directory.replace((self.hash_of)(key), old, new));
+                let slot = self.directory.find_slot((self.hash_of)(key), |found| found == old).unwrap();
+                assert_eq!(slot.location(), Some(old));
+                self.directory.store(&slot, new);
                 *version = version.wrapping_add(1);
             }
             Step::Batch(mut keys) => {
