@@ -15,6 +15,7 @@ pub(crate) struct Extension {
     /// The dimensions of an array object.
     pub shape: Vec<u64>,
     /// In a batch record: where the key's record was before the batch; `Some(None)` when there was none.
+    #[expect(clippy::option_option, reason = "no entry, and an entry that says none")]
     pub previous: Option<Option<Location>>,
 }
 

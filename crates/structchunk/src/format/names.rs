@@ -37,7 +37,7 @@ impl FileName {
 
     /// Reads a name; only the exact form that is written is taken.
     pub(crate) fn parse(name: &str) -> Self {
-        if name.ends_with(".tmp") {
+        if name.strip_suffix(".tmp").is_some() {
             return Self::Temporary(name.to_owned());
         }
         let chunk =

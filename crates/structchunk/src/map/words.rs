@@ -62,6 +62,7 @@ impl Words {
     /// The words of a mapped file, as far as the file backs them.
     #[cfg(not(loom))]
     pub(crate) fn of_mapping(map: Arc<super::Mapping>) -> Self {
+        #[expect(clippy::cast_ptr_alignment, reason = "a mapping begins at a page")]
         let (base, length) = (map.as_ptr().cast::<u64>(), map.len() / 8);
         // SAFETY: a mapping begins at a page, stays where it is until it is dropped, and tells how much of it the file backs; views
         // touch their files through `Words` only.

@@ -71,7 +71,7 @@ struct Planned<'c, 'a> {
     location: Option<Location>,
 }
 
-impl<'a> Planned<'_, 'a> {
+impl Planned<'_, '_> {
     fn draft(&self, more: bool) -> Draft<'_> {
         let batch = |flags: Flags| Flags { batch: true, more, ..flags };
         match &*self.change {

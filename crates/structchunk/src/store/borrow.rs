@@ -280,7 +280,7 @@ mod tests {
         assert!(borrows.acquire(at(1), Want::Exclusive, Deadline::Now));
         std::thread::scope(|scope| {
             let waiter = scope.spawn(|| {
-                borrows.acquire(at(1), Want::Shared, Deadline::At(Instant::now() + Duration::from_secs(60)))
+                borrows.acquire(at(1), Want::Shared, Deadline::At(Instant::now() + Duration::from_mins(1)))
             });
             std::thread::sleep(Duration::from_millis(20));
             borrows.release(at(1), Want::Exclusive);

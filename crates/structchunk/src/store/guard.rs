@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering, fence};
 
 use super::borrow::{Deadline, Want};
 use super::find::Payload;
-use super::read::LARGEST_STAGED;
+use super::read::{LARGEST_STAGED, out_of_bounds};
 use super::{Inner, Store};
 use crate::chunk::{Body, Record, WRITING};
 use crate::error::{Error, Result};
@@ -294,7 +294,7 @@ impl Inner {
         self.check_open()?;
         let address = payload.map().address(payload.offset, payload.bytes);
         let target = address.and_then(|address| T::from_raw_parts(address, payload.bytes as usize));
-        let target = target.ok_or_else(|| self.out_of_bounds(&record))?;
+        let target = target.ok_or_else(|| out_of_bounds(&record))?;
         Ok(Some(Ref { target, borrow, body: payload.body().cloned() }))
     }
 
@@ -337,16 +337,13 @@ impl Inner {
         let bytes = hold.payload.bytes as usize;
         let staged = hold.payload.bytes <= LARGEST_STAGED;
         let buffer = staged.then(|| Buffer::zeroed(bytes, T::ALIGN));
-        let address = match &buffer {
-            Some(buffer) => {
-                // SAFETY: the object was checked to be a `T` of this size, aligned; the buffer is as large, and nobody else's.
-                unsafe { T::copy_racy(hold.address(), buffer.as_ptr(), bytes) };
-                buffer.as_ptr()
-            }
-            None => {
-                hold.begin_writing();
-                hold.address()
-            }
+        let address = if let Some(buffer) = &buffer {
+            // SAFETY: the object was checked to be a `T` of this size, aligned; the buffer is as large, and nobody else's.
+            unsafe { T::copy_racy(hold.address(), buffer.as_ptr(), bytes) };
+            buffer.as_ptr()
+        } else {
+            hold.begin_writing();
+            hold.address()
         };
         let target = object_at::<T>(address, bytes).cast_mut();
         let panicking = std::thread::panicking();
@@ -424,7 +421,7 @@ impl Store {
             return Ok(false);
         };
         let copy = hold.payload.map().read_object::<T>(hold.payload.offset);
-        let mut copy = copy.ok_or_else(|| self.inner.out_of_bounds(&hold.record))?;
+        let mut copy = copy.ok_or_else(|| out_of_bounds(&hold.record))?;
         change(&mut copy);
         self.inner.write_back::<T>(&hold, std::ptr::from_ref(&copy).cast())?;
         Ok(true)
@@ -441,7 +438,7 @@ impl Store {
         };
         let address = hold.payload.map().address(hold.payload.offset, hold.payload.bytes);
         let target = address.and_then(|address| T::from_raw_parts(address, hold.payload.bytes as usize));
-        let target = target.ok_or_else(|| inner.out_of_bounds(&hold.record))?;
+        let target = target.ok_or_else(|| out_of_bounds(&hold.record))?;
         Ok(Some(AtomicRef { target, _hold: hold }))
     }
 
@@ -458,9 +455,9 @@ impl Store {
         if let Some(there) = self.get(key)? {
             return Ok(there);
         }
-        let made = make();
+        let object = make();
         loop {
-            match self.insert_new(key, &made) {
+            match self.insert_new(key, &object) {
                 // Somebody else was faster, and may already have removed it again.
                 Ok(()) | Err(Error::KeyExists { .. }) => {}
                 Err(error) => return Err(error),

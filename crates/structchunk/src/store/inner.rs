@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::borrow::{Borrows, Deadline};
-use super::open::WRITER_BYTE;
+use super::lock::WRITER_BYTE;
 use super::report::RecoveryReport;
 use super::shared::Shared;
 use super::types::Types;

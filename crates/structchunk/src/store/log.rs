@@ -7,9 +7,7 @@ use super::inner::Writer;
 use crate::chunk::{Chunk, Record, write_header};
 use crate::directory::SlotRef;
 use crate::error::{Error, Result};
-use crate::format::{
-    ChunkId, Flags, HEADER_BYTES, Kind, PAGE_BYTES, Placement, RecordHeader, Seal, align_up,
-};
+use crate::format::{ChunkId, Flags, Kind, PAGE_BYTES, Placement, RecordHeader, Seal, align_up};
 use crate::map::Advice;
 
 /// The version word of a fresh record.
@@ -333,7 +331,6 @@ impl Inner {
 }
 
 fn type_draft(number: u32, key: &[u8; 4], encoding_bytes: usize, version_word: u64) -> Draft<'_> {
-    debug_assert!(HEADER_BYTES == 32);
     Draft {
         kind: Kind::Type,
         flags: Flags::default(),

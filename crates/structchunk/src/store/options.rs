@@ -10,6 +10,7 @@ use crate::format::{CAPACITY_LOG2, Geometry};
 
 /// How to open a store; see [`Store::options`]. Wrong values are reported by [`Options::open`].
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 #[must_use = "options do nothing until open() is called"]
 pub struct Options {
     pub(crate) create: bool,
@@ -118,7 +119,7 @@ impl Options {
     /// back a page (the kernel then sends SIGBUS, as it does to every program that maps files).
     #[expect(unsafe_code, reason = "what maps files cannot prove what others do to them")]
     pub unsafe fn open(self, path: impl AsRef<Path>) -> Result<Store> {
-        Store::open_with(self, path.as_ref())
+        Store::open_with(&self, path.as_ref())
     }
 
     /// The chunk capacity, checked.

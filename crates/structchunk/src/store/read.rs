@@ -23,7 +23,7 @@ impl Inner {
         let payload = self.typed_payload::<T>(record)?;
         if T::ATOMIC {
             // Every field by itself: there is no moment that all of them share.
-            return self.copy_once(record, &payload);
+            return Self::copy_once(record, &payload);
         }
         if payload.bytes > LARGEST_STAGED {
             return self.copy_locked(record, &payload);
@@ -31,7 +31,7 @@ impl Inner {
         let before = record.version_word(Ordering::Acquire);
         // A read-only handle keeps writers out: what is odd was left by one that died, and is in the report.
         if before & WRITING == 0 || self.read_only {
-            let copy = self.copy_once::<T>(record, &payload)?;
+            let copy = Self::copy_once::<T>(record, &payload)?;
             fence(Ordering::Acquire);
             if record.version_word(Ordering::Relaxed) == before {
                 return Ok(copy);
@@ -41,8 +41,8 @@ impl Inner {
     }
 
     #[inline]
-    fn copy_once<T: Object>(&self, record: &Record<'_>, payload: &Payload<'_>) -> Result<T> {
-        payload.map().read_object(payload.offset).ok_or_else(|| self.out_of_bounds(record))
+    fn copy_once<T: Object>(record: &Record<'_>, payload: &Payload<'_>) -> Result<T> {
+        payload.map().read_object(payload.offset).ok_or_else(|| out_of_bounds(record))
     }
 
     /// Under the version word (a seqlock: Boehm, "Can Seqlocks Get Along With Programming Language Memory Models?", MSPC 2012).
@@ -52,7 +52,7 @@ impl Inner {
         loop {
             let before = record.version_word(Ordering::Acquire);
             if before & WRITING == 0 {
-                let copy = self.copy_once::<T>(record, payload)?;
+                let copy = Self::copy_once::<T>(record, payload)?;
                 fence(Ordering::Acquire);
                 if record.version_word(Ordering::Relaxed) == before {
                     return Ok(copy);
@@ -70,15 +70,15 @@ impl Inner {
         if !self.borrows.acquire(record.location, Want::Shared, self.patience(true)) {
             return Err(Error::Busy { key: record.key().to_vec() });
         }
-        let copy = self.copy_once(record, payload);
+        let copy = Self::copy_once(record, payload);
         self.borrows.release(record.location, Want::Shared);
         copy
     }
+}
 
-    #[cold]
-    pub(crate) fn out_of_bounds(&self, record: &Record<'_>) -> Error {
-        Error::corrupt(record.chunk.path(), record.offset(), "the record leads outside of the file")
-    }
+#[cold]
+pub(crate) fn out_of_bounds(record: &Record<'_>) -> Error {
+    Error::corrupt(record.chunk.path(), record.offset(), "the record leads outside of the file")
 }
 
 impl Store {

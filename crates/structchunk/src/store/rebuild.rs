@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::open::{CHUNKS, STORE, StoreFile};
+use super::create::CHUNKS;
+use super::store_file::{STORE, StoreFile};
 use super::{Options, RecoveryReport, Store};
 use crate::chunk::{ChunkSet, Step, Walk};
 use crate::disk::{self, Access, Folder};
@@ -26,11 +27,11 @@ impl Store {
     /// As for [`Options::open`].
     #[expect(unsafe_code, reason = "as for Options::open")]
     pub unsafe fn rebuild(path: impl AsRef<Path>) -> Result<RecoveryReport> {
-        rebuild(path.as_ref(), Options::new())
+        rebuild(path.as_ref(), &Options::new())
     }
 }
 
-fn rebuild(path: &Path, options: Options) -> Result<RecoveryReport> {
+fn rebuild(path: &Path, options: &Options) -> Result<RecoveryReport> {
     let root = Folder::open(path, options.faults.clone())?;
     let lost = match StoreFile::read(&root, Access::Read) {
         Ok(store) => !agrees(&root, &store)?,
@@ -39,7 +40,7 @@ fn rebuild(path: &Path, options: Options) -> Result<RecoveryReport> {
     };
     let mut notes = Vec::new();
     if lost {
-        let lock = super::open::lock(&root, false)?;
+        let lock = super::lock::lock(&root, false)?;
         restore_store(&root, &mut notes)?;
         drop(lock);
     }

@@ -1,12 +1,13 @@
 //! Recovery: what exists after an unclean stop, and bringing everything else in line with it.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::sync::atomic::Ordering;
 
-use super::open::{StoreFile, new_evidence};
+use super::inner::Writer;
 use super::replay::Replay;
 use super::report::{Found, RecoveryReport};
 use super::shared::Shared;
+use super::store_file::{StoreFile, new_evidence};
 use super::views::Views;
 use crate::chunk::{BodySet, Chunk, ChunkSet, Record, Step, WRITING, Walk};
 use crate::disk::{Faults, Folder};
@@ -89,8 +90,30 @@ impl Log {
         self
     }
 
+    /// A writer that goes on where the log ends.
+    pub(crate) fn into_writer(self, chunks: &ChunkSet) -> Writer {
+        Writer {
+            active: self.active,
+            head: self.head,
+            reserved: self.head,
+            spares: VecDeque::new(),
+            next_sequence: self.sequence + 1,
+            first_sequence: self.first_sequence(chunks),
+            next_chunk: self.next_chunk,
+            next_body: self.next_body,
+            next_type: self.next_type,
+            chunks: self.chunks,
+            types_here: HashSet::new(),
+            dirty_chunks: BTreeSet::new(),
+            dirty_bodies: BTreeSet::new(),
+            new_names: false,
+            superseded: Vec::new(),
+            changed: false,
+        }
+    }
+
     /// Sequence of the first record of the active chunk; of the next record when it has none.
-    pub(crate) fn first_sequence(&self, chunks: &ChunkSet) -> u64 {
+    fn first_sequence(&self, chunks: &ChunkSet) -> u64 {
         let first = || {
             let chunk = chunks.get(self.active).ok()?;
             let record = Record::read(chunk, chunks.geometry, PAGE_BYTES)?;

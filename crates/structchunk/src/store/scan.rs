@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::atomic::{Ordering, fence};
 
+use super::read::out_of_bounds;
 use super::{Inner, Ref, Store};
 use crate::chunk::{Record, WRITING};
 use crate::error::{Error, Result};
@@ -204,7 +205,7 @@ impl Inner {
         let mut bytes = vec![0; payload.bytes.min(limit) as usize];
         for _ in 0..MOST_TRIES {
             let before = record.version_word(Ordering::Acquire);
-            payload.map().copy_out(payload.offset, &mut bytes).ok_or_else(|| self.out_of_bounds(record))?;
+            payload.map().copy_out(payload.offset, &mut bytes).ok_or_else(|| out_of_bounds(record))?;
             fence(Ordering::Acquire);
             if before & WRITING == 0 && record.version_word(Ordering::Relaxed) == before {
                 break;
@@ -222,6 +223,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Closed`].
+    #[expect(clippy::iter_not_returning_iterator, reason = "beginning a scan can fail")]
     pub fn iter(&self) -> Result<Iter<'_>> {
         self.inner.check_open()?;
         let writer = self.inner.lock_writer();

@@ -3,7 +3,9 @@
 use std::sync::atomic::Ordering;
 
 use super::inner::{Checkpoints, Writer};
+use super::store_file::new_evidence;
 use super::{Inner, Store};
+use crate::chunk::Chunk;
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::format::{BodyNumber, Checkpoint, ChunkId, PAGE_BYTES, PoisonMark};
@@ -48,7 +50,7 @@ impl Inner {
         self.check_open()?;
         let writer = self.lock_writer();
         let mut checkpoint = checkpoints.newest;
-        checkpoint.evidence = self.new_evidence(&checkpoints)?;
+        checkpoint.evidence = new_evidence(&self.root, &checkpoints.file)?;
         checkpoint.clean = false;
         self.shared.begin(self.identity.uuid, self.epoch, &checkpoint.evidence);
         self.shared.set_next_files(writer.next_chunk, writer.next_body);
@@ -78,7 +80,7 @@ impl Inner {
         let chunks: Vec<_> = std::mem::take(&mut writer.dirty_chunks).into_iter().collect();
         let bodies: Vec<_> = std::mem::take(&mut writer.dirty_bodies).into_iter().collect();
         // What somebody may still write into is dirty for the next sync too.
-        let written = |chunk: &ChunkId| self.chunks.get(*chunk).is_ok_and(|chunk| chunk.has_writers());
+        let written = |chunk: &ChunkId| self.chunks.get(*chunk).is_ok_and(Chunk::has_writers);
         writer.dirty_chunks.extend(chunks.iter().copied().filter(written));
         let written = |body: &BodyNumber| self.bodies.get(*body).is_ok_and(|body| body.has_writers());
         writer.dirty_bodies.extend(bodies.iter().copied().filter(written));

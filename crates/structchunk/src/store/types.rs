@@ -99,17 +99,16 @@ impl Inner {
         numbers.loaded = *next_type;
         let layout = Layout::from(T::ELEMENT);
         let encoding = layout.encode()?;
-        let number = match numbers.of_encoding.get(&encoding) {
-            Some(&number) => number,
-            None => {
-                let number = *next_type;
-                *next_type = number.checked_add(1).ok_or(Error::Exhausted { what: "type numbers" })?;
-                numbers.loaded = *next_type;
-                numbers.of_encoding.insert(encoding.clone(), number);
-                let stored = TypeEntry { number, layout, fingerprint: T::FINGERPRINT, encoding };
-                self.types.by_number.insert(number, stored);
-                number
-            }
+        let number = if let Some(&number) = numbers.of_encoding.get(&encoding) {
+            number
+        } else {
+            let number = *next_type;
+            *next_type = number.checked_add(1).ok_or(Error::Exhausted { what: "type numbers" })?;
+            numbers.loaded = *next_type;
+            numbers.of_encoding.insert(encoding.clone(), number);
+            let stored = TypeEntry { number, layout, fingerprint: T::FINGERPRINT, encoding };
+            self.types.by_number.insert(number, stored);
+            number
         };
         numbers.of_type.insert(TypeId::of::<T>(), number);
         Ok(number)

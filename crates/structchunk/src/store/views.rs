@@ -141,7 +141,7 @@ impl Views {
             directory.reserve(&mut [hash], &mut Supply { grow: &mut grow, rehash: &mut { hash_at } })?;
             directory.insert(hash, location, |_| false)?;
         }
-        directory.change_len(self.directory.len() as i64);
+        directory.change_len(self.directory.len().cast_signed());
         directory.stamp(sequence);
         file.sync()?;
         folder.rename(&temporary, DIRECTORY)?;

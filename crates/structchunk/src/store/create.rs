@@ -1,0 +1,64 @@
+//! Making an empty store.
+
+use super::Options;
+use super::lock::{LOCK, WRITER_BYTE, lock_file};
+use super::store_file::{STORE, StoreFile};
+use crate::chunk::{Chunk, nanoseconds_since_1970};
+use crate::disk::{self, Folder, Lock};
+use crate::error::{Error, Result};
+use crate::format::{Checkpoint, ChunkId, Evidence, Features, FileName, PAGE_BYTES, StoreIdentity};
+
+pub(crate) const CHUNKS: &str = "chunks";
+
+/// Whether a folder is empty, or holds what a creation left that did not end.
+pub(crate) fn is_unfinished(root: &Folder) -> Result<bool> {
+    let names = root.list()?;
+    let marker = FileName::temporary(STORE);
+    let ours = |name: &String| [LOCK, CHUNKS, &marker].contains(&name.as_str());
+    Ok(names.iter().all(ours) && (names.contains(&marker) || names.iter().all(|name| name == LOCK)))
+}
+
+/// Makes an empty store in a folder. `STORE` gets its name last: without it, there is no store.
+pub(crate) fn create(root: &Folder, options: &Options) -> Result<()> {
+    let lock = lock_file(root)?;
+    if !lock.try_lock(WRITER_BYTE, Lock::Exclusive)? {
+        return Err(Error::Locked { path: root.path().to_owned(), pid: None });
+    }
+    if root.exists(STORE)? {
+        return Ok(());
+    }
+    let marker = FileName::temporary(STORE);
+    if !root.exists(&marker)? {
+        root.create_file(&marker)?;
+    }
+    let geometry = options.geometry()?;
+    let identity = StoreIdentity {
+        uuid: disk::random_bytes()?,
+        geometry,
+        hash_seed: u64::from_le_bytes(disk::random_bytes()?),
+        created: nanoseconds_since_1970(),
+    };
+    let folder = root.subfolder(CHUNKS, true)?;
+    for name in folder.list()? {
+        folder.remove(&name)?;
+    }
+    let first = ChunkId(0);
+    Chunk::create(&folder, identity.uuid, geometry, first, PAGE_BYTES)?.sync()?;
+    folder.sync()?;
+    let checkpoint = Checkpoint {
+        generation: 0,
+        sequence: 0,
+        epoch: 1,
+        clean: true,
+        features: Features::default(),
+        active: first,
+        head: PAGE_BYTES,
+        next_chunk: 1,
+        next_body: 0,
+        next_type: 1,
+        chunks: [first].into_iter().collect(),
+        evidence: Evidence::default(),
+    };
+    StoreFile::create(root, &identity, &checkpoint)?;
+    lock.unlock(WRITER_BYTE)
+}

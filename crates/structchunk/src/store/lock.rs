@@ -1,0 +1,40 @@
+//! The file `LOCK`: who may write.
+
+use super::shared::Shared;
+use crate::disk::{Access, File, Folder, Lock};
+use crate::error::{Error, Result};
+
+pub(crate) const LOCK: &str = "LOCK";
+/// The byte of `LOCK` that the writer has.
+pub(crate) const WRITER_BYTE: u64 = 0;
+
+/// The file, made where it is missing.
+pub(crate) fn lock_file(root: &Folder) -> Result<File> {
+    match root.open_file(LOCK, Access::Write) {
+        Err(error) if error.is_absent() => match root.create_file(LOCK) {
+            Err(Error::AlreadyExists { .. }) => root.open_file(LOCK, Access::Write),
+            file => file,
+        },
+        file => file,
+    }
+}
+
+/// Takes the writer's byte: alone to write, together with other readers to read.
+pub(crate) fn lock(root: &Folder, read_only: bool) -> Result<Option<File>> {
+    let file = if read_only {
+        match root.open_file(LOCK, Access::Read) {
+            // Nobody has ever written here, or cannot: there is nobody to be kept out.
+            Err(error) if error.is_absent() => return Ok(None),
+            file => file?,
+        }
+    } else {
+        lock_file(root)?
+    };
+    let file = file.keep_from_children()?;
+    let how = if read_only { Lock::Shared } else { Lock::Exclusive };
+    if file.try_lock(WRITER_BYTE, how)? {
+        return Ok(Some(file));
+    }
+    let pid = Shared::open(root)?.map(|shared| shared.writer()).filter(|&pid| pid != 0);
+    Err(Error::Locked { path: root.path().to_owned(), pid })
+}

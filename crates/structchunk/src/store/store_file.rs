@@ -1,0 +1,92 @@
+//! The file `STORE`: identity, two checkpoint slots, session block.
+
+use super::inner::Checkpoints;
+use crate::disk::{self, Access, File, Folder};
+use crate::error::{Error, Result};
+use crate::format::{Checkpoint, Evidence, FileName, IdentityError, PAGE_BYTES, PoisonMark, StoreIdentity};
+
+pub(crate) const STORE: &str = "STORE";
+
+/// What `STORE` says.
+pub(crate) struct StoreFile {
+    pub file: File,
+    pub identity: StoreIdentity,
+    pub newest: Checkpoint,
+    pub slot: u64,
+    /// The clean bit counts only when both slots are valid.
+    pub both_valid: bool,
+    pub poison: Option<PoisonMark>,
+}
+
+impl StoreFile {
+    pub(crate) fn read(root: &Folder, access: Access) -> Result<Self> {
+        let file = match root.open_file(STORE, access) {
+            Err(error) if error.is_absent() => {
+                return Err(Error::NotAStore {
+                    path: root.path().to_owned(),
+                    reason: "it has no file STORE".into(),
+                });
+            }
+            file => file?,
+        };
+        let block = |number: u64| -> Result<[u8; 512]> {
+            let mut sector = [0; 512];
+            file.read_exact_at(PAGE_BYTES * number, &mut sector)?;
+            Ok(sector)
+        };
+        let identity = StoreIdentity::decode(&block(0)?).map_err(|error| match error {
+            IdentityError::NotAStore(reason) => Error::corrupt(file.path(), 0, reason),
+            IdentityError::Unsupported(what) => Error::Unsupported { path: file.path().to_owned(), what },
+        })?;
+        let slots = [Checkpoint::decode(&block(1)?), Checkpoint::decode(&block(2)?)];
+        let (slot, newest) = match slots {
+            [Some(first), Some(second)] if second.generation > first.generation => (1, second),
+            [Some(first), _] => (0, first),
+            [None, Some(second)] => (1, second),
+            [None, None] => {
+                let reason = "both checkpoints are damaged; rebuild makes new ones from the chunks";
+                return Err(Error::corrupt(file.path(), PAGE_BYTES, reason));
+            }
+        };
+        let both_valid = slots.iter().all(Option::is_some);
+        let poison = PoisonMark::decode(&block(3)?);
+        Ok(Self { file, identity, newest, slot, both_valid, poison })
+    }
+
+    /// For the life of an open store.
+    pub(crate) fn into_checkpoints(self) -> Checkpoints {
+        Checkpoints {
+            file: self.file,
+            newest: self.newest,
+            slot: self.slot,
+            retiring: Vec::new(),
+            durable_cut: 0,
+        }
+    }
+
+    /// Writes a whole `STORE`, both slots alike but for their generation, and gives it its name.
+    pub(crate) fn create(root: &Folder, identity: &StoreIdentity, checkpoint: &Checkpoint) -> Result<()> {
+        let temporary = FileName::temporary(STORE);
+        if root.exists(&temporary)? {
+            root.remove(&temporary)?;
+        }
+        let mut file = root.create_file(&temporary)?;
+        file.reserve(0, PAGE_BYTES * 4)?;
+        let (device, inode) = file.identity()?;
+        let evidence = Evidence { device, inode, ..checkpoint.evidence };
+        let slot = |generation: u64| Checkpoint { generation, evidence, ..*checkpoint }.encode();
+        file.write_at(0, &identity.encode())?;
+        file.write_at(PAGE_BYTES, &slot(1))?;
+        file.write_at(PAGE_BYTES * 2, &slot(2))?;
+        file.sync_data()?;
+        root.rename_file(&mut file, STORE)?;
+        root.sync()
+    }
+}
+
+/// Evidence of a session that begins now.
+pub(crate) fn new_evidence(root: &Folder, store: &File) -> Result<Evidence> {
+    let (device, inode) = store.identity()?;
+    let session = u64::from_le_bytes(disk::random_bytes()?).max(1);
+    Ok(Evidence { boot: root.boot_id().unwrap_or_default(), device, inode, session })
+}
