@@ -1,0 +1,261 @@
+//! What all modules share: objects to store, opening, folders, and the model that a store is compared with.
+#![expect(unsafe_code, reason = "opening a store is unsafe: others could change its files")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use structchunk::{Entry, Object, Options, Result, Store};
+use tempfile::TempDir;
+
+/// 16 bytes.
+#[derive(Object, Clone, Copy, Debug, PartialEq)]
+#[repr(C)]
+pub struct Point {
+    pub x: f64,
+    pub y: f64,
+}
+
+/// 24 bytes, of fields of several sizes.
+#[derive(Object, Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Sample {
+    pub at: u64,
+    pub value: u64,
+    pub kind: u32,
+    pub flags: u16,
+    pub pair: [u8; 2],
+}
+
+/// 1,024 bytes: changed where it lies, not in a copy.
+#[derive(Object, Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Wide {
+    pub words: [u64; 128],
+}
+
+/// Shared by threads without a lock.
+#[derive(Object, Debug, Default)]
+#[object(atomic)]
+#[repr(C)]
+pub struct Counter {
+    pub hits: AtomicU64,
+    pub sum: AtomicU64,
+}
+
+/// Capacity of a chunk in [`options`]: the smallest, so that chunks roll over after a few records.
+pub const CHUNK_BYTES: u64 = 256 << 10;
+/// Inline objects are at most this large in [`options`]; larger ones get a body.
+pub const LARGEST_INLINE: u64 = CHUNK_BYTES / 8;
+/// Space is reserved in steps of this in [`options`].
+pub const STEP_BYTES: u64 = 64 << 10;
+
+/// Small chunks, small steps, little patience; creates the store where there is none.
+pub fn options() -> Options {
+    Store::options()
+        .create(true)
+        .chunk_capacity(CHUNK_BYTES)
+        .reserve_step(STEP_BYTES)
+        .busy_timeout(Duration::from_millis(200))
+}
+
+/// Opens with options.
+pub fn open_with(options: Options, path: impl AsRef<Path>) -> Result<Store> {
+    // SAFETY: the tests change the files of closed stores only.
+    unsafe { options.open(path) }
+}
+
+/// Opens with [`options`]; panics when that fails.
+pub fn open(path: impl AsRef<Path>) -> Store {
+    open_with(options(), path.as_ref())
+        .unwrap_or_else(|error| panic!("open {}: {error}", path.as_ref().display()))
+}
+
+/// A fresh folder that goes with its handle, in memory where that is possible: most tests sync hundreds of times.
+/// `STRUCTCHUNK_TEST_DIR` names another place.
+pub fn folder() -> TempDir {
+    let place = std::env::var_os("STRUCTCHUNK_TEST_DIR").map(PathBuf::from);
+    let place = place.or_else(|| Some(PathBuf::from("/dev/shm")).filter(|shm| shm.is_dir()));
+    place.and_then(|place| TempDir::new_in(place).ok()).unwrap_or_else(|| TempDir::new().expect("a folder"))
+}
+
+/// Copies a folder with everything in it to a place where nothing is.
+pub fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir(to).expect("a new folder");
+    for entry in fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("a name");
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect("a kind").is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).expect("a copy");
+        }
+    }
+}
+
+/// An object of the model.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    Point(Point),
+    Sample(Sample),
+    Wide(Box<Wide>),
+    /// A `[u8]`; a body above [`LARGEST_INLINE`].
+    Bytes(Vec<u8>),
+    /// A `[u64]`; a body above [`LARGEST_INLINE`].
+    Numbers(Vec<u64>),
+}
+
+impl Value {
+    /// A value that depends on `seed` alone; every kind and every size up to a body comes up.
+    pub fn from_seed(seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        match random.below(20) {
+            0..6 => Self::Point(Point { x: random.below(1000) as f64, y: random.next() as u32 as f64 }),
+            6..11 => Self::Sample(Sample {
+                at: random.next(),
+                value: random.next(),
+                kind: random.next() as u32,
+                flags: random.next() as u16,
+                pair: [1, 2],
+            }),
+            11..14 => Self::Wide(Box::new(Wide { words: std::array::from_fn(|_| random.next()) })),
+            14..16 => Self::Bytes(random.bytes(1 + random.clone().below(200))),
+            16..18 => Self::Numbers(random.words(1 + random.clone().below(2000))),
+            18 => Self::Bytes(random.bytes(20_000 + random.clone().below(50_000))),
+            _ => Self::Numbers(random.words(LARGEST_INLINE / 8 + 1 + random.clone().below(3000))),
+        }
+    }
+
+    /// Puts it, whatever its type.
+    pub fn put(&self, store: &Store, key: &[u8]) -> Result<()> {
+        match self {
+            Self::Point(value) => store.put(key, value),
+            Self::Sample(value) => store.put(key, value),
+            Self::Wide(value) => store.put(key, &**value),
+            Self::Bytes(value) => store.put(key, &value[..]),
+            Self::Numbers(value) => store.put(key, &value[..]),
+        }
+    }
+
+    /// Its bytes, as they lie in the store.
+    pub fn bytes(&self) -> Vec<u8> {
+        match self {
+            Self::Point(value) => [value.x.to_le_bytes(), value.y.to_le_bytes()].concat(),
+            Self::Sample(value) => {
+                let mut bytes = [value.at.to_le_bytes(), value.value.to_le_bytes()].concat();
+                bytes.extend(value.kind.to_le_bytes());
+                bytes.extend(value.flags.to_le_bytes());
+                bytes.extend(value.pair);
+                bytes
+            }
+            Self::Wide(value) => value.words.iter().flat_map(|word| word.to_le_bytes()).collect(),
+            Self::Bytes(value) => value.clone(),
+            Self::Numbers(value) => value.iter().flat_map(|word| word.to_le_bytes()).collect(),
+        }
+    }
+
+    /// The name of its type, and the shape where it is an array.
+    pub fn kind(&self) -> (&'static str, Option<Vec<u64>>) {
+        match self {
+            Self::Point(_) => ("Point", None),
+            Self::Sample(_) => ("Sample", None),
+            Self::Wide(_) => ("Wide", None),
+            Self::Bytes(value) => ("u1", Some(vec![value.len() as u64])),
+            Self::Numbers(value) => ("u8", Some(vec![value.len() as u64])),
+        }
+    }
+}
+
+/// What a store should hold.
+pub type Model = BTreeMap<Vec<u8>, Value>;
+
+/// An object as a scan shows it: name of the type, shape, bytes.
+pub type Seen = (String, Option<Vec<u64>>, Vec<u8>);
+
+fn seen(entry: &Entry<'_>) -> Seen {
+    let name = entry.type_name().expect("a type").to_owned();
+    (name, entry.shape(), entry.bytes(u64::MAX).expect("bytes"))
+}
+
+/// Everything that a scan yields. Panics when a key comes twice.
+pub fn contents(store: &Store) -> BTreeMap<Vec<u8>, Seen> {
+    let mut all = BTreeMap::new();
+    for entry in store.iter().expect("a scan") {
+        let entry = entry.expect("a record");
+        assert!(all.insert(entry.key().to_vec(), seen(&entry)).is_none(), "{entry:?} came twice");
+    }
+    all
+}
+
+/// Panics unless scan, look-ups, count and check all agree with the model. `differs` judges bytes that are not the model's:
+/// after a power cut, what was changed in place may be old or new in parts.
+pub fn assert_holds(store: &Store, model: &Model, mut may_be: impl FnMut(&[u8], &Value, &[u8]) -> bool) {
+    let found = contents(store);
+    let keys: Vec<_> = found.keys().map(|key| String::from_utf8_lossy(key)).collect();
+    let expected: Vec<_> = model.keys().map(|key| String::from_utf8_lossy(key)).collect();
+    assert_eq!(keys, expected, "the keys of a scan");
+    assert_eq!(store.len(), model.len() as u64, "len()");
+    for (key, value) in model {
+        let (name, shape, bytes) = &found[key];
+        let shown = String::from_utf8_lossy(key);
+        assert_eq!((name.as_str(), shape), (value.kind().0, &value.kind().1), "type and shape of {shown}");
+        assert!(value.bytes() == *bytes || may_be(key, value, bytes), "the bytes of {shown} are others");
+        assert!(store.contains(key).expect("a look-up"), "{shown} is found");
+    }
+    let findings: Vec<_> = store.check().expect("a check").map(|finding| finding.to_string()).collect();
+    assert_eq!(findings, Vec::<String>::new(), "findings of check()");
+}
+
+/// Panics unless the store holds exactly the model.
+pub fn assert_same(store: &Store, model: &Model) {
+    assert_holds(store, model, |_, _, _| false);
+}
+
+/// Small, seeded, and the same everywhere (`SplitMix64`).
+#[derive(Clone, Debug)]
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ z >> 31
+    }
+
+    /// Below `limit`, which is not 0.
+    pub fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit
+    }
+
+    /// True once in `n` times.
+    pub fn one_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+
+    pub fn bytes(&mut self, count: u64) -> Vec<u8> {
+        (0..count).map(|_| self.next() as u8).collect()
+    }
+
+    pub fn words(&mut self, count: u64) -> Vec<u64> {
+        (0..count).map(|_| self.next()).collect()
+    }
+}
+
+/// The seed of this run, printed by whoever uses it. `STRUCTCHUNK_SEED` repeats one.
+pub fn seed() -> u64 {
+    std::env::var("STRUCTCHUNK_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0x5eed)
+}
+
+/// How many cases a long test runs: `usual`, times `STRUCTCHUNK_TEST_SCALE` where that is set.
+pub fn cases(usual: u64) -> u64 {
+    let scale = std::env::var("STRUCTCHUNK_TEST_SCALE").ok().and_then(|scale| scale.parse().ok());
+    usual * scale.unwrap_or(1).max(1)
+}

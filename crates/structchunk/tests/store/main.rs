@@ -1,0 +1,3 @@
+//! The store as its users see it: one binary, a module for each theme. `common` holds what they share.
+
+mod common;
