@@ -156,6 +156,26 @@ impl Value {
         }
     }
 
+    /// A value of the same type with these bytes.
+    pub fn with_bytes(&self, bytes: &[u8]) -> Self {
+        let words =
+            || bytes.chunks_exact(8).map(|word| u64::from_le_bytes(word.try_into().expect("8 bytes")));
+        let word = |at: usize| words().nth(at).expect("a word");
+        match self {
+            Self::Point(_) => Self::Point(Point { x: f64::from_bits(word(0)), y: f64::from_bits(word(1)) }),
+            Self::Sample(_) => Self::Sample(Sample {
+                at: word(0),
+                value: word(1),
+                kind: word(2) as u32,
+                flags: (word(2) >> 32) as u16,
+                pair: [bytes[22], bytes[23]],
+            }),
+            Self::Wide(_) => Self::Wide(Box::new(Wide { words: std::array::from_fn(word) })),
+            Self::Bytes(_) => Self::Bytes(bytes.to_vec()),
+            Self::Numbers(_) => Self::Numbers(words().collect()),
+        }
+    }
+
     /// The name of its type, and the shape where it is an array.
     pub fn kind(&self) -> (&'static str, Option<Vec<u64>>) {
         match self {

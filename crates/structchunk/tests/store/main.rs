@@ -1,3 +1,5 @@
 //! The store as its users see it: one binary, a module for each theme. `common` holds what they share.
 
 mod common;
+mod model;
+mod script;
