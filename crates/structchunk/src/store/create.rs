@@ -31,6 +31,8 @@ pub(crate) fn create(root: &Folder, options: &Options) -> Result<()> {
     if !root.exists(&marker)? {
         root.create_file(&marker)?;
     }
+    // Before anything that would look like a store without it.
+    root.sync()?;
     let geometry = options.geometry()?;
     let identity = StoreIdentity {
         uuid: disk::random_bytes()?,

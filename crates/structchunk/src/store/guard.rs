@@ -191,6 +191,8 @@ impl<T: Plain + ?Sized> RefMut<'_, T> {
     fn finish(&mut self) -> Result<()> {
         self.finished = true;
         match &self.staged {
+            // In a forked child, the object is still borrowed by the parent, whose guard ends the change.
+            None if self.hold.borrow.inner.is_forked() => Err(Error::Forked),
             None => {
                 self.hold.end_writing();
                 Ok(())

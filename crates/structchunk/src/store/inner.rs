@@ -125,6 +125,12 @@ impl Inner {
         self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether this is a child of the process that opened the store.
+    #[inline]
+    pub(crate) fn is_forked(&self) -> bool {
+        disk::forks() != self.process
+    }
+
     /// Refuses access after `close`.
     #[inline]
     pub(crate) fn check_open(&self) -> Result<()> {
@@ -134,7 +140,7 @@ impl Inner {
     /// Refuses changes where none are possible, before any lock is taken; announces the session otherwise.
     #[inline]
     pub(crate) fn check_writable(&self) -> Result<()> {
-        if disk::forks() != self.process {
+        if self.is_forked() {
             return Err(Error::Forked);
         }
         self.check_open()?;

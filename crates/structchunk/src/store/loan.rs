@@ -69,7 +69,8 @@ impl NewBody<'_> {
 
 impl Drop for NewBody<'_> {
     fn drop(&mut self) {
-        if self.kept {
+        // The file is the parent's where this is a forked child.
+        if self.kept || self.inner.is_forked() {
             return;
         }
         let bodies = &self.inner.bodies;

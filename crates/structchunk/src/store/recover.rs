@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use super::inner::Writer;
 use super::replay::Replay;
 use super::report::{Found, RecoveryReport};
-use super::shared::Shared;
+use super::shared::{Left, Shared};
 use super::store_file::{StoreFile, new_evidence};
 use super::views::Views;
 use crate::chunk::{BodySet, Chunk, ChunkSet, Record, Step, WRITING, Walk};
@@ -425,10 +425,13 @@ impl Situation<'_> {
         for _ in 0..2 {
             self.write_checkpoint(log, epoch, evidence)?;
         }
-        // Only now: whoever dies before this is found at the checkpoint, which has everything.
-        self.shared.begin(self.store.identity.uuid, epoch, &evidence);
-        self.shared.set_next_files(log.next_chunk, log.next_body);
-        self.shared.set_end(self.chunks.geometry.location(log.active, log.head));
+        // Only now: until the checkpoint holds all that was found, `shared` is what proves that it may be believed.
+        let start = Left {
+            end: self.chunks.geometry.location(log.active, log.head).get(),
+            next_chunk: log.next_chunk,
+            next_body: log.next_body,
+        };
+        self.shared.begin(self.store.identity.uuid, epoch, &evidence, &start);
         self.remove_orphans(log, views, report)
     }
 

@@ -30,7 +30,7 @@ pub(crate) struct Shared {
     words: Words,
 }
 
-/// What a session left behind.
+/// What a session begins with, and leaves behind.
 pub(crate) struct Left {
     /// The end of the log.
     pub end: u64,
@@ -76,7 +76,7 @@ impl Shared {
     }
 
     /// Begins a session. The session word goes first and comes last, so that no half of this is believed.
-    pub(crate) fn begin(&self, uuid: [u8; 16], epoch: u64, evidence: &Evidence) {
+    pub(crate) fn begin(&self, uuid: [u8; 16], epoch: u64, evidence: &Evidence, left: &Left) {
         self.set(AT_SESSION, 0);
         self.set(AT_POISON, 0);
         for (index, word) in (AT_UUID..).zip(uuid_words(uuid)) {
@@ -86,6 +86,8 @@ impl Shared {
             self.set(index, word);
         }
         self.set(AT_EPOCH, epoch);
+        self.set_next_files(left.next_chunk, left.next_body);
+        self.set(AT_END, left.end);
         self.set(AT_MAGIC, MAGIC);
         self.set(AT_SESSION, evidence.session);
     }

@@ -67,10 +67,12 @@ impl StoreFile {
     /// Writes a whole `STORE`, both slots alike but for their generation, and gives it its name.
     pub(crate) fn create(root: &Folder, identity: &StoreIdentity, checkpoint: &Checkpoint) -> Result<()> {
         let temporary = FileName::temporary(STORE);
-        if root.exists(&temporary)? {
-            root.remove(&temporary)?;
-        }
-        let mut file = root.create_file(&temporary)?;
+        // Where it is the mark of a creation under way it must stay: without it, nobody would dare to go on with that.
+        let mut file = if root.exists(&temporary)? {
+            root.open_file(&temporary, Access::Write)?
+        } else {
+            root.create_file(&temporary)?
+        };
         file.reserve(0, PAGE_BYTES * 4)?;
         let (device, inode) = file.identity()?;
         let evidence = Evidence { device, inode, ..checkpoint.evidence };

@@ -3,10 +3,10 @@
 use std::sync::atomic::Ordering;
 
 use super::inner::{Checkpoints, Writer};
+use super::shared::Left;
 use super::store_file::new_evidence;
 use super::{Inner, Store};
 use crate::chunk::Chunk;
-use crate::disk;
 use crate::error::{Error, Result};
 use crate::format::{BodyNumber, Checkpoint, ChunkId, PAGE_BYTES, PoisonMark};
 
@@ -52,9 +52,12 @@ impl Inner {
         let mut checkpoint = checkpoints.newest;
         checkpoint.evidence = new_evidence(&self.root, &checkpoints.file)?;
         checkpoint.clean = false;
-        self.shared.begin(self.identity.uuid, self.epoch, &checkpoint.evidence);
-        self.shared.set_next_files(writer.next_chunk, writer.next_body);
-        self.shared.set_end(self.end_of_log(&writer));
+        let start = Left {
+            end: self.end_of_log(&writer).get(),
+            next_chunk: writer.next_chunk,
+            next_body: writer.next_body,
+        };
+        self.shared.begin(self.identity.uuid, self.epoch, &checkpoint.evidence, &start);
         if let Err(error) = checkpoints.write(checkpoint) {
             return Err(self.poison(&checkpoints, error));
         }
@@ -134,7 +137,7 @@ impl Inner {
     /// Makes everything before this call durable.
     fn sync(&self) -> Result<()> {
         self.check_open()?;
-        if disk::forks() != self.process {
+        if self.is_forked() {
             return Err(Error::Forked);
         }
         // Whoever waits here for a sync whose cut is fixed later than this is served by it.
@@ -172,7 +175,7 @@ impl Inner {
 
     /// Ends the session: a last sync, then the views are made durable and the clean mark says that they fit.
     fn close(&self) -> Result<()> {
-        if disk::forks() != self.process {
+        if self.is_forked() {
             self.closed.store(true, Ordering::SeqCst);
             return Ok(());
         }
