@@ -176,6 +176,19 @@ impl Value {
         }
     }
 
+    /// The value of a type that has these bytes.
+    pub fn from_bytes(name: &str, bytes: &[u8]) -> Self {
+        match name {
+            "Point" => Self::Point(Point { x: 0.0, y: 0.0 }),
+            "Sample" => Self::Sample(Sample { at: 0, value: 0, kind: 0, flags: 0, pair: [0; 2] }),
+            "Wide" => Self::Wide(Box::new(Wide { words: [0; 128] })),
+            "u1" => Self::Bytes(Vec::new()),
+            "u8" => Self::Numbers(Vec::new()),
+            other => panic!("type {other} is not in the model"),
+        }
+        .with_bytes(bytes)
+    }
+
     /// The name of its type, and the shape where it is an array.
     pub fn kind(&self) -> (&'static str, Option<Vec<u64>>) {
         match self {

@@ -2,4 +2,5 @@
 
 mod common;
 mod model;
+mod process_death;
 mod script;

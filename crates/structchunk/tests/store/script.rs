@@ -75,6 +75,15 @@ pub struct Tracked {
 }
 
 impl Tracked {
+    /// What a store holds now.
+    pub fn of(store: &Store) -> Self {
+        let mut tracked = Self::default();
+        for (key, (name, _, bytes)) in contents(store) {
+            tracked.set(&key, Value::from_bytes(&name, &bytes));
+        }
+        tracked
+    }
+
     fn set(&mut self, key: &[u8], value: Value) {
         self.next_object += 1;
         self.object.insert(key.to_vec(), self.next_object);
