@@ -1,6 +1,6 @@
 //! A store from creation to reopening: put, load, change in place, scan, sync.
 //!
-//! `cargo run -p structchunk --example quickstart`
+//! `cargo run -p structchunk --example quickstart [DIRECTORY]`
 
 #![expect(unsafe_code, reason = "opening a store is unsafe: others could change its files")]
 
@@ -16,7 +16,8 @@ struct Particle {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let folder = std::env::temp_dir().join(format!("structchunk-quickstart-{}", std::process::id()));
+    let parent = std::env::args_os().nth(1).map_or_else(std::env::temp_dir, std::path::PathBuf::from);
+    let folder = parent.join(format!("structchunk-quickstart-{}", std::process::id()));
 
     // SAFETY: nobody but structchunk changes or truncates the files while the store is open.
     let store = unsafe { Store::options().create(true).open(&folder)? };

@@ -1,0 +1,85 @@
+//! Every example runs, shows what it promises, and leaves nothing behind.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What an example prints when it works in `folder`.
+fn run(name: &str, folder: &Path) -> String {
+    let program = program(name);
+    assert!(
+        program.exists(),
+        "{} is missing: `cargo build -p structchunk --examples` makes it (as does `cargo test` for the whole package)",
+        program.display(),
+    );
+    let output = Command::new(program).arg(folder).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && errors.is_empty(), "{name}: {}\n{errors}", output.status);
+    assert_eq!(folder.read_dir().unwrap().count(), 0, "{name} left something behind");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Cargo puts examples beside the folder of the test programs: `debug/examples` and `debug/deps`.
+fn program(name: &str) -> PathBuf {
+    let this = std::env::current_exe().unwrap();
+    let profile = this.ancestors().nth(2).unwrap();
+    profile.join("examples").join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
+}
+
+/// The numbers in a line of text, in their order.
+fn numbers(line: &str) -> Vec<u64> {
+    line.split(|character: char| !character.is_ascii_digit()).filter_map(|word| word.parse().ok()).collect()
+}
+
+fn line<'t>(text: &'t str, beginning: &str) -> &'t str {
+    let line = text.lines().find(|line| line.starts_with(beginning));
+    line.unwrap_or_else(|| panic!("no line begins with {beginning:?}:\n{text}"))
+}
+
+#[test]
+fn the_quickstart_finds_its_objects_after_reopening() {
+    let folder = tempfile::tempdir().unwrap();
+    let shown = run("quickstart", folder.path());
+    assert!(shown.contains("closed cleanly, 1000 objects"), "{shown}");
+    assert!(shown.contains("total charge 1001"), "{shown}");
+}
+
+#[test]
+fn nested_types_come_back_and_another_type_is_refused_by_its_field() {
+    let folder = tempfile::tempdir().unwrap();
+    let shown = run("nested_types", folder.path());
+    assert!(
+        line(&shown, "station is").contains("correction: [[1.0, 0.0, 0.0], [0.0, 1.0, 0.25]]"),
+        "{shown}"
+    );
+    assert!(line(&shown, "station is").contains("name: \"Zürich\", built: 2001-09-09"), "{shown}");
+    assert!(line(&shown, "counters is").contains("requests: 3, failures: 1"), "{shown}");
+    assert!(line(&shown, "refused").contains("field latitude"), "{shown}");
+}
+
+#[test]
+fn a_sparse_array_takes_what_is_touched_and_gives_it_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let shown = run("sparse_array", folder.path());
+    let empty = numbers(line(&shown, "an empty store"));
+    let used = numbers(line(&shown, "two numbers"));
+    assert!(used[0] > 100 << 30, "{shown}");
+    assert!(used[1] < 16 << 20, "{shown}");
+    assert!(
+        line(&shown, "13421772800 numbers").ends_with("the first 3, one in the middle 2, the last 0"),
+        "{shown}"
+    );
+    assert_eq!(numbers(line(&shown, "removed"))[0], used[0], "{shown}");
+    assert_eq!(numbers(line(&shown, "one sync later"))[0], empty[0], "{shown}");
+}
+
+#[test]
+fn two_threads_lose_no_change_and_see_no_half_batch() {
+    let folder = tempfile::tempdir().unwrap();
+    let shown = run("two_threads", folder.path());
+    for what in ["updates", "atomics"] {
+        let [done, asked, ..] = numbers(line(&shown, what))[..] else { panic!("{shown}") };
+        assert_eq!(done, asked, "{shown}");
+    }
+    let batches = numbers(line(&shown, "batches"));
+    assert!(batches[0] > 0 && batches[1] > 0, "{shown}");
+}
