@@ -11,14 +11,14 @@ use std::thread;
 
 use structchunk::{Object, Store};
 
-const TRANSFERS: u64 = 20_000;
+const TRANSFERS: i64 = 20_000;
 const TOTAL: i64 = 1000;
 
 #[derive(Object, Clone, Copy)]
 #[repr(C)]
 struct Account {
     balance: i64,
-    transfers: u64,
+    transfers: i64,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -59,7 +59,7 @@ fn updates(store: &Store) -> Result<(), Box<dyn Error>> {
         let (first, second) = (scope.spawn(add), scope.spawn(add));
         while !(first.is_finished() && second.is_finished()) {
             let Some(tally) = store.load::<Account>("tally")? else { return Err("no tally".into()) };
-            if tally.balance != 2 * tally.transfers as i64 {
+            if tally.balance != 2 * tally.transfers {
                 return Err("half a change was seen".into());
             }
         }
@@ -94,9 +94,9 @@ fn atomics(store: &Store) -> Result<(), Box<dyn Error>> {
 fn batches(store: &Store) -> Result<(), Box<dyn Error>> {
     let done = AtomicBool::new(false);
     let (moved, seen) = thread::scope(|scope| {
-        let writer = scope.spawn(|| -> structchunk::Result<u64> {
+        let writer = scope.spawn(|| -> structchunk::Result<i64> {
             for moved in 1..=TRANSFERS {
-                let balance = moved as i64 % (TOTAL + 1);
+                let balance = moved % (TOTAL + 1);
                 let mut batch = store.batch();
                 batch.put("from", &Account { balance: TOTAL - balance, transfers: moved })?;
                 batch.put("to", &Account { balance, transfers: moved })?;

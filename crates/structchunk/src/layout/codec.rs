@@ -368,7 +368,7 @@ mod tests {
             Field::new("tag", 4, number(Kind::U1)).with_shape(vec![4]).with_presentation(Presentation::Text),
         ];
         let layout = Layout::new("Dot", 8, 2, fields).unwrap();
-        let document = include_str!("../../../../docs/format-layouts.md");
+        let document = include_str!("../../../../FORMAT.md");
         let hex: Vec<String> = layout.encode().unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
         for (index, line) in hex.chunks(16).enumerate() {
             let line = format!("{:04x}  {}", index * 16, line.join(" "));
