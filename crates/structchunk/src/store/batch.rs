@@ -256,8 +256,8 @@ impl Batch<'_> {
     /// Will store a value under `key`.
     ///
     /// # Errors
-    /// [`Error::KeyLength`], [`Error::Empty`], [`Error::TooLarge`]; and for objects that get a file of their own, which is made
-    /// now, [`Error::NoSpace`].
+    /// [`Error::KeyLength`], [`Error::Empty`], [`Error::TooLarge`]; and as for [`Store::put`] for objects that get a file of their own, which
+    /// is made now. The batch is as before then.
     pub fn put<T: Object + ?Sized>(&mut self, key: impl AsRef<[u8]>, value: &T) -> Result<()> {
         let key = key.as_ref();
         Inner::check_key(key)?;

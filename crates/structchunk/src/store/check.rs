@@ -171,8 +171,8 @@ impl<'a> Checker<'a> {
 }
 
 impl Store {
-    /// Looks at every record, type and view, and tells what is not as it should be. Nothing is repaired; nothing can be changed
-    /// meanwhile.
+    /// Looks at every record, type and view, and tells what is not as it should be. Nothing is repaired. Puts, removes and new guards that
+    /// change objects wait until it is done.
     ///
     /// # Errors
     /// [`Error::Closed`](crate::Error::Closed), and what the disk says.

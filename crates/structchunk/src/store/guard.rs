@@ -359,8 +359,8 @@ impl Store {
     /// Waits for whoever changes the object, at most the busy timeout.
     ///
     /// # Errors
-    /// [`Error::LayoutMismatch`], [`Error::ShapeMismatch`], [`Error::Misaligned`], [`Error::Busy`], [`Error::Closed`],
-    /// [`Error::Corrupt`].
+    /// [`Error::LayoutMismatch`] when the object has another type or no such length, [`Error::Misaligned`], [`Error::Busy`],
+    /// [`Error::Closed`], [`Error::Corrupt`].
     pub fn get<T: Plain + ?Sized>(&self, key: impl AsRef<[u8]>) -> Result<Option<Ref<'_, T>>> {
         self.inner.borrow_shared(key.as_ref(), true)
     }

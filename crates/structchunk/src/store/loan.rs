@@ -241,7 +241,7 @@ impl Store {
         self.begin_loan(key.as_ref(), size_of::<T>() as u64, &fixed_shape::<T>(), space)
     }
 
-    /// Lends zeroed memory for an array of `length` items.
+    /// Lends zeroed memory for an array of `length` items; above 64 MiB a sparse one, as [`Space::Auto`] says.
     ///
     /// # Errors
     /// As for [`Store::put`].
@@ -307,7 +307,8 @@ impl Store {
     /// Objects without a file of their own are backed already. False when there is no object under `key`.
     ///
     /// # Errors
-    /// [`Error::NoSpace`], [`Error::TooLarge`] when the range leads beyond the object.
+    /// [`Error::NoSpace`], [`Error::TooLarge`] when the range leads beyond the object, [`Error::ReadOnly`], [`Error::Poisoned`],
+    /// [`Error::Closed`], [`Error::Forked`], [`Error::Corrupt`].
     pub fn reserve(&self, key: impl AsRef<[u8]>, range: std::ops::Range<u64>) -> Result<bool> {
         self.inner.check_writable()?;
         let Some(record) = self.inner.find(key.as_ref())? else { return Ok(false) };

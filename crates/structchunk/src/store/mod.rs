@@ -42,7 +42,8 @@ pub use report::{Found, RecoveryReport};
 pub use scan::{Entry, Iter};
 pub use stats::{ChunkStats, Stats, StoredType};
 
-/// A handle of an open store. Clones are the same store; it is closed by [`Store::close`], or when the last clone goes.
+/// A handle of an open store. Clones are the same store. End with [`Store::close`]: dropping the last clone loses nothing either, but the
+/// next open has to recover.
 ///
 /// All methods take `&self` and may be called from any thread.
 #[derive(Clone)]

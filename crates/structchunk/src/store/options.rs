@@ -42,7 +42,7 @@ impl Options {
         }
     }
 
-    /// Creates the store when it does not exist. Default: false.
+    /// Creates the store when it does not exist, in a new or empty directory whose parent exists. Default: false.
     pub fn create(mut self, create: bool) -> Self {
         self.create = create;
         self
@@ -54,8 +54,9 @@ impl Options {
         self
     }
 
-    /// Opens for reading only: writes nothing, works on files and file systems that cannot be written to, and keeps writers out
-    /// while it is open. Where the views on disk cannot be believed it makes private ones in memory. Default: false.
+    /// Opens for reading only, together with any number of others that do. Writes nothing, works on files and file systems that cannot
+    /// be written to, and keeps writers out while it is open. Where directory and live map on disk cannot be believed, private ones
+    /// are made in memory. Default: false.
     pub fn read_only(mut self, read_only: bool) -> Self {
         self.read_only = read_only;
         self
@@ -69,8 +70,8 @@ impl Options {
         self
     }
 
-    /// How much disk space is reserved at a time ahead of the head, in bytes; one step is kept back for deleting on a full disk.
-    /// At least 64 KiB, at most a quarter of the chunk capacity. Default: 1 MiB.
+    /// How much disk space is reserved at a time ahead of what is written, in bytes; one step is kept back for deleting on a full disk.
+    /// At least 64 KiB; more than a quarter of the chunk capacity counts as that. Default: 1 MiB.
     pub fn reserve_step(mut self, bytes: u64) -> Self {
         self.reserve_step = bytes;
         self
@@ -112,7 +113,8 @@ impl Options {
     ///
     /// # Errors
     /// [`Error::NotAStore`], [`Error::Locked`] with the holder's pid, [`Error::Unsupported`] for a newer format,
-    /// [`Error::NetworkFileSystem`], [`Error::InvalidOption`], [`Error::Corrupt`], and what the disk says.
+    /// [`Error::AlreadyExists`] after [`Options::create_new`], [`Error::NetworkFileSystem`], [`Error::InvalidOption`],
+    /// [`Error::Corrupt`], [`Error::NoSpace`], and what the disk says.
     ///
     /// # Safety
     /// While the store is open, nobody but structchunk changes or truncates its files, and the disk below does not fail to give

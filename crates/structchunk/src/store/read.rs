@@ -84,12 +84,13 @@ pub(crate) fn out_of_bounds(record: &Record<'_>) -> Error {
 impl Store {
     /// A consistent copy of the object under `key`, or `None` where there is none.
     ///
-    /// Takes no lock and makes no system call. An object being changed at this moment is read again; objects above 512 bytes wait
-    /// for their writer. Objects made of atomics are read field by field.
+    /// Up to 512 bytes are copied without a lock or a system call (but for mapping a chunk when it is first needed), again if somebody
+    /// changed them meanwhile. Larger objects are borrowed while they are copied, so they wait for a [`RefMut`](crate::RefMut). Objects
+    /// made of atomics are read field by field.
     ///
     /// # Errors
-    /// [`Error::LayoutMismatch`] when the object has another type, [`Error::ShapeMismatch`] when it is an array of another
-    /// length, [`Error::Misaligned`], [`Error::Busy`] when it did not stand still for the busy timeout, [`Error::Corrupt`].
+    /// [`Error::LayoutMismatch`] when the object has another type, or is an array of another length; [`Error::Misaligned`],
+    /// [`Error::Busy`] when it did not stand still for the busy timeout, [`Error::Closed`], [`Error::Corrupt`].
     #[inline]
     pub fn load<T: Object>(&self, key: impl AsRef<[u8]>) -> Result<Option<T>> {
         self.inner.check_open()?;
@@ -148,7 +149,7 @@ impl Store {
         Ok(self.inner.find(key.as_ref())?.map(|record| record.header.sequence))
     }
 
-    /// How many objects there are. Takes the same time however many.
+    /// How many objects there are. Takes the same time whatever their number.
     pub fn len(&self) -> u64 {
         self.inner.views.directory.len()
     }

@@ -93,7 +93,8 @@ impl<'a> Entry<'a> {
         self.store.get(self.key())
     }
 
-    /// A copy of up to `limit` of the object's bytes, whatever its type; of one moment for objects up to 512 bytes.
+    /// A copy of the object's first bytes, at most `limit`, whatever its type. It is of one moment unless somebody keeps changing the
+    /// object, or it is made of atomics.
     ///
     /// # Errors
     /// [`Error::Corrupt`] when they cannot be read.

@@ -15,17 +15,17 @@ pub struct Stats {
     pub objects: u64,
     /// Sequence of the last record.
     pub sequence: u64,
-    /// Raised by every recovery that gave something up, or could not know.
+    /// Raised by every recovery that gave something up, or could not know whether it did.
     pub epoch: u64,
     /// Capacity of a chunk, in bytes.
     pub chunk_capacity: u64,
     /// The chunks, oldest first.
     pub chunks: Vec<ChunkStats>,
-    /// How many objects have a file of their own.
+    /// How many objects have a file of their own; those that were removed count until their space is given back.
     pub bodies: u64,
-    /// Length of all files, in bytes.
+    /// Length of all chunks, bodies and views, in bytes.
     pub bytes_apparent: u64,
-    /// Disk space that all files take, in bytes.
+    /// Disk space that these files take, in bytes.
     pub bytes_allocated: u64,
     /// Of that, the directory's part, in bytes.
     pub directory_bytes: u64,
@@ -41,9 +41,9 @@ pub struct ChunkStats {
     pub number: u32,
     /// End of its records, in bytes.
     pub head: u64,
-    /// Bytes that current objects take.
+    /// Bytes that the records of current objects take.
     pub live_bytes: u64,
-    /// Bytes that superseded objects, tombstones and types take.
+    /// Bytes that everything else takes: superseded objects, tombstones, types.
     pub dead_bytes: u64,
     /// Records of current objects.
     pub live_records: u64,

@@ -241,8 +241,9 @@ impl Store {
 
     /// Ends all access through this handle and its clones; syncs, and makes the next open fast.
     ///
-    /// Guards that were taken before stay good; another process gets in when the last of them is gone. A store that is dropped
-    /// without `close` is as if the process had died: nothing is lost, the next open recovers.
+    /// Guards that were taken before stay good; another process gets in when the last of them is gone. While one of them may still change
+    /// an object, the store does not count as closed cleanly. A store that is dropped without `close` is as if the process had died:
+    /// nothing is lost, the next open recovers.
     ///
     /// # Errors
     /// The last sync's error. The store is closed all the same.
