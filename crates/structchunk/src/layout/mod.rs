@@ -24,6 +24,7 @@ pub use fingerprint::{Fingerprint, ParseFingerprintError};
 pub use kind::{ByteOrder, Kind, Presentation, Scalar, TimeBase, TimeUnit};
 pub use object::{Object, Plain, SharedAtomic};
 pub use shape::Shape;
+pub(crate) use show::Source;
 pub use statics::{MAX_DIMENSIONS, TypeLayout};
 pub use stored::{Layout, LayoutError, MAX_DEPTH, MAX_TYPE_BYTES};
 pub use value::{Json, Value};

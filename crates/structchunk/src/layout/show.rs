@@ -17,9 +17,14 @@ impl Layout {
     ///
     /// `None` when the bytes are not as many as type and shape need.
     pub fn read(&self, bytes: &[u8], shape: Option<&[u64]>, limit: usize) -> Option<Value> {
+        self.read_from(&bytes, shape, limit)
+    }
+
+    /// [`Layout::read`] of bytes that need not be in one's own memory.
+    pub(crate) fn read_from(&self, bytes: &dyn Source, shape: Option<&[u64]>, limit: usize) -> Option<Value> {
         let shape = shape.unwrap_or(&[]);
         let elements = shape.iter().try_fold(1_u64, |product, &length| product.checked_mul(length))?;
-        if elements.checked_mul(self.size())? != bytes.len() as u64 {
+        if elements.checked_mul(self.size())? != bytes.length() {
             return None;
         }
         let mut budget = Budget(limit);
@@ -30,6 +35,27 @@ impl Layout {
             }
             _ => array(bytes, 0, shape, &Element::Struct(self), &mut budget),
         }
+    }
+}
+
+/// The bytes of an object, wherever they are.
+pub(crate) trait Source {
+    /// How many there are.
+    fn length(&self) -> u64;
+
+    /// Copies bytes from `at` on; `None` when they are not all there.
+    fn copy_out(&self, at: u64, target: &mut [u8]) -> Option<()>;
+}
+
+impl Source for &[u8] {
+    fn length(&self) -> u64 {
+        self.len() as u64
+    }
+
+    fn copy_out(&self, at: u64, target: &mut [u8]) -> Option<()> {
+        let at = usize::try_from(at).ok()?;
+        target.copy_from_slice(self.get(at..at.checked_add(target.len())?)?);
+        Some(())
     }
 }
 
@@ -60,7 +86,13 @@ impl Element<'_> {
 }
 
 /// Reads an array of any number of dimensions, none included.
-fn array(bytes: &[u8], at: u64, shape: &[u64], element: &Element<'_>, budget: &mut Budget) -> Option<Value> {
+fn array(
+    bytes: &dyn Source,
+    at: u64,
+    shape: &[u64],
+    element: &Element<'_>,
+    budget: &mut Budget,
+) -> Option<Value> {
     let Some((&length, inner)) = shape.split_first() else {
         return match element {
             Element::Scalar(scalar, presentation) => {
@@ -95,7 +127,7 @@ fn array(bytes: &[u8], at: u64, shape: &[u64], element: &Element<'_>, budget: &m
     Some(Value::List { items, left_out: length - index })
 }
 
-fn structure(bytes: &[u8], at: u64, layout: &Layout, budget: &mut Budget) -> Option<Value> {
+fn structure(bytes: &dyn Source, at: u64, layout: &Layout, budget: &mut Budget) -> Option<Value> {
     let mut fields = Vec::new();
     for field in layout.fields() {
         if !budget.take() {
@@ -107,7 +139,7 @@ fn structure(bytes: &[u8], at: u64, layout: &Layout, budget: &mut Budget) -> Opt
     Some(Value::Struct { fields, left_out })
 }
 
-fn read_field(bytes: &[u8], at: u64, field: &Field, budget: &mut Budget) -> Option<Value> {
+fn read_field(bytes: &dyn Source, at: u64, field: &Field, budget: &mut Budget) -> Option<Value> {
     let offset = at + field.offset();
     match field.content() {
         FieldContent::Scalar(scalar) => {
@@ -116,7 +148,7 @@ fn read_field(bytes: &[u8], at: u64, field: &Field, budget: &mut Budget) -> Opti
         }
         FieldContent::Nested(layout) => array(bytes, offset, field.shape(), &Element::Struct(layout), budget),
         FieldContent::Bits { width, signed, order } => {
-            let value = bits(bytes.get(at as usize..)?, field.first_bit(), *width, *order)?;
+            let value = bits(bytes, at, field.first_bit(), *width, *order)?;
             Some(if field.presentation() == Presentation::Bool {
                 Value::Bool(value != 0)
             } else if *signed {
@@ -129,11 +161,13 @@ fn read_field(bytes: &[u8], at: u64, field: &Field, budget: &mut Budget) -> Opti
     }
 }
 
-fn bits(bytes: &[u8], first: u64, width: u8, order: ByteOrder) -> Option<u64> {
+fn bits(bytes: &dyn Source, at: u64, first: u64, width: u8, order: ByteOrder) -> Option<u64> {
     let mut value = 0;
     for index in 0..u64::from(width) {
         let bit = first + index;
-        let byte = *bytes.get((bit / 8) as usize)?;
+        let mut byte = [0];
+        bytes.copy_out(at + bit / 8, &mut byte)?;
+        let [byte] = byte;
         match order {
             ByteOrder::Little => value |= u64::from(byte >> (bit % 8) & 1) << index,
             ByteOrder::Big => value = value << 1 | u64::from(byte >> (7 - bit % 8) & 1),
@@ -143,19 +177,18 @@ fn bits(bytes: &[u8], first: u64, width: u8, order: ByteOrder) -> Option<u64> {
 }
 
 /// The bytes of a number, as a little-endian one.
-fn raw(bytes: &[u8], at: u64, scalar: Scalar) -> Option<u64> {
+fn raw(bytes: &dyn Source, at: u64, scalar: Scalar) -> Option<u64> {
     let size = scalar.kind().size();
-    let at = usize::try_from(at).ok()?;
     let mut little = [0; 8];
     let target = little.get_mut(..size)?;
-    target.copy_from_slice(bytes.get(at..at.checked_add(size)?)?);
+    bytes.copy_out(at, target)?;
     if scalar.order() == Some(ByteOrder::Big) {
         target.reverse();
     }
     Some(u64::from_le_bytes(little))
 }
 
-fn number(bytes: &[u8], at: u64, scalar: Scalar, presentation: Presentation) -> Option<Value> {
+fn number(bytes: &dyn Source, at: u64, scalar: Scalar, presentation: Presentation) -> Option<Value> {
     let raw = raw(bytes, at, scalar)?;
     let unused = 64 - 8 * scalar.kind().size() as u32;
     let signed = (raw << unused).cast_signed() >> unused;
@@ -172,7 +205,7 @@ fn number(bytes: &[u8], at: u64, scalar: Scalar, presentation: Presentation) -> 
 }
 
 /// Text ends at the first zero or with the array.
-fn text(bytes: &[u8], at: u64, length: u64, scalar: Scalar) -> Option<Value> {
+fn text(bytes: &dyn Source, at: u64, length: u64, scalar: Scalar) -> Option<Value> {
     let cut = length.min(MAX_TEXT);
     let mut left_out = length - cut;
     let units = (0..cut).map(|index| raw(bytes, at + index * scalar.kind().size() as u64, scalar));
@@ -294,9 +327,9 @@ mod tests {
 
     #[test]
     fn bits_are_counted_from_the_end_that_their_order_says() {
-        assert_eq!(bits(&[0b0101_1000, 0b0000_0001], 3, 6, ByteOrder::Little), Some(0b10_1011));
-        assert_eq!(bits(&[0b0101_1000, 0b1000_0000], 3, 6, ByteOrder::Big), Some(0b11_0001));
-        assert_eq!(bits(&[0xff], 3, 6, ByteOrder::Little), None);
+        assert_eq!(bits(&[0b0101_1000, 0b0000_0001].as_slice(), 0, 3, 6, ByteOrder::Little), Some(0b10_1011));
+        assert_eq!(bits(&[0b0101_1000, 0b1000_0000].as_slice(), 0, 3, 6, ByteOrder::Big), Some(0b11_0001));
+        assert_eq!(bits(&[0xff].as_slice(), 0, 3, 6, ByteOrder::Little), None);
 
         let content = |signed| FieldContent::Bits { width: 3, signed, order: ByteOrder::Little };
         let fields = vec![

@@ -4,6 +4,7 @@ mod batch;
 mod borrow;
 mod check;
 mod create;
+mod entry;
 mod find;
 mod guard;
 mod inner;

@@ -10,10 +10,10 @@ use crate::error::{Error, Result};
 use crate::format::{ChunkId, PAGE_BYTES};
 use crate::layout::{Fingerprint, Layout, Object, Plain};
 
-/// An object met by a scan.
+/// An object met by a scan, or by [`Store::entry`].
 pub struct Entry<'a> {
-    store: &'a Store,
-    record: Record<'a>,
+    pub(super) store: &'a Store,
+    pub(super) record: Record<'a>,
 }
 
 impl<'a> Entry<'a> {

@@ -1,0 +1,104 @@
+//! Objects whose type the program does not know: found by key, read by their stored layout.
+
+use std::ops::Range;
+
+use super::find::Payload;
+use super::read::LARGEST_STAGED;
+use super::{Entry, Store};
+use crate::error::{Error, Result};
+use crate::layout::{Source, Value};
+
+impl Source for Payload<'_> {
+    fn length(&self) -> u64 {
+        self.bytes
+    }
+
+    fn copy_out(&self, at: u64, target: &mut [u8]) -> Option<()> {
+        at.checked_add(target.len() as u64).filter(|&end| end <= self.bytes)?;
+        self.map().copy_out(self.offset + at, target)
+    }
+}
+
+impl Store {
+    /// The object under `key`, whatever its type, or `None` where there is none.
+    ///
+    /// # Errors
+    /// [`Error::Closed`], [`Error::Corrupt`].
+    pub fn entry(&self, key: impl AsRef<[u8]>) -> Result<Option<Entry<'_>>> {
+        self.inner.check_open()?;
+        Ok(self.inner.find(key.as_ref())?.map(|record| Entry { store: self, record }))
+    }
+}
+
+impl Entry<'_> {
+    /// The object as its stored layout says it is to be read: at most about `limit` numbers and texts of it, the first ones.
+    ///
+    /// Of one moment for objects up to 512 bytes. Of larger ones only what is read is touched, so that this is quick also for
+    /// large sparse arrays.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when the object or its type cannot be read, or its length does not fit its type.
+    pub fn value(&self, limit: usize) -> Result<Value> {
+        let layout = self.layout()?;
+        let shape = self.shape();
+        let payload = self.store.inner.payload(&self.record)?;
+        let value = if payload.bytes <= LARGEST_STAGED {
+            layout.read(&self.bytes(LARGEST_STAGED)?, shape.as_deref(), limit)
+        } else {
+            layout.read_from(&payload, shape.as_deref(), limit)
+        };
+        value.ok_or_else(|| {
+            let reason = "the object's length does not fit its type and shape";
+            Error::corrupt(self.record.chunk.path(), self.record.offset(), reason)
+        })
+    }
+
+    /// Where its record lies: the chunk's number, and the bytes of the chunk that the record takes.
+    pub fn place(&self) -> (u32, Range<u64>) {
+        let start = self.record.offset();
+        (self.record.chunk.id.0, start..start + self.record.bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Object, Space, Store};
+
+    #[derive(Object, Clone, Copy)]
+    #[repr(C)]
+    struct Point {
+        x: f64,
+        y: f64,
+    }
+
+    #[test]
+    fn an_object_is_read_by_key_without_its_type() {
+        let store = Store::in_memory().unwrap();
+        store.put("p", &Point { x: 1.0, y: -2.0 }).unwrap();
+        let entry = store.entry("p").unwrap().unwrap();
+        assert_eq!(entry.key(), b"p");
+        assert_eq!(entry.value(10).unwrap().to_string(), "{ x: 1.0, y: -2.0 }");
+        assert!(store.entry("q").unwrap().is_none());
+    }
+
+    #[test]
+    fn the_beginning_of_a_huge_sparse_array_is_read_at_once() {
+        let store = Store::in_memory().unwrap();
+        let mut grid = store.loan_array::<u32>("grid", &[1 << 20, 1 << 16], Space::Sparse).unwrap();
+        grid[1] = 7;
+        grid.publish().unwrap();
+        let value = store.entry("grid").unwrap().unwrap().value(4).unwrap();
+        assert_eq!(value.to_string(), "[[0, 7, ... 65534 more], ... 1048575 more]");
+    }
+
+    #[test]
+    fn places_of_records_follow_each_other() {
+        let store = Store::in_memory().unwrap();
+        store.put("p", &Point { x: 1.0, y: 2.0 }).unwrap();
+        store.put("q", &Point { x: 3.0, y: 4.0 }).unwrap();
+        let place = |key: &str| store.entry(key).unwrap().unwrap().place();
+        assert_eq!(place("p").1.end, place("q").1.start);
+        assert_eq!(place("q").1.end - place("q").1.start, 64);
+        assert_eq!(store.stats().unwrap().chunks[0].head, place("q").1.end);
+    }
+}
