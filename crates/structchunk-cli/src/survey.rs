@@ -1,0 +1,82 @@
+//! One look at every object of a store.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use structchunk::{Entry, Error, RecoveryReport, Store, StoredType};
+
+use crate::failure::Failure;
+use crate::key::JsonKey;
+use crate::progress::Progress;
+
+/// How often progress is told, in objects.
+const STRIDE: u64 = 1 << 14;
+
+/// Shows every object to `visit`. Where the log is damaged, goes on behind it and returns the first damage at the end.
+pub fn each_object<'a>(store: &'a Store, mut visit: impl FnMut(Entry<'a>)) -> Result<Option<Error>, Failure> {
+    let progress = Progress::of(store.len(), "reading");
+    let mut damage = None;
+    for (count, entry) in (0_u64..).zip(store.iter()?) {
+        match entry {
+            Ok(entry) => visit(entry),
+            Err(error) => {
+                damage.get_or_insert(error);
+            }
+        }
+        if count % STRIDE == 0 {
+            progress.at(count);
+        }
+    }
+    Ok(damage)
+}
+
+/// The types of a store.
+pub struct TypeSurvey {
+    pub types: Vec<CountedType>,
+    /// The first damage met while they were counted.
+    pub damage: Option<Error>,
+}
+
+/// A type, and how many objects it has.
+pub struct CountedType {
+    pub stored: StoredType,
+    pub objects: u64,
+}
+
+/// Counts the objects of every type.
+pub fn count_types(store: &Store) -> Result<TypeSurvey, Failure> {
+    let mut counts = BTreeMap::new();
+    let damage = each_object(store, |entry| *counts.entry(entry.type_number()).or_insert(0) += 1)?;
+    let types = store.types()?.into_iter();
+    let counted =
+        types.map(|stored| CountedType { objects: counts.get(&stored.number).copied().unwrap_or(0), stored });
+    Ok(TypeSurvey { types: counted.collect(), damage })
+}
+
+/// What opening found, in JSON.
+#[derive(Serialize)]
+pub struct JsonRecovery<'a> {
+    found: String,
+    evidence: &'a str,
+    accepted_records: u64,
+    dropped: &'a [String],
+    wiped_bytes: u64,
+    torn: Vec<JsonKey<'a>>,
+    removed_files: &'a [String],
+    rebuilt_views: bool,
+}
+
+impl<'a> From<&'a RecoveryReport> for JsonRecovery<'a> {
+    fn from(report: &'a RecoveryReport) -> Self {
+        Self {
+            found: report.found.to_string(),
+            evidence: &report.evidence,
+            accepted_records: report.accepted_records,
+            dropped: &report.dropped,
+            wiped_bytes: report.wiped_bytes,
+            torn: report.torn.iter().map(|key| key.as_slice().into()).collect(),
+            removed_files: &report.removed_files,
+            rebuilt_views: report.rebuilt_views,
+        }
+    }
+}
