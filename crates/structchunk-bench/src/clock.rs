@@ -1,0 +1,83 @@
+//! Time, page faults and bytes written, as the kernel counts them.
+#![expect(unsafe_code, reason = "getrusage has no safe wrapper in the standard library")]
+
+use std::time::Instant;
+
+use crate::engine::Outcome;
+
+/// How long `work` takes, in nanoseconds, and what it gives.
+pub fn timed<T>(work: impl FnOnce() -> Outcome<T>) -> Outcome<(f64, T)> {
+    let start = Instant::now();
+    let value = work()?;
+    Ok((start.elapsed().as_secs_f64() * 1e9, value))
+}
+
+/// How many page faults this thread had so far.
+pub fn page_faults() -> i64 {
+    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: `usage` has room for what the kernel writes.
+    let done = unsafe { libc::getrusage(libc::RUSAGE_THREAD, usage.as_mut_ptr()) };
+    if done != 0 {
+        return 0;
+    }
+    // SAFETY: all bytes are zero or what the kernel wrote, and any bytes are a `rusage`.
+    let usage = unsafe { usage.assume_init() };
+    usage.ru_minflt + usage.ru_majflt
+}
+
+/// Bytes of pages that this process made dirty so far: what goes to the disk.
+pub fn bytes_written() -> Outcome<u64> {
+    let text = std::fs::read_to_string("/proc/self/io")?;
+    let count = text.lines().find_map(|line| line.strip_prefix("write_bytes: ")?.parse().ok());
+    count.ok_or_else(|| "/proc/self/io does not tell write_bytes".into())
+}
+
+/// How long single puts took, apart for those during which a page was touched for the first time.
+pub struct Latencies {
+    nanoseconds: Vec<u32>,
+    longest: u32,
+    longest_without_fault: u32,
+    faults: i64,
+}
+
+impl Latencies {
+    /// For this many puts.
+    pub fn new(puts: u64) -> Self {
+        // Written to, so that taking notes costs no page faults later.
+        let mut nanoseconds = vec![1; puts as usize];
+        nanoseconds.clear();
+        Self { nanoseconds, longest: 0, longest_without_fault: 0, faults: page_faults() }
+    }
+
+    /// Takes the time of one put.
+    pub fn time<T>(&mut self, put: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
+        let start = Instant::now();
+        let value = put()?;
+        let nanoseconds = u32::try_from(start.elapsed().as_nanos()).unwrap_or(u32::MAX);
+        let faults = page_faults();
+        self.nanoseconds.push(nanoseconds);
+        self.longest = self.longest.max(nanoseconds);
+        if faults == self.faults {
+            self.longest_without_fault = self.longest_without_fault.max(nanoseconds);
+        }
+        self.faults = faults;
+        Ok(value)
+    }
+
+    /// The longest one, in nanoseconds.
+    pub fn longest(&self) -> u32 {
+        self.longest
+    }
+
+    /// The longest one without a page fault, in nanoseconds.
+    pub fn longest_without_fault(&self) -> u32 {
+        self.longest_without_fault
+    }
+
+    /// What 9,999 of 10,000 stay below, in nanoseconds.
+    pub fn percentile_9999(&mut self) -> u32 {
+        let at = self.nanoseconds.len() - self.nanoseconds.len().div_ceil(10_000);
+        let (_, value, _) = self.nanoseconds.select_nth_unstable(at);
+        *value
+    }
+}

@@ -1,0 +1,60 @@
+//! The objects that every engine gets: 64-byte structs under 16-byte random keys, both made from a number.
+
+use structchunk::Object;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// What is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Object, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Particle {
+    /// Its number: whoever reads it can tell that it is the right one.
+    pub number: u64,
+    /// The field that is changed in place.
+    pub counter: u64,
+    position: [f64; 3],
+    velocity: [f64; 3],
+}
+
+/// The key of a particle.
+pub type Key = [u8; 16];
+
+impl Particle {
+    /// The particle with this number.
+    pub fn new(number: u64) -> Self {
+        Self { number, counter: 0, position: [1.5; 3], velocity: [0.25; 3] }
+    }
+}
+
+/// The key of the particle with this number. Two numbers have two keys, and their order says nothing about the numbers'.
+#[inline]
+pub fn key(number: u64) -> Key {
+    let [low, high] = [mix(number), mix(number ^ 0x5bd1_e995_0000_0000)];
+    (u128::from(high) << 64 | u128::from(low)).to_le_bytes()
+}
+
+/// The next number of a chain of look-ups: known only when the particle before it was read. The number of the step keeps the
+/// chain from running in a circle, which it would soon find otherwise.
+#[inline]
+pub fn next_in_chain(step: u64, read: u64, count: u64) -> u64 {
+    scale(mix(step.rotate_left(32) ^ read), count)
+}
+
+/// `count` random numbers below `below`.
+pub fn random_numbers(seed: u64, count: u64, below: u64) -> Vec<u32> {
+    (0..count).map(|index| scale(mix(seed << 40 ^ index), below) as u32).collect()
+}
+
+/// A random word, scaled to `0..count`.
+#[inline]
+pub fn scale(random: u64, count: u64) -> u64 {
+    ((u128::from(random) * u128::from(count)) >> 64) as u64
+}
+
+/// Spreads a number over all bits, one to one (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014).
+#[inline]
+pub fn mix(number: u64) -> u64 {
+    let number = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let number = (number ^ number >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let number = (number ^ number >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    number ^ number >> 31
+}

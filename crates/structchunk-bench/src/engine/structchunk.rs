@@ -1,0 +1,172 @@
+//! structchunk.
+#![expect(unsafe_code, reason = "opening a store is unsafe: others could change its files")]
+
+use std::hint::black_box;
+use std::ops::Range;
+use std::path::Path;
+
+use structchunk::{Object, Store};
+
+use super::{Database, Engine, OURS, Outcome};
+use crate::clock::Latencies;
+use crate::data::{Key, Particle, key, next_in_chain};
+use crate::workload::Workload;
+
+/// structchunk with its default options.
+pub struct Structchunk;
+
+struct Opened {
+    store: Store,
+}
+
+fn missing(number: u64) -> Box<dyn std::error::Error> {
+    format!("particle {number} is missing").into()
+}
+
+impl Engine for Structchunk {
+    fn name(&self) -> &'static str {
+        OURS
+    }
+
+    fn takes_part(&self, _workload: Workload) -> bool {
+        true
+    }
+
+    fn create(&self, folder: &Path, _objects: u64, _bytes: u64) -> Outcome<Box<dyn Database>> {
+        // SAFETY: nobody but this program knows the folder.
+        let store = unsafe { Store::options().create_new(true).open(folder)? };
+        Ok(Box::new(Opened { store }))
+    }
+
+    fn open(&self, folder: &Path, _objects: u64) -> Outcome<Box<dyn Database>> {
+        // SAFETY: as in `create`.
+        let store = unsafe { Store::options().open(folder)? };
+        Ok(Box::new(Opened { store }))
+    }
+
+    fn fill(&self, folder: &Path, objects: u64) -> Outcome<()> {
+        let mut database = self.create(folder, objects, 0)?;
+        database.put_each(0..objects)?;
+        database.close()
+    }
+}
+
+impl Opened {
+    fn put<T: Object + ?Sized>(&self, number: u64, value: &T) -> Outcome<()> {
+        Ok(self.store.put(key(number), value)?)
+    }
+
+    fn load(&self, number: u64) -> Outcome<Particle> {
+        self.store.load(key(number))?.ok_or_else(|| missing(number))
+    }
+}
+
+impl Database for Opened {
+    fn put_batches(&mut self, numbers: Range<u64>) -> Outcome<()> {
+        for first in numbers.clone().step_by(1000) {
+            let mut batch = self.store.batch();
+            for number in first..numbers.end.min(first + 1000) {
+                batch.put(key(number), &Particle::new(number))?;
+            }
+            batch.commit()?;
+        }
+        Ok(())
+    }
+
+    fn put_each(&mut self, mut numbers: Range<u64>) -> Outcome<()> {
+        numbers.try_for_each(|number| self.put(number, &Particle::new(number)))
+    }
+
+    fn put_timed(&mut self, numbers: Range<u64>, latencies: &mut Latencies) -> Outcome<()> {
+        for number in numbers {
+            latencies.time(|| self.put(number, &Particle::new(number)))?;
+        }
+        Ok(())
+    }
+
+    fn put_durable(&mut self, numbers: &[u32]) -> Outcome<()> {
+        for &number in numbers {
+            self.put(number.into(), &Particle::new(number.into()))?;
+            self.store.sync()?;
+        }
+        Ok(())
+    }
+
+    fn get_each(&self, numbers: &[u32]) -> Outcome<u64> {
+        numbers.iter().try_fold(0, |sum, &number| Ok(sum + black_box(&self.load(number.into())?).number))
+    }
+
+    fn get_chain(&self, steps: u64, objects: u64) -> Outcome<u64> {
+        (0..steps).try_fold(0, |at, step| Ok(next_in_chain(step, black_box(&self.load(at)?).number, objects)))
+    }
+
+    fn get_many(&self, numbers: &[u32], at_once: usize) -> Outcome<u64> {
+        let mut keys: Vec<Key> = Vec::with_capacity(at_once);
+        let mut sum = 0;
+        for numbers in numbers.chunks(at_once) {
+            keys.clear();
+            keys.extend(numbers.iter().map(|&number| key(number.into())));
+            for particle in black_box(&self.store.load_many::<Particle, _>(&keys)?) {
+                sum += particle.as_ref().ok_or("a particle is missing")?.number;
+            }
+        }
+        Ok(sum)
+    }
+
+    fn get_absent(&self, numbers: &[u32]) -> Outcome<u64> {
+        numbers.iter().try_fold(0, |found, &number| {
+            let particle = self.store.load::<Particle>(key(number.into()))?;
+            Ok(found + u64::from(black_box(&particle).is_some()))
+        })
+    }
+
+    fn change_each(&mut self, numbers: &[u32]) -> Outcome<()> {
+        for &number in numbers {
+            if !self.store.update(key(number.into()), |particle: &mut Particle| particle.counter += 1)? {
+                return Err(missing(number.into()));
+            }
+        }
+        Ok(())
+    }
+
+    fn scan(&self) -> Outcome<u64> {
+        let mut sum = 0;
+        for entry in self.store.iter()? {
+            sum += black_box(&entry?.load::<Particle>()?).number;
+        }
+        Ok(sum)
+    }
+
+    fn put_large(&mut self, mut numbers: Range<u64>, words: &[u64]) -> Outcome<()> {
+        numbers.try_for_each(|number| self.put(number, words))
+    }
+
+    fn get_large(&self, numbers: &[u32]) -> Outcome<u64> {
+        numbers.iter().try_fold(0_u64, |sum, &number| {
+            let words = self.store.get::<[u64]>(key(number.into()))?.ok_or("a large object is missing")?;
+            Ok(sum.wrapping_add(black_box(&words)[0]))
+        })
+    }
+
+    fn sizes(&self, _objects: u64) -> Outcome<Vec<(&'static str, f64)>> {
+        let stats = self.store.stats()?;
+        let objects = stats.objects as f64;
+        let live: u64 = stats.chunks.iter().map(|chunk| chunk.live_bytes).sum();
+        Ok(vec![
+            ("chunk_bytes", live as f64 / objects),
+            ("directory_bytes", stats.directory_bytes as f64 / objects),
+            ("live_map_bytes", stats.live_map_bytes as f64 / objects),
+            ("disk_bytes", stats.bytes_allocated as f64 / objects),
+        ])
+    }
+
+    fn close(self: Box<Self>) -> Outcome<()> {
+        Ok(self.store.close()?)
+    }
+
+    fn abandon(self: Box<Self>) -> Outcome<()> {
+        self.put(0, &Particle::new(0))?;
+        self.store.sync()?;
+        self.put(0, &Particle::new(0))
+    }
+}

@@ -1,0 +1,62 @@
+//! The program as it is called.
+
+use std::collections::BTreeSet;
+use std::process::{Command, Output};
+
+fn bench(arguments: &[&str]) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_structchunk-bench"));
+    command.args(arguments).arg("--dir").arg(folder.path()).output().unwrap()
+}
+
+#[test]
+fn a_quick_run_gives_one_json_object_a_row_with_the_same_workloads_for_every_engine() {
+    let output = bench(&["--quick", "--n", "2000", "--json"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let rows: Vec<serde_json::Value> = output
+        .stdout
+        .split(|&byte| byte == b'\n')
+        .filter(|line| !line.is_empty())
+        .map(|line| serde_json::from_slice(line).unwrap())
+        .collect();
+    let mut of_engine = std::collections::BTreeMap::<_, BTreeSet<_>>::new();
+    for row in &rows {
+        let number = |field: &str| row[field].as_f64().unwrap();
+        assert_eq!(row["n"], 2000);
+        assert!(number("min") <= number("median") && number("median") <= number("max"), "{row}");
+        assert!(number("rounds") >= 1.0, "{row}");
+        assert!(["ns", "us", "B"].contains(&row["unit"].as_str().unwrap()), "{row}");
+        let name = |field: &str| row[field].as_str().unwrap().to_owned();
+        assert!(of_engine.entry(name("engine")).or_default().insert(name("workload")), "twice: {row}");
+    }
+    let engines: Vec<_> = of_engine.keys().map(String::as_str).collect();
+    assert_eq!(engines, ["floor", "lmdb", "lmdb-sync", "lmdb-writemap", "structchunk"]);
+    let ours = &of_engine["structchunk"];
+    assert!(of_engine.values().all(|workloads| workloads.is_subset(ours)), "{of_engine:?}");
+    for workload in ["load", "put", "get", "get_chain", "get_many_16", "absent", "change", "scan", "open"] {
+        assert!(ours.contains(workload), "{workload}");
+    }
+}
+
+#[test]
+fn the_table_compares_with_peers_and_floor_and_judges_the_targets() {
+    let output = bench(&["--quick", "--n", "2000", "--only", "get", "--only", "absent"]);
+    let table = String::from_utf8(output.stdout).unwrap();
+    for part in ["| get ", "| absent ", "x best peer", "x the floor", "get: faster than the better LMDB"] {
+        assert!(table.contains(part), "{part} is missing in\n{table}");
+    }
+    assert!(!table.contains("| load "), "{table}");
+}
+
+#[test]
+fn arguments_that_make_no_sense_get_a_sentence_and_exit_code_2() {
+    for arguments in [&["--frobnicate"][..], &["--n", "few"], &["--n", "0"], &["--n"], &["--only", "nothing"]]
+    {
+        let output = bench(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(
+            output.stdout.is_empty() && output.stderr.starts_with(b"structchunk-bench: "),
+            "{arguments:?}"
+        );
+    }
+}
