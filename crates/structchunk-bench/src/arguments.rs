@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use crate::engine;
 use crate::workload::{Scale, Workload};
 
 /// A run that was asked for.
@@ -14,6 +15,8 @@ pub struct Arguments {
     pub rounds: usize,
     /// Which ones.
     pub workloads: Vec<Workload>,
+    /// Names of the engines that take part.
+    pub engines: Vec<&'static str>,
     /// Rows for programs instead of a table for people.
     pub json: bool,
     /// Where the stores are made; a folder of its own is made in it, and removed in the end.
@@ -42,19 +45,22 @@ pub fn help() -> String {
     format!(
         "structchunk against its peers and against the floor
 
-Usage: structchunk-bench [--n N] [--quick] [--json] [--only WORKLOAD]... [--rounds N] [--dir DIR]
+Usage: structchunk-bench [--n N] [--quick] [--json] [--only WORKLOAD]... [--engine ENGINE]... [--rounds N] [--dir DIR]
 
   --n N             objects in each store, {} to {} (default {DEFAULT_OBJECTS}; with --quick {QUICK_OBJECTS})
   --quick           few rounds of few operations: whether it works, not how fast it is
   --json            one JSON object a row instead of the table
   --only WORKLOAD   only this workload; may be repeated
+  --engine ENGINE   only this engine; may be repeated
   --rounds N        rounds, of which the medians are shown (default {DEFAULT_ROUNDS}; with --quick {QUICK_ROUNDS})
   --dir DIR         where the stores are made, on the file system to be measured (default: the temporary folder)
 
-Workloads: {}",
+Workloads: {}
+Engines: {}",
         OBJECTS.start(),
         OBJECTS.end(),
-        names.join(", ")
+        names.join(", "),
+        engine_names().join(", ")
     )
 }
 
@@ -62,7 +68,7 @@ impl Arguments {
     /// Reads the arguments; the error is a sentence.
     pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Request, String> {
         let (mut objects, mut rounds, mut quick, mut json) = (None, None, false, false);
-        let mut workloads = Vec::new();
+        let (mut workloads, mut engines) = (Vec::new(), Vec::new());
         let mut folder = std::env::temp_dir();
         let mut arguments = arguments;
         while let Some(argument) = arguments.next() {
@@ -75,6 +81,7 @@ impl Arguments {
                 "--n" => objects = Some(number(&name, &value()?, OBJECTS)?),
                 "--rounds" => rounds = Some(number(&name, &value()?, 1..=1000)? as usize),
                 "--only" => workloads.push(workload(&value()?)?),
+                "--engine" => engines.push(engine(&value()?)?),
                 "--dir" => folder = PathBuf::from(value()?),
                 _ => return Err(format!("unknown argument {name:?}; see --help")),
             }
@@ -82,11 +89,15 @@ impl Arguments {
         if workloads.is_empty() {
             workloads.extend(Workload::ALL);
         }
+        if engines.is_empty() {
+            engines = engine_names();
+        }
         let objects = objects.unwrap_or(if quick { QUICK_OBJECTS } else { DEFAULT_OBJECTS });
         Ok(Request::Run(Self {
             scale: if quick { Scale::quick(objects) } else { Scale::full(objects) },
             rounds: rounds.unwrap_or(if quick { QUICK_ROUNDS } else { DEFAULT_ROUNDS }),
             workloads,
+            engines,
             json,
             folder,
         }))
@@ -106,4 +117,14 @@ fn workload(name: &OsString) -> Result<Workload, String> {
         .into_iter()
         .find(|workload| workload.name() == name)
         .ok_or_else(|| format!("there is no workload {name:?}; see --help for the names"))
+}
+
+fn engine_names() -> Vec<&'static str> {
+    engine::all().iter().map(|engine| engine.name()).collect()
+}
+
+fn engine(name: &OsString) -> Result<&'static str, String> {
+    let name = name.to_string_lossy();
+    let found = engine_names().into_iter().find(|engine| *engine == name);
+    found.ok_or_else(|| format!("there is no engine {name:?}; see --help for the names"))
 }

@@ -97,6 +97,7 @@ pub fn median(values: &mut [f64]) -> f64 {
 pub fn measure(arguments: &Arguments, folder: &Path) -> Outcome<Results> {
     let mut contestants: Vec<_> = engine::all()
         .into_iter()
+        .filter(|engine| arguments.engines.contains(&engine.name()))
         .map(|engine| {
             let folder = folder.join(engine.name());
             Contestant::new(engine, folder)
