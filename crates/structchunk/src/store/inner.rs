@@ -189,7 +189,9 @@ impl Inner {
 
     /// Until when a call waits that begins now.
     pub(crate) fn patience(&self, wait: bool) -> Deadline {
-        if wait { Deadline::At(Instant::now() + self.busy_timeout) } else { Deadline::Now }
+        /// Longer than any process lives; and an `Instant` can be as late as that.
+        const FOR_EVER: Duration = Duration::from_secs(1 << 32);
+        if wait { Deadline::At(Instant::now() + self.busy_timeout.min(FOR_EVER)) } else { Deadline::Now }
     }
 
     /// Lets the next writer in once the store is closed and nobody refers to its objects.
