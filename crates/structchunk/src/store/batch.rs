@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::borrow::Deadline;
+use super::borrow::{Deadline, Subject};
 use super::inner::Writer;
 use super::loan::{NewBody, Space};
 use super::log::{Draft, FRESH_VERSION, Room};
@@ -111,7 +111,7 @@ impl Inner {
             let mut writer = self.begin_change()?;
             let mut plan = self.plan(&mut writer, changes)?;
             let busy = plan.iter().filter_map(|planned| planned.old);
-            let busy = busy.into_iter().find(|old| self.borrows.is_exclusive(old.location));
+            let busy = busy.into_iter().find(|old| self.borrows.is_exclusive(Subject::of(old)));
             if let Some(old) = busy {
                 drop(plan);
                 drop(writer);

@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use crate::format::Location;
+use crate::chunk::Record;
+use crate::format::{ExternPayload, Kind};
 
 const SHARDS: usize = 64;
 
@@ -24,6 +25,27 @@ pub(crate) enum Want {
     /// To change through atomics, beside others who do the same. (An object of atomics can be seen as plain integers too; a
     /// plain reference to it must not change under its holder.)
     Atomic,
+}
+
+/// What is borrowed: the memory of an object, whichever record leads to it. After a rename, and in a hostile file, several records
+/// lead to one body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Subject(u64);
+
+/// Tells bodies from locations, which have 48 bits.
+const IS_BODY: u64 = 1 << 63;
+
+impl Subject {
+    /// The object of a record.
+    #[inline]
+    pub(crate) fn of(record: &Record<'_>) -> Self {
+        if record.header.kind == Kind::Extern
+            && let Some(pointer) = ExternPayload::decode(record.frozen_payload())
+        {
+            return Self(pointer.body.0 | IS_BODY);
+        }
+        Self(record.location.get())
+    }
 }
 
 /// Who borrows what.
@@ -57,8 +79,8 @@ struct Holders {
 }
 
 impl State {
-    fn try_acquire(&mut self, location: Location, want: Want) -> bool {
-        let holders = self.borrowed.entry(location.get()).or_insert(Holders { how: want, count: 0 });
+    fn try_acquire(&mut self, subject: Subject, want: Want) -> bool {
+        let holders = self.borrowed.entry(subject.0).or_insert(Holders { how: want, count: 0 });
         let compatible = holders.count == 0 || holders.how == want && want != Want::Exclusive;
         // A flood of guards is refused rather than forgotten.
         if !compatible || holders.count == u32::MAX {
@@ -68,8 +90,8 @@ impl State {
         true
     }
 
-    fn is_exclusive(&self, location: Location) -> bool {
-        self.borrowed.get(&location.get()).is_some_and(|holders| holders.how == Want::Exclusive)
+    fn is_exclusive(&self, subject: Subject) -> bool {
+        self.borrowed.get(&subject.0).is_some_and(|holders| holders.how == Want::Exclusive)
     }
 }
 
@@ -82,15 +104,15 @@ impl Borrows {
         }
     }
 
-    fn shard(&self, location: Location) -> &Shard {
-        &self.shards[(mix(location.get()) >> 58) as usize % SHARDS]
+    fn shard(&self, subject: Subject) -> &Shard {
+        &self.shards[(mix(subject.0) >> 58) as usize % SHARDS]
     }
 
     /// Borrows an object, waiting for others until `deadline`; whether that worked.
-    pub(crate) fn acquire(&self, location: Location, want: Want, deadline: Deadline) -> bool {
-        let shard = self.shard(location);
+    pub(crate) fn acquire(&self, subject: Subject, want: Want, deadline: Deadline) -> bool {
+        let shard = self.shard(subject);
         let mut state = shard.lock();
-        while !state.try_acquire(location, want) {
+        while !state.try_acquire(subject, want) {
             match shard.wait(state, deadline) {
                 Some(next) => state = next,
                 None => return false,
@@ -109,10 +131,10 @@ impl Borrows {
     }
 
     /// Gives a borrow back.
-    pub(crate) fn release(&self, location: Location, want: Want) {
-        let shard = self.shard(location);
+    pub(crate) fn release(&self, subject: Subject, want: Want) {
+        let shard = self.shard(subject);
         let mut state = shard.lock();
-        if let Entry::Occupied(mut entry) = state.borrowed.entry(location.get()) {
+        if let Entry::Occupied(mut entry) = state.borrowed.entry(subject.0) {
             entry.get_mut().count -= 1;
             if entry.get().count == 0 {
                 entry.remove();
@@ -135,15 +157,15 @@ impl Borrows {
     }
 
     /// Whether somebody changes the object alone now.
-    pub(crate) fn is_exclusive(&self, location: Location) -> bool {
-        self.exclusive.load(Ordering::SeqCst) != 0 && self.shard(location).lock().is_exclusive(location)
+    pub(crate) fn is_exclusive(&self, subject: Subject) -> bool {
+        self.exclusive.load(Ordering::SeqCst) != 0 && self.shard(subject).lock().is_exclusive(subject)
     }
 
     /// Waits until nobody changes the object alone, at most until `deadline`; whether that came true.
-    pub(crate) fn wait_for_writer(&self, location: Location, deadline: Deadline) -> bool {
-        let shard = self.shard(location);
+    pub(crate) fn wait_for_writer(&self, subject: Subject, deadline: Deadline) -> bool {
+        let shard = self.shard(subject);
         let mut state = shard.lock();
-        while state.is_exclusive(location) {
+        while state.is_exclusive(subject) {
             match shard.wait(state, deadline) {
                 Some(next) => state = next,
                 None => return false,
@@ -239,8 +261,8 @@ mod tests {
 
     use super::*;
 
-    fn at(bits: u64) -> Location {
-        Location::new(bits).unwrap()
+    fn at(bits: u64) -> Subject {
+        Subject(bits)
     }
 
     #[test]

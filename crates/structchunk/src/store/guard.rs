@@ -10,13 +10,12 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 
-use super::borrow::{Deadline, Want};
+use super::borrow::{Deadline, Subject, Want};
 use super::find::Payload;
 use super::read::{LARGEST_STAGED, out_of_bounds};
 use super::{Inner, Store};
 use crate::chunk::{Body, Record, WRITING};
 use crate::error::{Error, Result};
-use crate::format::Location;
 use crate::layout::{Object, Plain, SharedAtomic};
 use crate::map::{Buffer, object_at};
 
@@ -40,20 +39,21 @@ unsafe impl<T: ?Sized + Sync> Sync for Ref<'_, T> {}
 /// An entry in the table of what is borrowed, for as long as it lives.
 struct Borrow<'a> {
     inner: &'a Inner,
-    location: Location,
+    subject: Subject,
     want: Want,
 }
 
 impl<'a> Borrow<'a> {
-    fn acquire(inner: &'a Inner, location: Location, want: Want, deadline: Deadline) -> Option<Self> {
-        // Made only when it is taken: a `Borrow` that is dropped gives the location back, whoever has it.
-        inner.borrows.acquire(location, want, deadline).then(|| Self { inner, location, want })
+    fn acquire(inner: &'a Inner, record: &Record<'_>, want: Want, deadline: Deadline) -> Option<Self> {
+        let subject = Subject::of(record);
+        // Made only when it is taken: a `Borrow` that is dropped gives the object back, whoever has it.
+        inner.borrows.acquire(subject, want, deadline).then(|| Self { inner, subject, want })
     }
 }
 
 impl Drop for Borrow<'_> {
     fn drop(&mut self) {
-        self.inner.borrows.release(self.location, self.want);
+        self.inner.borrows.release(self.subject, self.want);
         self.inner.release_lock_if_unused();
     }
 }
@@ -87,7 +87,7 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for Ref<'_, T> {
 /// A [`Ref`] that keeps the store open by itself.
 pub struct OwnedRef<T: ?Sized> {
     target: *const T,
-    location: Location,
+    subject: Subject,
     _body: Option<Arc<Body>>,
     inner: Arc<Inner>,
 }
@@ -109,7 +109,7 @@ impl<T: ?Sized> Deref for OwnedRef<T> {
 
 impl<T: ?Sized> Drop for OwnedRef<T> {
     fn drop(&mut self) {
-        self.inner.borrows.release(self.location, Want::Shared);
+        self.inner.borrows.release(self.subject, Want::Shared);
         self.inner.release_lock_if_unused();
     }
 }
@@ -290,7 +290,7 @@ impl Inner {
         self.check_open()?;
         let Some(record) = self.find(key)? else { return Ok(None) };
         let payload = self.typed_payload::<T>(&record)?;
-        let borrow = Borrow::acquire(self, record.location, Want::Shared, self.patience(wait));
+        let borrow = Borrow::acquire(self, &record, Want::Shared, self.patience(wait));
         let borrow = borrow.ok_or_else(|| Error::Busy { key: key.to_vec() })?;
         // Whoever closes the store looks for borrows after it has said so; one of the two sees the other.
         self.check_open()?;
@@ -315,8 +315,8 @@ impl Inner {
             let payload = self.typed_payload::<T>(&record)?;
             // What was waited for may have been superseded meanwhile.
             let borrow = match waited_for.take() {
-                Some(borrow) if borrow.location == record.location => Some(borrow),
-                _ => Borrow::acquire(self, record.location, want, Deadline::Now),
+                Some(borrow) if borrow.subject == Subject::of(&record) => Some(borrow),
+                _ => Borrow::acquire(self, &record, want, Deadline::Now),
             };
             if let Some(borrow) = borrow {
                 // The record's chunk changes even where the object has a body: its version word does.
@@ -327,7 +327,7 @@ impl Inner {
                 return Ok(Some(WriteHold { record, payload, borrow }));
             }
             drop(writer);
-            waited_for = Borrow::acquire(self, record.location, want, deadline);
+            waited_for = Borrow::acquire(self, &record, want, deadline);
             if waited_for.is_none() {
                 return Err(Error::Busy { key: key.to_vec() });
             }
@@ -380,10 +380,10 @@ impl Store {
     pub fn get_owned<T: Plain + ?Sized>(&self, key: impl AsRef<[u8]>) -> Result<Option<OwnedRef<T>>> {
         let Some(guard) = self.inner.borrow_shared(key.as_ref(), true)? else { return Ok(None) };
         let Ref { target, borrow, body } = guard;
-        let location = borrow.location;
+        let subject = borrow.subject;
         // The borrow goes over to the owned guard.
         std::mem::forget(borrow);
-        Ok(Some(OwnedRef { target, location, _body: body, inner: self.inner.clone() }))
+        Ok(Some(OwnedRef { target, subject, _body: body, inner: self.inner.clone() }))
     }
 
     /// A mutable reference to the object under `key`, or `None`; see [`RefMut`].

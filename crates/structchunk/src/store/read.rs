@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{Ordering, fence};
 
-use super::borrow::Want;
+use super::borrow::{Subject, Want};
 use super::find::Payload;
 use super::{Inner, Store};
 use crate::chunk::{Record, WRITING};
@@ -67,11 +67,12 @@ impl Inner {
 
     /// Under the object's lock: its writer stores into it directly.
     fn copy_locked<T: Object>(&self, record: &Record<'_>, payload: &Payload<'_>) -> Result<T> {
-        if !self.borrows.acquire(record.location, Want::Shared, self.patience(true)) {
+        let subject = Subject::of(record);
+        if !self.borrows.acquire(subject, Want::Shared, self.patience(true)) {
             return Err(Error::Busy { key: record.key().to_vec() });
         }
         let copy = Self::copy_once(record, payload);
-        self.borrows.release(record.location, Want::Shared);
+        self.borrows.release(subject, Want::Shared);
         copy
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::batch::{Change, New, TypeOf};
+use super::borrow::Subject;
 use super::log::FRESH_VERSION;
 use super::{Inner, Store};
 use crate::chunk::Record;
@@ -66,7 +67,7 @@ impl Inner {
             if self.slot_of(to, self.views.hashes.of_key(to))?.1.is_some() {
                 return Err(Error::KeyExists { key: to.to_vec() });
             }
-            if self.borrows.is_exclusive(old.location) {
+            if self.borrows.is_exclusive(Subject::of(&old)) {
                 drop(writer);
                 self.wait_for_writer(&old, deadline)?;
                 continue;

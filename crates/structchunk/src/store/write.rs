@@ -1,6 +1,6 @@
 //! Changing what exists: put, remove and their variants.
 
-use super::borrow::Deadline;
+use super::borrow::{Deadline, Subject};
 use super::inner::Writer;
 use super::loan::Space;
 use super::log::{Draft, FRESH_VERSION, Room};
@@ -101,7 +101,7 @@ impl Inner {
             if !condition.holds(old.as_ref()) {
                 return Ok(Outcome::Refused);
             }
-            match old.filter(|old| self.borrows.is_exclusive(old.location)) {
+            match old.filter(|old| self.borrows.is_exclusive(Subject::of(old))) {
                 None => break (guard, slot, old),
                 Some(old) => {
                     drop(guard);
@@ -152,7 +152,7 @@ impl Inner {
             let guard = self.begin_change()?;
             let (slot, old) = self.slot_of(key, hash)?;
             let Some(old) = old else { return Ok(false) };
-            if !self.borrows.is_exclusive(old.location) {
+            if !self.borrows.is_exclusive(Subject::of(&old)) {
                 break (guard, slot, old);
             }
             drop(guard);
@@ -195,7 +195,7 @@ impl Inner {
 
     /// Waits, without the writer's lock, until nobody changes the record.
     pub(crate) fn wait_for_writer(&self, record: &Record<'_>, deadline: Deadline) -> Result<()> {
-        if self.borrows.wait_for_writer(record.location, deadline) {
+        if self.borrows.wait_for_writer(Subject::of(record), deadline) {
             return Ok(());
         }
         Err(Error::Busy { key: record.key().to_vec() })
