@@ -4,3 +4,7 @@ mod common;
 mod model;
 mod process_death;
 mod script;
+
+mod api;
+mod craft;
+mod process;
