@@ -198,7 +198,7 @@ impl Inner {
             if let Change::Put(New { body, .. }) = &mut *planned.change
                 && let Some(body) = body.take()
             {
-                body.keep();
+                body.keep(writer);
             }
             self.settle(writer, planned)?;
         }
@@ -311,8 +311,8 @@ impl Batch<'_> {
             Some(Change::Remove { .. }) => Ok(None),
             None => {
                 self.inner.check_open()?;
-                let record = self.inner.find(key)?;
-                record.map(|record| self.inner.copy_object(&record)).transpose()
+                let hash = self.inner.views.hashes.of_key(key);
+                self.inner.with_object(key, hash, |record| self.inner.copy_object(record))
             }
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Inner;
 use crate::chunk::{Body, Record};
 use crate::error::{Error, Result};
-use crate::format::{ExternPayload, Kind, PAGE_BYTES};
+use crate::format::{ExternPayload, Kind, Location, PAGE_BYTES};
 use crate::layout::Object;
 use crate::map::Mapping;
 
@@ -82,6 +82,47 @@ impl Inner {
             }
         };
         Ok(record.header.kind.is_object().then_some(record))
+    }
+
+    /// Does something with the object under a key, if there is one.
+    ///
+    /// Between the look-up and the opening of a body the object may be replaced, and the body be given back. Then it is done once
+    /// more, with the object that is there by then.
+    #[inline]
+    pub(crate) fn with_object<'a, R>(
+        &'a self,
+        key: &[u8],
+        hash: u64,
+        mut action: impl FnMut(&Record<'a>) -> Result<R>,
+    ) -> Result<Option<R>> {
+        let Some(record) = self.find_hashed(key, hash)? else { return Ok(None) };
+        match action(&record) {
+            Err(error) if error.is_absent() => self.with_successor(key, hash, record.location, error, action),
+            outcome => outcome.map(Some),
+        }
+    }
+
+    #[cold]
+    fn with_successor<'a, R>(
+        &'a self,
+        key: &[u8],
+        hash: u64,
+        mut gone: Location,
+        mut error: Error,
+        mut action: impl FnMut(&Record<'a>) -> Result<R>,
+    ) -> Result<Option<R>> {
+        loop {
+            let Some(record) = self.find_hashed(key, hash)? else { return Ok(None) };
+            if record.location == gone {
+                // Nobody replaced it: its body is lost.
+                return Err(error);
+            }
+            gone = record.location;
+            match action(&record) {
+                Err(next) if next.is_absent() => error = next,
+                outcome => return outcome.map(Some),
+            }
+        }
     }
 
     /// Where the bytes of an object lie.

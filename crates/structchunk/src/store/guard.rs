@@ -288,8 +288,9 @@ impl Inner {
     /// A guard of the object under a key.
     fn borrow_shared<T: Plain + ?Sized>(&self, key: &[u8], wait: bool) -> Result<Option<Ref<'_, T>>> {
         self.check_open()?;
-        let Some(record) = self.find(key)? else { return Ok(None) };
-        let payload = self.typed_payload::<T>(&record)?;
+        let hash = self.views.hashes.of_key(key);
+        let found = self.with_object(key, hash, |record| Ok((*record, self.typed_payload::<T>(record)?)))?;
+        let Some((record, payload)) = found else { return Ok(None) };
         let borrow = Borrow::acquire(self, &record, Want::Shared, self.patience(wait));
         let borrow = borrow.ok_or_else(|| Error::Busy { key: key.to_vec() })?;
         // Whoever closes the store looks for borrows after it has said so; one of the two sees the other.

@@ -57,12 +57,12 @@ impl NewBody<'_> {
         self.inner.bodies.publish(self.body.clone())?;
         self.named = true;
         writer.new_names = true;
-        writer.dirty_bodies.insert(self.body.number);
         Ok(())
     }
 
     /// A record points to it from now on.
-    pub(crate) fn keep(mut self) {
+    pub(crate) fn keep(mut self, writer: &mut Writer) {
+        writer.dirty_bodies.insert(self.body.number);
         self.kept = true;
     }
 }
@@ -122,7 +122,7 @@ impl Inner {
         };
         let name = |writer: &mut Writer| {
             new.name(writer)?;
-            new.keep();
+            new.keep(writer);
             Ok(())
         };
         self.store_record::<T>(change, draft, before, name, |chunk, at| chunk.map.copy_in(at, &payload))

@@ -65,6 +65,13 @@ impl Inner {
         }
     }
 
+    /// A copy of an object that nobody changes: under the writer's lock, after a look at its borrow. (Who waits for the object may
+    /// have its borrow already, but changes nothing before it has had the writer's lock. So there is nothing to wait for.)
+    pub(crate) fn copy_settled<T: Object>(&self, record: &Record<'_>) -> Result<T> {
+        let payload = self.typed_payload::<T>(record)?;
+        Self::copy_once(record, &payload)
+    }
+
     /// Under the object's lock: its writer stores into it directly.
     fn copy_locked<T: Object>(&self, record: &Record<'_>, payload: &Payload<'_>) -> Result<T> {
         let subject = Subject::of(record);
@@ -95,10 +102,9 @@ impl Store {
     #[inline]
     pub fn load<T: Object>(&self, key: impl AsRef<[u8]>) -> Result<Option<T>> {
         self.inner.check_open()?;
-        match self.inner.find(key.as_ref())? {
-            Some(record) => self.inner.copy_object(&record).map(Some),
-            None => Ok(None),
-        }
+        let key = key.as_ref();
+        let hash = self.inner.views.hashes.of_key(key);
+        self.inner.with_object(key, hash, |record| self.inner.copy_object(record))
     }
 
     /// [`Store::load`] for many keys at once: their cache misses overlap.
@@ -125,8 +131,8 @@ impl Store {
                 }
             }
             for (hash, key) in hashes.iter().zip(keys) {
-                let record = self.inner.find_hashed(key.as_ref(), *hash)?;
-                objects.push(record.map(|record| self.inner.copy_object(&record)).transpose()?);
+                let copy = |record: &Record<'_>| self.inner.copy_object(record);
+                objects.push(self.inner.with_object(key.as_ref(), *hash, copy)?);
             }
         }
         Ok(objects)

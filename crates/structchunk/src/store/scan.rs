@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::sync::atomic::{Ordering, fence};
 
+use super::borrow::{Subject, Want};
+use super::read::LARGEST_STAGED;
 use super::read::out_of_bounds;
 use super::{Inner, Ref, Store};
 use crate::chunk::{Record, WRITING};
@@ -77,12 +79,25 @@ impl<'a> Entry<'a> {
         self.record.header.sequence
     }
 
-    /// A consistent copy of the object.
+    /// Does something with the object; where its body was given back, with the one that is current now.
+    fn with_object<R>(&self, action: impl Fn(&'a Inner, &Record<'a>) -> Result<R>) -> Result<R> {
+        let inner: &'a Inner = &self.store.inner;
+        inner.check_open()?;
+        match action(inner, &self.record) {
+            Err(error) if error.is_absent() => {
+                let hash = inner.views.hashes.of_record(&self.record);
+                inner.with_object(self.key(), hash, |record| action(inner, record))?.ok_or(error)
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// A consistent copy of the object: as the scan met it or, where that was given back meanwhile, as it is now.
     ///
     /// # Errors
     /// As for [`Store::load`].
     pub fn load<T: Object>(&self) -> Result<T> {
-        self.store.inner.copy_object(&self.record)
+        self.with_object(|inner, record| inner.copy_object(record))
     }
 
     /// A reference to the object that is current under this key now; `None` when it was removed meanwhile.
@@ -97,9 +112,10 @@ impl<'a> Entry<'a> {
     /// object, or it is made of atomics.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] when they cannot be read.
+    /// [`Error::Busy`] while somebody changes a larger object; [`Error::TooLarge`] when there is no memory for them,
+    /// [`Error::Closed`], [`Error::Corrupt`].
     pub fn bytes(&self, limit: u64) -> Result<Vec<u8>> {
-        self.store.inner.copy_bytes(&self.record, limit)
+        self.with_object(|inner, record| inner.copy_free_bytes(record, limit))
     }
 }
 
@@ -133,6 +149,12 @@ impl<'a> Iterator for Iter<'a> {
     fn next(&mut self) -> Option<Result<Entry<'a>>> {
         let store = self.store;
         let inner = &*store.inner;
+        if let Err(error) = inner.check_open() {
+            let ended = self.chunks.is_empty() && self.current.is_none();
+            self.chunks.clear();
+            self.current = None;
+            return (!ended).then_some(Err(error));
+        }
         loop {
             let (id, offset, end) = match self.current.take() {
                 Some(current) if current.1 < current.2 => current,
@@ -161,7 +183,7 @@ impl<'a> Iterator for Iter<'a> {
             if !record.header.kind.is_object() {
                 continue;
             }
-            if inner.views.live.is_live(record.location) {
+            if inner.views.live.is_live(record.location) && !self.met.contains(record.key()) {
                 return Some(Ok(Entry { store, record }));
             }
             match self.successor(&record) {
@@ -200,10 +222,28 @@ impl<'a> Iter<'a> {
 const MOST_TRIES: usize = 1000;
 
 impl Inner {
-    /// A copy of up to `limit` bytes of an object.
+    /// A copy of up to `limit` bytes of an object that anybody may be changing: a larger one, where it lies.
+    fn copy_free_bytes(&self, record: &Record<'_>, limit: u64) -> Result<Vec<u8>> {
+        if self.object_bytes(record)? <= LARGEST_STAGED {
+            return self.copy_bytes(record, limit);
+        }
+        let subject = Subject::of(record);
+        if !self.borrows.acquire(subject, Want::Shared, self.patience(true)) {
+            return Err(Error::Busy { key: record.key().to_vec() });
+        }
+        let bytes = self.copy_bytes(record, limit);
+        self.borrows.release(subject, Want::Shared);
+        bytes
+    }
+
+    /// A copy of up to `limit` bytes of an object that nobody changes where it lies.
     pub(crate) fn copy_bytes(&self, record: &Record<'_>, limit: u64) -> Result<Vec<u8>> {
         let payload = self.payload(record)?;
-        let mut bytes = vec![0; payload.bytes.min(limit) as usize];
+        let wanted = payload.bytes.min(limit);
+        let mut bytes = Vec::new();
+        let too_large = |_| Error::TooLarge { what: "a copy", bytes: wanted, limit: isize::MAX as u64 };
+        bytes.try_reserve_exact(wanted as usize).map_err(too_large)?;
+        bytes.resize(wanted as usize, 0);
         for _ in 0..MOST_TRIES {
             let before = record.version_word(Ordering::Acquire);
             payload.map().copy_out(payload.offset, &mut bytes).ok_or_else(|| out_of_bounds(record))?;

@@ -124,6 +124,11 @@ impl Inner {
     /// Step 4: bodies that were superseded before the sync before this one are needed by neither slot now.
     fn give_back(&self, checkpoints: &mut Checkpoints, superseded: Vec<BodyNumber>) {
         let retired = std::mem::replace(&mut checkpoints.retiring, superseded);
+        if !retired.is_empty() {
+            // What guards still write into them is for nobody.
+            let mut writer = self.lock_writer();
+            writer.dirty_bodies.retain(|body| !retired.contains(body));
+        }
         for body in retired {
             if let Err(error) = self.bodies.unlink(body)
                 && !error.is_absent()

@@ -315,7 +315,7 @@ impl Store {
         let change = self.change(key.as_ref(), Condition::Always, true);
         let mut old = None;
         self.inner.put_value(&change, value, |record| {
-            old = Some(self.inner.copy_object(record)?);
+            old = Some(self.inner.copy_settled(record)?);
             Ok(())
         })?;
         Ok(old)
@@ -352,7 +352,7 @@ impl Store {
     pub fn take<T: Object>(&self, key: impl AsRef<[u8]>) -> Result<Option<T>> {
         let mut taken = None;
         self.inner.remove_record(key.as_ref(), self.inner.patience(true), |record| {
-            taken = Some(self.inner.copy_object(record)?);
+            taken = Some(self.inner.copy_settled(record)?);
             Ok(())
         })?;
         Ok(taken)
