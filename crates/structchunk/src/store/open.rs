@@ -150,7 +150,7 @@ pub(crate) fn open_folder(root: Folder, options: &Options, created: bool) -> Res
         busy_timeout: options.busy_timeout,
         report,
         root,
-        writer: Mutex::new(log.into_writer(&chunks)),
+        writer: Mutex::new(log.into_writer(&chunks)?),
         chunks,
         bodies,
         views,

@@ -1,6 +1,7 @@
 //! Recovery: what exists after an unclean stop, and bringing everything else in line with it.
 
 use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::inner::Writer;
@@ -9,7 +10,7 @@ use super::report::{Found, RecoveryReport};
 use super::shared::{Left, Shared};
 use super::store_file::{StoreFile, new_evidence};
 use super::views::Views;
-use crate::chunk::{BodySet, Chunk, ChunkSet, Record, Step, WRITING, Walk};
+use crate::chunk::{Body, BodySet, Chunk, ChunkSet, Record, Step, WRITING, Walk};
 use crate::disk::{Faults, Folder};
 use crate::error::{Error, Result};
 use crate::format::{
@@ -55,7 +56,13 @@ impl Log {
                 FileName::Unknown => {}
             }
         }
-        let counted: ChunkNumbers = found.range(..=newest.active).copied().collect();
+        let mut counted: ChunkNumbers = found.range(..=newest.active).copied().collect();
+        if counted != newest.chunks {
+            // A chunk that was made but never used may have outlived its removal: a power cut can bring back a name.
+            let unused = |id: &ChunkId| *id < newest.active && is_unused(chunks, *id);
+            others.extend(found.extract_if(.., |id| unused(id)).map(FileName::Chunk));
+            counted = found.range(..=newest.active).copied().collect();
+        }
         if counted != newest.chunks {
             let reason = format!(
                 "{} chunks up to number {} are here, the checkpoint counts {}; rebuild takes what is there",
@@ -91,14 +98,17 @@ impl Log {
     }
 
     /// A writer that goes on where the log ends.
-    pub(crate) fn into_writer(self, chunks: &ChunkSet) -> Writer {
-        Writer {
+    ///
+    /// # Errors
+    /// When the active chunk cannot be opened.
+    pub(crate) fn into_writer(self, chunks: &ChunkSet) -> Result<Writer> {
+        Ok(Writer {
             active: self.active,
             head: self.head,
             reserved: self.head,
             spares: VecDeque::new(),
             next_sequence: self.sequence + 1,
-            first_sequence: self.first_sequence(chunks),
+            first_sequence: self.first_sequence(chunks)?,
             next_chunk: self.next_chunk,
             next_body: self.next_body,
             next_type: self.next_type,
@@ -109,17 +119,24 @@ impl Log {
             new_names: false,
             superseded: Vec::new(),
             changed: false,
-        }
+        })
     }
 
     /// Sequence of the first record of the active chunk; of the next record when it has none.
-    fn first_sequence(&self, chunks: &ChunkSet) -> u64 {
-        let first = || {
-            let chunk = chunks.get(self.active).ok()?;
-            let record = Record::read(chunk, chunks.geometry, PAGE_BYTES)?;
-            (record.place.end <= self.head).then_some(record.header.sequence)
-        };
-        first().unwrap_or(self.sequence + 1)
+    fn first_sequence(&self, chunks: &ChunkSet) -> Result<u64> {
+        let first = Record::read(chunks.get(self.active)?, chunks.geometry, PAGE_BYTES);
+        let first = first.filter(|record| record.place.end <= self.head);
+        Ok(first.map_or(self.sequence + 1, |record| record.header.sequence))
+    }
+}
+
+/// Whether a chunk was never written to: it has neither records nor a seal.
+fn is_unused(chunks: &ChunkSet, id: ChunkId) -> bool {
+    match chunks.get(id) {
+        Ok(chunk) => {
+            chunk.seal_mark().is_none() && Record::read(chunk, chunks.geometry, PAGE_BYTES).is_none()
+        }
+        Err(error) => error.is_corrupt(),
     }
 }
 
@@ -225,19 +242,6 @@ impl Situation<'_> {
         let newest = &self.store.newest;
         let evidence = &newest.evidence;
         let (device, inode) = self.store.file.identity()?;
-        if !self.trust_page_cache {
-            return Ok(Err("trust_page_cache is false".into()));
-        }
-        if self.store.poison.is_some_and(|mark| mark.session == evidence.session) {
-            self.distrust_cache(log)?;
-            return Ok(Err("the last writer's sync failed (poison mark)".into()));
-        }
-        if evidence.boot == [0; 16] || self.root.boot_id() != Some(evidence.boot) {
-            return Ok(Err("the boot id is another one".into()));
-        }
-        if (device, inode) != (evidence.device, evidence.inode) {
-            return Ok(Err("STORE is another file than the last writer's: a copy".into()));
-        }
         let private;
         let shared = if self.read_only {
             private = Shared::open(self.root)?;
@@ -245,9 +249,24 @@ impl Situation<'_> {
         } else {
             Some(self.shared)
         };
+        if self.store.poison.is_some_and(|mark| mark.session == evidence.session)
+            || shared.is_some_and(Shared::is_poisoned)
+        {
+            self.distrust_cache(log)?;
+            return Ok(Err("the last writer's sync failed (poison mark)".into()));
+        }
+        if !self.trust_page_cache {
+            return Ok(Err("trust_page_cache is false".into()));
+        }
+        if evidence.boot == [0; 16] || self.root.boot_id() != Some(evidence.boot) {
+            return Ok(Err("the boot id is another one".into()));
+        }
+        if (device, inode) != (evidence.device, evidence.inode) {
+            return Ok(Err("STORE is another file than the last writer's: a copy".into()));
+        }
         let left = shared.and_then(|shared| shared.left_by(self.store.identity.uuid, newest.epoch, evidence));
         let Some(left) = left else {
-            return Ok(Err("`shared` is not the last writer's, or is poisoned".into()));
+            return Ok(Err("`shared` is not the last writer's".into()));
         };
         let here = self.chunks.geometry.location(newest.active, newest.head).get();
         let Some((active, head)) = split_end(self.chunks.geometry, left.end).filter(|_| left.end >= here)
@@ -258,8 +277,10 @@ impl Situation<'_> {
             return Ok(Err(format!("chunk {active}, where the log ends, is missing")));
         }
         if !self.read_only
-            && let Err(error) = self.sync_files(log)
+            && let Err(error) = self.sync_files(log, active)?
         {
+            // The kernel tells once: a recovery that comes after this one must not take its silence for success.
+            self.shared.poison();
             self.distrust_cache(log)?;
             return Ok(Err(format!("what the process had written cannot be made durable: {error}")));
         }
@@ -268,17 +289,29 @@ impl Situation<'_> {
         Ok(Ok((active, head)))
     }
 
-    /// Makes every chunk and body durable.
-    fn sync_files(&self, log: &Log) -> Result<()> {
-        for &id in &log.chunks {
-            self.chunks.get(id)?.sync()?;
-        }
-        for name in &log.others {
-            if let FileName::Body(number) = name {
-                self.bodies.get(*number)?.sync()?;
+    /// Makes every body durable, and every chunk up to the active one; the inner error is that of a sync.
+    fn sync_files(&self, log: &Log, active: ChunkId) -> Result<Result<()>> {
+        for &id in log.chunks.range(..=active) {
+            if let Err(error) = self.chunks.get(id)?.sync() {
+                return Ok(Err(error));
             }
         }
-        Ok(())
+        for body in self.bodies_of(log) {
+            if let Err(error) = body?.sync() {
+                return Ok(Err(error));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// The bodies that are there. What is no body holds no object: it is left for whoever looks one up in it, or removes it.
+    fn bodies_of(&self, log: &Log) -> impl Iterator<Item = Result<Arc<Body>>> {
+        log.others.iter().filter_map(|name| match name {
+            FileName::Body(number) => {
+                Some(self.bodies.get(*number)).filter(|body| !body.as_ref().is_err_and(Error::is_corrupt))
+            }
+            _ => None,
+        })
     }
 
     /// After a failed sync, what the page cache holds is not what the disk holds. Drops what can be dropped; what stays (others may
@@ -287,17 +320,14 @@ impl Situation<'_> {
         if self.read_only {
             return Ok(());
         }
-        for &id in &log.chunks {
+        for &id in log.chunks.range(..=log.active) {
             let chunk = self.chunks.get(id)?;
             chunk.forget_cache()?;
-            dirty_again(&chunk.map, if id <= log.active { chunk.map.len() } else { 0 });
+            // Up to where there are records; behind them lie holes, and touching those on a full disk would be a signal.
+            let end = if id == log.active { log.head } else { chunk.sealed_head().unwrap_or(PAGE_BYTES) };
+            dirty_again(&chunk.map, end);
         }
-        for name in &log.others {
-            if let FileName::Body(number) = name {
-                self.bodies.get(*number)?.forget_cache()?;
-            }
-        }
-        Ok(())
+        self.bodies_of(log).try_for_each(|body| body?.forget_cache())
     }
 
     /// Walks the log up to its end, and makes the views from it.
@@ -417,9 +447,7 @@ impl Situation<'_> {
             .ok_or_else(|| Error::corrupt(active.path(), 512, "the file is shorter than it was"))?;
         active.wipe_from(log.head)?;
         let evidence = new_evidence(self.root, &self.store.file)?;
-        for &id in &log.chunks {
-            self.chunks.get(id)?.sync()?;
-        }
+        self.sync_files(log, log.active)??;
         self.chunks.folder.sync()?;
         // Twice: then neither slot describes a store that needs a file which is removed below.
         for _ in 0..2 {

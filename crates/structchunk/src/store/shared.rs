@@ -99,7 +99,7 @@ impl Shared {
             && [self.at(AT_BOOT), self.at(AT_BOOT + 1)] == uuid_words(evidence.boot)
             && self.at(AT_EPOCH) == epoch
             && self.at(AT_SESSION) == evidence.session
-            && self.at(AT_POISON) == 0;
+            && !self.is_poisoned();
         believed.then(|| Left {
             end: self.at(AT_END),
             next_chunk: self.at(AT_NEXT_CHUNK) as u32,
@@ -122,6 +122,11 @@ impl Shared {
     /// Says that this session's files are not to be believed.
     pub(crate) fn poison(&self) {
         self.set(AT_POISON, 1);
+    }
+
+    /// Whether this page bears a poison mark.
+    pub(crate) fn is_poisoned(&self) -> bool {
+        self.at(AT_POISON) != 0
     }
 
     /// Numbers that are given out already.
