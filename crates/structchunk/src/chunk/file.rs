@@ -47,16 +47,20 @@ impl Chunk {
                 created: nanoseconds_since_1970(),
             };
             file.write_at(0, &identity.encode())?;
-            folder.rename(&temporary, &name)
+            folder.rename(&temporary, &name)?;
+            Ok(())
         })();
-        if let Err(error) = made {
-            // The name counts for nothing; what is left of it is removed by the next recovery at the latest.
-            if let Err(error) = folder.remove(&temporary) {
-                tracing::warn!(%error, "an unfinished chunk could not be removed");
-            }
-            return Err(error);
+        let (made, left) = match made {
+            Ok(()) => (Self::open(folder, store, geometry, id, Access::Write), &name),
+            Err(error) => (Err(error), &temporary),
+        };
+        if made.is_err()
+            && let Err(error) = folder.remove(left)
+        {
+            // An unfinished or unused chunk counts for nothing; the next recovery removes it at the latest.
+            tracing::warn!(%error, "an unfinished chunk could not be removed");
         }
-        Self::open(folder, store, geometry, id, Access::Write)
+        made
     }
 
     /// Opens a chunk that exists.

@@ -170,13 +170,15 @@ impl WriteHold<'_> {
 
 impl Drop for WriteHold<'_> {
     fn drop(&mut self) {
-        writers(&self.record, &self.payload).fetch_sub(1, Ordering::SeqCst);
+        for file in writers(&self.record, &self.payload) {
+            file.fetch_sub(1, Ordering::SeqCst);
+        }
     }
 }
 
-/// The count of guards that may write into the file that holds an object.
-fn writers<'p>(record: &'p Record<'_>, payload: &'p Payload<'_>) -> &'p AtomicU32 {
-    payload.body().map_or(&record.chunk.writers, |body| &body.writers)
+/// The counts of guards that may write into the files that hold an object: its version word and, where it has one, its body.
+fn writers<'p>(record: &'p Record<'_>, payload: &'p Payload<'_>) -> impl Iterator<Item = &'p AtomicU32> {
+    [Some(&record.chunk.writers), payload.body().map(|body| &body.writers)].into_iter().flatten()
 }
 
 impl<T: Plain + ?Sized> RefMut<'_, T> {
@@ -324,7 +326,9 @@ impl Inner {
                 writer.dirty_chunks.insert(record.chunk.id);
                 writer.dirty_bodies.extend(payload.body().map(|body| body.number));
                 writer.changed = true;
-                writers(&record, &payload).fetch_add(1, Ordering::SeqCst);
+                for file in writers(&record, &payload) {
+                    file.fetch_add(1, Ordering::SeqCst);
+                }
                 return Ok(Some(WriteHold { record, payload, borrow }));
             }
             drop(writer);
