@@ -1,6 +1,8 @@
 //! The store as its users see it: one binary, a module for each theme. `common` holds what they share.
 
 mod common;
+mod faults;
+mod leftovers;
 mod model;
 mod process_death;
 mod script;

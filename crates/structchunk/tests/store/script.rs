@@ -220,6 +220,16 @@ impl Tracked {
         Ok(())
     }
 
+    /// Whether this is what may be found after a power cut at the time of `later`.
+    pub fn explains(&self, found: &BTreeMap<Vec<u8>, Seen>, later: &Self) -> bool {
+        found.keys().eq(self.model.keys())
+            && found.iter().all(|(key, (name, shape, bytes))| {
+                let value = &self.model[key];
+                (name.as_str(), shape) == (value.kind().0, &value.kind().1)
+                    && (value.bytes() == *bytes || self.may_be_after_power_cut(later, key, value, bytes))
+            })
+    }
+
     /// Whether an object may have these bytes after a power cut that took the store back to `self`: every byte is one that it
     /// had since. `later` is the state when the power went.
     pub fn may_be_after_power_cut(&self, later: &Self, key: &[u8], value: &Value, bytes: &[u8]) -> bool {

@@ -1,0 +1,384 @@
+//! Every call that the store makes of the system fails once, in every way: an error value or a correct retry, never a panic, never
+//! a silent success, and afterwards the store opens with everything that was acknowledged.
+//!
+//! `STRUCTCHUNK_TEST_SCALE=4` lets each call fail in each way, larger numbers with more scripts.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use structchunk::testing::{Call, Event, Fault, Faults};
+use structchunk::{Error, Found, Result, Store};
+
+use crate::common::*;
+use crate::script::{Op, Tracked};
+
+const ERRORS: [(i32, &str); 4] =
+    [(libc::ENOSPC, "ENOSPC"), (libc::EIO, "EIO"), (libc::ENOMEM, "ENOMEM"), (libc::EINTR, "EINTR")];
+
+/// How the store is found by the session that meets the fault.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Start {
+    /// There is nothing.
+    Absent,
+    Clean,
+    Killed,
+}
+
+/// Makes the store, and says what is in it, and what was at its last sync.
+fn prepare(path: &Path, start: Start, seed: u64) -> (Tracked, Tracked) {
+    let mut tracked = Tracked::default();
+    let mut synced = tracked.clone();
+    if start == Start::Absent {
+        return (tracked, synced);
+    }
+    let store = open(path);
+    for op in Op::script(&mut Random::new(seed), 40) {
+        tracked.run(&store, &op).expect("an operation");
+        if matches!(op, Op::Sync) {
+            synced = tracked.clone();
+        }
+    }
+    if start == Start::Clean {
+        store.close().expect("close");
+        synced = tracked.clone();
+    }
+    (tracked, synced)
+}
+
+/// What became of a session.
+struct Outcome {
+    /// What the failing call was; `None` when the session made fewer calls.
+    failed: Option<Event>,
+    /// Something answered with an error.
+    errors: Vec<Error>,
+}
+
+/// Runs a session whose `n`-th call fails, and looks at what is left.
+fn session(path: &Path, start: Start, seed: u64, n: u64, errno: i32) -> Outcome {
+    let (mut tracked, last) = prepare(path, start, seed);
+    let (calls, failed) = (AtomicU64::new(0), Arc::new(Mutex::new(None)));
+    // Looking at what is there is not what is tried.
+    let looking = Arc::new(AtomicBool::new(false));
+    let faults = Faults::recorded();
+    let (note, plan, pause) = (failed.clone(), faults.clone(), looking.clone());
+    faults.watch(move |event| {
+        if !pause.load(Ordering::SeqCst) && calls.fetch_add(1, Ordering::SeqCst) + 1 == n {
+            *note.lock().expect("a lock") = Some(event.clone());
+            plan.plan(Fault::nth(1, errno));
+        }
+    });
+    let look = |store: &Store, tracked: &Tracked| {
+        looking.store(true, Ordering::SeqCst);
+        assert_same(store, &tracked.model);
+        looking.store(false, Ordering::SeqCst);
+    };
+    let mut errors = Vec::new();
+    // What a store may hold that was poisoned: as of the last good sync, or of the one that failed.
+    let mut synced = vec![last, tracked.clone()];
+    let mut poisoned = false;
+    match open_with(options().faults(faults.clone()), path) {
+        Err(error) => errors.push(error),
+        Ok(store) => {
+            if start == Start::Killed && store.recovery().found == Found::MachineDied {
+                // What the killed process had written could not be made durable: as of its last sync, then.
+                let failed = failed.lock().expect("a lock").clone().expect("a reason");
+                assert!(failed.call == Call::Sync, "{failed} is no reason to give anything up");
+                assert!(synced[0].explains(&contents(&store), &tracked), "the last sync");
+                tracked = Tracked::of(&store);
+                synced = vec![tracked.clone()];
+                errors.push(Error::Closed);
+            }
+            tracked.synced();
+            for op in Op::script(&mut Random::new(seed + 1), 45) {
+                if matches!(op, Op::Sync) {
+                    synced.push(tracked.clone());
+                }
+                match tracked.run(&store, &op) {
+                    Ok(()) if poisoned => {
+                        assert!(changes_nothing(&op, &tracked), "{op:?} after a failed sync")
+                    }
+                    Ok(()) if matches!(op, Op::Sync) => synced = vec![tracked.clone()],
+                    Ok(()) => {}
+                    Err(Error::Poisoned { .. }) => {
+                        assert!(!errors.is_empty(), "poisoned without a cause");
+                        poisoned = true;
+                    }
+                    Err(error) => {
+                        errors.push(error);
+                        // Refused as a whole, and reads go on.
+                        look(&store, &tracked);
+                    }
+                }
+            }
+            look(&store, &tracked);
+            synced.push(tracked.clone());
+            match store.close() {
+                Ok(()) => assert!(!poisoned, "close() after a failed sync"),
+                Err(error) => {
+                    poisoned = true;
+                    errors.push(error);
+                }
+            }
+        }
+    }
+    let store = open(path);
+    if (poisoned || start == Start::Killed) && store.recovery().found == Found::MachineDied {
+        let later = tracked.clone();
+        let found = contents(&store);
+        let kept = synced.iter().any(|synced| synced.explains(&found, &later));
+        assert!(kept, "what is there is no good sync: {:?}", store.recovery());
+        assert_eq!(store.check().expect("a check").map(|f| f.to_string()).collect::<Vec<_>>(), [""; 0]);
+    } else {
+        assert_same(&store, &tracked.model);
+    }
+    // It works again, whatever happened.
+    let mut now = Tracked::of(&store);
+    for op in Op::script(&mut Random::new(seed + 2), 12) {
+        now.run(&store, &op).unwrap_or_else(|error| panic!("{op:?}: {error}"));
+    }
+    store.sync().expect("sync");
+    drop(store);
+    let store = open(path);
+    assert_same(&store, &now.model);
+    store.close().expect("close");
+    let failed = failed.lock().expect("a lock").take();
+    Outcome { failed, errors }
+}
+
+/// Whether an operation needs no write: a poisoned store may say yes to it.
+fn changes_nothing(op: &Op, tracked: &Tracked) -> bool {
+    let there = |key: &Vec<u8>| tracked.model.contains_key(key);
+    match op {
+        Op::PutIf(key, ..) | Op::Update(key, _) | Op::Remove(key) | Op::Take(key) | Op::Rename(key, _) => {
+            !there(key)
+        }
+        Op::Replace(..) => true,
+        _ => false,
+    }
+}
+
+/// Calls whose failure the store may pass over: it gives space back, and tries again or leaves that to a recovery; or it only asks.
+fn may_be_passed_over(event: &Event) -> bool {
+    matches!(event.call, Call::Remove | Call::Lock | Call::Inspect | Call::List)
+}
+
+fn fail_every_call(start: Start) {
+    // Usually each call fails in one of the ways, in turn; with a larger scale in all of them.
+    let rounds = cases(1);
+    for round in 0..if rounds == 1 { 1 } else { rounds.max(4) } {
+        let seed = 7 + 10 * (round / 4);
+        let mut n = 0;
+        loop {
+            n += 1;
+            let (errno, name) = ERRORS[((n + round) % 4) as usize];
+            let folder = folder();
+            let path = folder.path().join("store");
+            let outcome = std::panic::catch_unwind(|| session(&path, start, seed, n, errno));
+            let Ok(Outcome { failed, errors }) = outcome else {
+                panic!("{start:?}, seed {seed}: call {n} fails with {name}");
+            };
+            let Some(failed) = failed else { break };
+            if errno == libc::EINTR {
+                assert!(errors.is_empty(), "call {n}, {failed}: {name} means once more, not {errors:?}");
+            } else if !may_be_passed_over(&failed) {
+                assert!(!errors.is_empty(), "call {n}, {failed}: {name} was passed over in silence");
+            }
+        }
+        assert!(n > 50, "a session makes more than {n} calls");
+    }
+}
+
+#[test]
+fn every_call_of_a_first_session_may_fail() {
+    fail_every_call(Start::Absent);
+}
+
+#[test]
+fn every_call_of_a_session_after_a_clean_close_may_fail() {
+    fail_every_call(Start::Clean);
+}
+
+#[test]
+fn every_call_of_a_recovery_and_the_session_after_it_may_fail() {
+    fail_every_call(Start::Killed);
+}
+
+fn poisoned(outcome: Result<()>) -> bool {
+    matches!(outcome, Err(Error::Poisoned { .. }))
+}
+
+#[test]
+fn a_failed_sync_poisons_the_writer_and_reopening_takes_the_store_back_to_the_last_good_one() {
+    for file in ["00000000.chunk", "STORE", "0000000000000000.body.tmp", "chunks"] {
+        let folder = folder();
+        let path = folder.path().join("store");
+        let faults = Faults::recorded();
+        let store = open_with(options().faults(faults.clone()), &path).expect("open");
+        store.put("kept", &1_u64).expect("put");
+        store.sync().expect("sync");
+        store.put("lost", &2_u64).expect("put");
+        store.put("body", &[3_u64; 10_000][..]).expect("put");
+        let call = if file == "chunks" { Call::SyncFolder } else { Call::Sync };
+        faults.plan(Fault::nth(1, libc::EIO).of(call).on(file));
+        let error = store.sync().expect_err("a failing sync");
+        assert!(matches!(error, Error::Io { .. }), "{file}: {error}");
+        // It does not say OK the second time.
+        assert!(poisoned(store.sync()), "{file}: sync");
+        assert!(poisoned(store.put("more", &1_u64)), "{file}: put");
+        assert!(poisoned(store.remove("kept").map(drop)), "{file}: remove");
+        assert!(poisoned(store.update("kept", |number: &mut u64| *number = 9).map(drop)), "{file}: update");
+        let mut batch = store.batch();
+        batch.put("more", &1_u64).expect("a batch");
+        assert!(poisoned(batch.commit()), "{file}: batch");
+        assert!(poisoned(store.loan::<u64>("more").map(drop)), "{file}: loan");
+        // Reading goes on.
+        assert_eq!(store.load::<u64>("lost").expect("load"), Some(2));
+        assert!(poisoned(store.close()), "{file}: close");
+        let store = open(&path);
+        assert_eq!(store.recovery().found, Found::MachineDied, "{file}: {:?}", store.recovery());
+        assert_eq!(store.load::<u64>("kept").expect("load"), Some(1));
+        if file != "STORE" {
+            assert!(!store.contains("lost").expect("a look-up"), "{file}");
+            assert!(!store.contains("body").expect("a look-up"), "{file}");
+        }
+        // The mark is gone with the recovery's own sync.
+        store.put("kept", &4_u64).expect("put");
+        drop(store);
+        let store = open(&path);
+        assert_eq!(store.recovery().found, Found::ProcessDied, "{:?}", store.recovery());
+        assert_eq!(store.load::<u64>("kept").expect("load"), Some(4));
+    }
+}
+
+#[test]
+fn a_poisoned_store_is_not_believed_when_only_one_of_its_two_marks_is_there() {
+    for mark_in_shared_only in [true, false] {
+        let folder = folder();
+        let path = folder.path().join("store");
+        let faults = Faults::recorded();
+        let store = open_with(options().faults(faults.clone()), &path).expect("open");
+        store.put("kept", &1_u64).expect("put");
+        store.sync().expect("sync");
+        store.put("lost", &2_u64).expect("put");
+        faults.plan(Fault::nth(1, libc::EIO).of(Call::Sync).on("00000000.chunk"));
+        if mark_in_shared_only {
+            faults.plan(Fault::nth(1, libc::EIO).of(Call::Write).on("STORE"));
+        }
+        store.sync().expect_err("a failing sync");
+        drop(store);
+        if !mark_in_shared_only {
+            std::fs::remove_file(path.join("shared")).expect("removed");
+        }
+        let seen = Faults::recorded();
+        let store = open_with(options().faults(seen.clone()), &path).expect("open");
+        assert_eq!(store.recovery().found, Found::MachineDied);
+        assert!(!store.contains("lost").expect("a look-up"));
+        // The cached pages of the chunk were dropped before they were read.
+        let trace = seen.trace();
+        let mapped = |event: &Event| event.call == Call::Map && event.file == "00000000.chunk";
+        let asked = |event: &Event| event.call == Call::Inspect && event.file == "00000000.chunk";
+        let (mapped, last_asked) = (trace.iter().position(mapped), trace.iter().rposition(asked));
+        assert!(mapped < last_asked, "{trace:?}");
+    }
+}
+
+#[test]
+fn a_recovery_whose_sync_failed_is_not_believed_by_the_next_one_either() {
+    let folder = folder();
+    let path = folder.path().join("store");
+    let store = open(&path);
+    store.put("kept", &1_u64).expect("put");
+    store.sync().expect("sync");
+    store.put("lost", &2_u64).expect("put");
+    drop(store);
+    let faults = Faults::recorded();
+    // What the dead process wrote cannot be made durable; then the recovery itself fails.
+    faults.plan(Fault::nth(1, libc::EIO).of(Call::Sync).on("00000000.chunk"));
+    faults.plan(Fault::nth(1, libc::EIO).of(Call::Write).on("STORE"));
+    open_with(options().faults(faults), &path).expect_err("a failing recovery");
+    // The kernel reports such an error once: the same calls succeed now.
+    let store = open(&path);
+    assert_eq!(store.recovery().found, Found::MachineDied, "{:?}", store.recovery());
+    assert_eq!(store.load::<u64>("kept").expect("load"), Some(1));
+    assert!(!store.contains("lost").expect("a look-up"));
+}
+
+/// Where in a trace an event comes first, from `start` on.
+fn first(trace: &[Event], start: usize, call: Call, file: &str) -> usize {
+    let found = trace[start..].iter().position(|event| event.call == call && event.file == file);
+    start + found.unwrap_or_else(|| panic!("no {call:?} {file} in {:?}", &trace[start..]))
+}
+
+#[test]
+fn chunks_bodies_and_names_are_durable_before_the_checkpoint_is_written() {
+    let folder = folder();
+    let path = folder.path().join("store");
+    let faults = Faults::recorded();
+    let store = open_with(options().faults(faults.clone()), &path).expect("open");
+    store.put("body", &[1_u64; 10_000][..]).expect("put");
+    store.put("small", &1_u64).expect("put");
+    faults.forget();
+    store.sync().expect("sync");
+    let trace = faults.trace();
+    let written = first(&trace, 0, Call::Write, "STORE");
+    let durable = first(&trace, written, Call::Sync, "STORE");
+    for (call, file) in [
+        (Call::Sync, "00000000.chunk"),
+        (Call::Sync, "0000000000000000.body.tmp"),
+        (Call::SyncFolder, "chunks"),
+    ] {
+        assert!(first(&trace, 0, call, file) < written, "{file}: {trace:?}");
+    }
+    assert_eq!(durable, trace.len() - 1, "the checkpoint is the last thing: {trace:?}");
+}
+
+#[test]
+fn a_session_clears_the_clean_mark_durably_before_it_stores_anything() {
+    let folder = folder();
+    let path = folder.path().join("store");
+    let store = open(&path);
+    store.put("old", &1_u64).expect("put");
+    store.close().expect("close");
+    let faults = Faults::recorded();
+    let store = open_with(options().faults(faults.clone()), &path).expect("open");
+    assert_eq!(store.load::<u64>("old").expect("load"), Some(1));
+    assert_eq!(faults.count(Call::Sync), 0, "reading is no session: {:?}", faults.trace());
+    let clean = std::fs::read(path.join("chunks/00000000.chunk")).expect("bytes");
+    // At every call until the mark is cleared, the chunk is as it was.
+    let (chunk, cleared) = (path.join("chunks/00000000.chunk"), AtomicU64::new(0));
+    let seen = Arc::new(AtomicU64::new(0));
+    let count = seen.clone();
+    faults.forget();
+    faults.watch(move |event| {
+        if cleared.load(Ordering::SeqCst) == 0 {
+            count.fetch_add(1, Ordering::SeqCst);
+            assert!(std::fs::read(&chunk).expect("bytes") == clean, "the chunk was changed before {event}");
+        }
+        if event.call == Call::Sync && event.file == "STORE" {
+            cleared.store(1, Ordering::SeqCst);
+        }
+    });
+    store.put("new", &2_u64).expect("put");
+    let trace = faults.trace();
+    let written = first(&trace, 0, Call::Write, "STORE");
+    let durable = first(&trace, written, Call::Sync, "STORE");
+    assert!(trace[..durable].iter().all(|event| event.call != Call::Allocate), "{trace:?}");
+    assert!(seen.load(Ordering::SeqCst) >= 2);
+}
+
+#[test]
+fn space_is_given_back_only_by_the_sync_after_the_next() {
+    let folder = folder();
+    let path = folder.path().join("store");
+    let body = path.join("chunks/0000000000000000.body");
+    let store = open(&path);
+    store.put("body", &[1_u64; 10_000][..]).expect("put");
+    store.sync().expect("sync");
+    store.remove("body").expect("remove");
+    assert!(body.exists(), "before any sync");
+    store.sync().expect("sync");
+    assert!(body.exists(), "the other checkpoint still needs it");
+    store.sync().expect("sync");
+    assert!(!body.exists(), "given back");
+}

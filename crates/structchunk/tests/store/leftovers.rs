@@ -1,0 +1,148 @@
+//! Files that are there although nothing needs them any more, and files that are gone although somebody still holds them.
+
+use std::fs;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use structchunk::testing::{Call, Event, Fault, Faults};
+use structchunk::{Object, Store};
+
+use crate::common::*;
+
+/// 64 KiB of atomics: a body.
+#[derive(Object)]
+#[object(atomic)]
+#[repr(C)]
+struct ManyCounters {
+    hits: [AtomicU64; 8192],
+}
+
+/// Puts until the log goes on in a chunk that was not there.
+fn roll_over(store: &Store) {
+    let chunks = store.stats().expect("stats").chunks.len();
+    for key in 0.. {
+        store.put(format!("roll {}", key % 5), &[key; 4000][..]).expect("put");
+        if store.stats().expect("stats").chunks.len() > chunks {
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_chunk_that_could_not_be_mapped_when_it_was_made_is_not_in_the_way_later() {
+    for call in [Call::Map, Call::Open, Call::Read] {
+        let folder = folder();
+        let path = folder.path().join("store");
+        let faults = Faults::recorded();
+        let store = open_with(options().faults(faults.clone()), &path).expect("open");
+        faults.plan(Fault::nth(1, libc::ENOMEM).of(call).on("00000001.chunk"));
+        let refused = (0..100_u64).any(|key| store.put(key.to_le_bytes(), &[key; 4000][..]).is_err());
+        assert!(refused, "{call:?}: the fault struck");
+        roll_over(&store);
+        store.sync().expect("sync");
+        let objects = store.len();
+        drop(store);
+        for trust in [true, false] {
+            let store = open_with(options().trust_page_cache(trust), &path).expect("open");
+            assert_eq!(store.len(), objects, "{call:?}");
+            assert_eq!(store.check().expect("a check").count(), 0);
+        }
+    }
+}
+
+#[test]
+fn a_chunk_made_ahead_that_comes_back_after_a_power_cut_is_not_in_the_way_later() {
+    let folder = folder();
+    let path = folder.path().join("store");
+    let (ahead, saved) = (path.join("chunks/00000001.chunk"), folder.path().join("saved"));
+    let store = open(&path);
+    // Close to the end of a chunk the next one is made, but not used.
+    for key in 0_u64.. {
+        store.put("key", &[key; 500][..]).expect("put");
+        if ahead.exists() {
+            break;
+        }
+    }
+    fs::copy(&ahead, &saved).expect("a copy");
+    store.close().expect("close");
+    assert!(!ahead.exists(), "close removes what was made ahead");
+    // Its removal had not reached the disk when the power went.
+    fs::copy(&saved, &ahead).expect("a copy");
+    let store = open(&path);
+    for _ in 0..3 {
+        roll_over(&store);
+    }
+    store.sync().expect("sync");
+    let objects = store.len();
+    drop(store);
+    for _ in 0..2 {
+        let store = open(&path);
+        assert_eq!(store.len(), objects);
+        assert_eq!(store.check().expect("a check").count(), 0);
+        store.close().expect("close");
+    }
+}
+
+#[test]
+fn a_batch_whose_second_body_gets_no_name_leaves_nothing_that_a_sync_would_miss() {
+    let folder = folder();
+    let path = folder.path().join("store");
+    let faults = Faults::recorded();
+    let store = open_with(options().faults(faults.clone()), &path).expect("open");
+    let mut batch = store.batch();
+    batch.put("a", &[1_u64; 10_000][..]).expect("put");
+    batch.put("b", &[2_u64; 10_000][..]).expect("put");
+    faults.plan(Fault::nth(2, libc::ENOSPC).of(Call::Rename));
+    batch.commit().expect_err("the fault struck");
+    assert!(store.is_empty());
+    for _ in 0..3 {
+        store.put("key", &1_u64).expect("put");
+        store.sync().expect("sync");
+    }
+    store.close().expect("close");
+    let left = fs::read_dir(path.join("chunks")).expect("a folder").count();
+    assert_eq!(left, 1, "only the chunk");
+}
+
+#[test]
+fn a_large_object_that_was_replaced_while_somebody_held_it_disturbs_no_sync() {
+    let store = Store::in_memory().expect("memory");
+    let folder = folder();
+    let on_disk = open(folder.path().join("store"));
+    for store in [store, on_disk] {
+        drop(store.loan_with::<[u64; 8192]>("other", structchunk::Space::Sparse).expect("a loan"));
+        put_counters(&store, "counters");
+        let held = store.get_atomic::<ManyCounters>("counters").expect("get").expect("there");
+        store.remove("counters").expect("remove");
+        for number in 0..5_u64 {
+            store.put("key", &number).expect("put");
+            held.hits[8191].store(number, Ordering::Relaxed);
+            store.sync().unwrap_or_else(|error| panic!("sync {number}: {error}"));
+        }
+    }
+}
+
+fn put_counters(store: &Store, key: &str) {
+    let counters: Box<ManyCounters> =
+        Box::new(ManyCounters { hits: std::array::from_fn(|_| AtomicU64::new(0)) });
+    store.insert_new(key, &*counters).expect("put");
+}
+
+#[test]
+fn what_a_guard_of_a_large_object_changes_after_a_sync_is_durable_with_the_next() {
+    let folder = folder();
+    let path = folder.path().join("store");
+    let faults = Faults::recorded();
+    let store = open_with(options().faults(faults.clone()), &path).expect("open");
+    store.put("body", &[1_u64; 10_000][..]).expect("put");
+    roll_over(&store);
+    let mut guard = store.get_mut::<[u64]>("body").expect("get").expect("there");
+    store.sync().expect("sync");
+    guard[9_999] = 2;
+    guard.commit().expect("commit");
+    faults.forget();
+    store.sync().expect("sync");
+    let trace = faults.trace();
+    let synced = |file: &str| trace.contains(&Event { call: Call::Sync, file: file.to_owned() });
+    assert!(synced("0000000000000000.body.tmp"), "its bytes: {trace:?}");
+    assert!(synced("00000000.chunk"), "the version word of its record: {trace:?}");
+}
