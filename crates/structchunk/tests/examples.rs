@@ -1,16 +1,13 @@
 //! Every example runs, shows what it promises, and leaves nothing behind.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 
 /// What an example prints when it works in `folder`.
 fn run(name: &str, folder: &Path) -> String {
-    let program = program(name);
-    assert!(
-        program.exists(),
-        "{} is missing: `cargo build -p structchunk --examples` makes it (as does `cargo test` for the whole package)",
-        program.display(),
-    );
+    let program = EXAMPLES.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
     let output = Command::new(program).arg(folder).output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && errors.is_empty(), "{name}: {}\n{errors}", output.status);
@@ -18,12 +15,22 @@ fn run(name: &str, folder: &Path) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Cargo puts examples beside the folder of the test programs: `debug/examples` and `debug/deps`.
-fn program(name: &str) -> PathBuf {
+/// Where the examples are. They are built here, because `cargo test --all-targets` builds them as tests, not as programs; with the
+/// profile and the folder of this test, so that nothing is built twice.
+static EXAMPLES: LazyLock<PathBuf> = LazyLock::new(|| {
     let this = std::env::current_exe().unwrap();
-    let profile = this.ancestors().nth(2).unwrap();
-    profile.join("examples").join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
-}
+    let folder = this.ancestors().nth(2).unwrap();
+    let profile = folder.file_name().filter(|name| *name != "debug").unwrap_or(OsStr::new("dev"));
+    let build = Command::new(env!("CARGO"))
+        .args(["build", "--locked", "--offline", "--package", "structchunk", "--examples", "--profile"])
+        .arg(profile)
+        .arg("--target-dir")
+        .arg(folder.parent().unwrap())
+        .output()
+        .unwrap();
+    assert!(build.status.success(), "{}", String::from_utf8_lossy(&build.stderr));
+    folder.join("examples")
+});
 
 /// The numbers in a line of text, in their order.
 fn numbers(line: &str) -> Vec<u64> {
