@@ -25,6 +25,9 @@ const AT_BITS: u64 = 8;
 /// Makes the file at least so many words long, backed by disk space.
 pub(crate) type Grow<'a> = &'a mut dyn FnMut(u64) -> Result<()>;
 
+/// Has a range of words backed by disk space, lengthening the file where needed.
+pub(crate) type Back<'a> = &'a mut dyn FnMut(u64, u64) -> Result<()>;
+
 /// Which records are current.
 pub(crate) struct LiveMap {
     words: Words,
@@ -75,15 +78,13 @@ impl LiveMap {
         self.words.store(AT_STAMP, sequence, Ordering::Relaxed);
     }
 
-    /// How many words it takes to cover the first `bytes` of a chunk.
-    fn words_to_cover(&self, chunk: ChunkId, bytes: u64) -> u64 {
-        self.region(chunk).unwrap_or(0) + AT_BITS + bytes.div_ceil(RECORD_ALIGN * 64)
-    }
-
-    /// Makes room for the bits of the first `bytes` of a chunk.
-    pub(crate) fn reserve(&self, chunk: ChunkId, bytes: u64, grow: Grow<'_>) -> Result<()> {
-        let words = self.words_to_cover(chunk, bytes);
-        if self.words.covers(words) { Ok(()) } else { grow(words) }
+    /// Makes room for the counters of a chunk and for the bits of its bytes `from..to`: has those words of the file backed.
+    /// What lies between the regions of chunks stays a hole.
+    pub(crate) fn reserve(&self, chunk: ChunkId, from: u64, to: u64, back: Back<'_>) -> Result<()> {
+        let Some(region) = self.region(chunk) else { return Ok(()) };
+        let bits_to = |bytes: u64| region + AT_BITS + bytes.div_ceil(RECORD_ALIGN * 64);
+        let from = if from <= PAGE_BYTES { region } else { bits_to(from) - 1 };
+        back(from, bits_to(to))
     }
 
     /// The first word of a chunk's region.
@@ -195,12 +196,14 @@ mod tests {
     #[test]
     fn room_is_asked_for_before_bits_are_needed() {
         let map = map(600);
-        let mut asked = 0;
-        map.reserve(ChunkId(4), 8192, &mut |words| {
-            asked = words;
+        let mut asked = Vec::new();
+        let mut back = |from, to| {
+            asked.push((from, to));
             Ok(())
-        })
-        .unwrap();
-        assert_eq!(asked, 512 + 512 + 8 + 8);
+        };
+        map.reserve(ChunkId(4), 0, 8192, &mut back).unwrap();
+        map.reserve(ChunkId(4), 8192, 16384, &mut back).unwrap();
+        let bits = 512 + 512 + 8;
+        assert_eq!(asked, [(512 + 512, bits + 8), (bits + 7, bits + 16)]);
     }
 }

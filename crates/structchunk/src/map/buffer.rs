@@ -20,7 +20,10 @@ unsafe impl Sync for Buffer {}
 impl Buffer {
     /// `bytes` zeroes (at least one), aligned to `align`, the alignment of some type.
     pub(crate) fn zeroed(bytes: usize, align: usize) -> Self {
-        let layout = Layout::from_size_align(bytes.max(1), align).unwrap_or(Layout::new::<u128>());
+        let Ok(layout) = Layout::from_size_align(bytes.max(1), align) else {
+            // More than the address space holds: what is asked for does not exist, and is never asked for.
+            handle_alloc_error(Layout::new::<u128>())
+        };
         // SAFETY: the layout's size is not zero.
         let memory = unsafe { alloc_zeroed(layout) };
         let memory = NonNull::new(memory).unwrap_or_else(|| handle_alloc_error(layout));

@@ -166,7 +166,9 @@ impl Inner {
         } else {
             self.make_room(writer, &drafts, Room::Ordinary)?;
         }
-        let mut hashes: Vec<_> = plan.iter().map(|planned| planned.hash).collect();
+        // Keys that are there keep their slots.
+        let new = plan.iter().filter(|planned| planned.old.is_none());
+        let mut hashes: Vec<_> = new.map(|planned| planned.hash).collect();
         let mut types: Vec<_> =
             plan.iter().map(|planned| planned.type_number).filter(|&number| number != 0).collect();
         types.sort_unstable();

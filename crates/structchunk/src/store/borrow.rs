@@ -179,6 +179,12 @@ impl Borrows {
         self.shards.iter().all(|shard| shard.lock().borrowed.is_empty())
     }
 
+    /// Whether any object is borrowed as atomics.
+    #[inline]
+    pub(crate) fn any_atomic(&self) -> bool {
+        self.atomic.load(Ordering::SeqCst) != 0
+    }
+
     /// Whether anybody may still write through a guard.
     pub(crate) fn any_writer(&self) -> bool {
         self.exclusive.load(Ordering::SeqCst) != 0 || self.atomic.load(Ordering::SeqCst) != 0

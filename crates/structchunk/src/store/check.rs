@@ -84,7 +84,7 @@ impl<'a> Checker<'a> {
             }
         };
         let views = self.views;
-        views.live.reserve(id, end, &mut |words| views.live_file.grow(words))?;
+        views.live.reserve(id, 0, end, &mut |from, to| views.live_file.back(from, to))?;
         let mut walk = Walk::new(chunk, chunks.geometry, chunks.seed, end, self.last_sequence);
         for step in walk.by_ref() {
             match step {
@@ -157,6 +157,11 @@ impl<'a> Checker<'a> {
             {
                 self.find(record.chunk.path(), record.offset(), error.to_string());
             }
+        }
+        let count = |views: &Views| views.directory.locations().count();
+        if count(&inner.views) != count(self.views) {
+            let what = format!("it has {} entries, the log has {}", count(&inner.views), count(self.views));
+            self.find(&root.join("directory"), 0, what);
         }
         for &id in &writer.chunks {
             let (is, should) = (&inner.views.live, &self.views.live);

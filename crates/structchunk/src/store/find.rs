@@ -64,6 +64,8 @@ impl Inner {
         let found = self.look_up(hash, |record| record.header.kind != Kind::Type && record.key_is(key))?;
         match found {
             Some(record) if record.header.flags.batch => self.settle_batch(record, key),
+            // At or behind the end of the log there are no records: a damaged directory leads there.
+            Some(record) if record.location.get() >= self.shared.end() => Ok(None),
             Some(record) if record.header.kind.is_object() => Ok(Some(record)),
             _ => Ok(None),
         }

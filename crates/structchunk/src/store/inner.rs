@@ -204,6 +204,9 @@ impl Inner {
     /// Lets the next writer in.
     fn release_lock(&self) {
         let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if lock.is_some() && !self.read_only && !self.is_forked() {
+            self.shared.set_writer(0);
+        }
         // Closing the file would release the lock too, but not before every process that is being spawned right now has let go of its
         // copy. (In a forked child the file is another one by now, and the parent keeps its lock.)
         if let Some(Err(error)) = lock.map(|file| file.unlock(WRITER_BYTE)) {

@@ -90,6 +90,8 @@ impl Inner {
             let number = writer.next_body;
             writer.next_body = number.checked_add(1).ok_or(Error::Exhausted { what: "body numbers" })?;
             self.shared.set_next_files(writer.next_chunk, writer.next_body);
+            // Even if it is never published: its number is not given out again.
+            writer.changed = true;
             BodyNumber(number)
         };
         let reserved = match space {

@@ -23,8 +23,12 @@ pub(crate) fn lock_file(root: &Folder) -> Result<File> {
 pub(crate) fn lock(root: &Folder, read_only: bool) -> Result<Option<File>> {
     let file = if read_only {
         match root.open_file(LOCK, Access::Read) {
-            // Nobody has ever written here, or cannot: there is nobody to be kept out.
-            Err(error) if error.is_absent() => return Ok(None),
+            // A copy without it. It must be there where somebody could write; where it cannot be made, nobody can.
+            Err(error) if error.is_absent() => match lock_file(root) {
+                Ok(file) => file,
+                Err(Error::Io { .. }) => return Ok(None),
+                Err(error) => return Err(error),
+            },
             file => file?,
         }
     } else {

@@ -176,7 +176,7 @@ impl Inner {
     }
 
     fn back(&self, chunk: &Chunk, from: u64, to: u64) -> Result<()> {
-        self.views.live.reserve(chunk.id, to, &mut |words| self.views.live_file.grow(words))?;
+        self.views.live.reserve(chunk.id, from, to, &mut |from, to| self.views.live_file.back(from, to))?;
         chunk.reserve(from, to)
     }
 
@@ -206,15 +206,24 @@ impl Inner {
         draft: &Draft<'_>,
         fill: impl FnOnce(&Chunk, u64) -> Option<()>,
     ) -> Result<Record<'_>> {
+        // What fails from here on cannot be taken back: nothing may be appended behind it.
+        self.append_before(writer, draft).map_err(|error| self.stop_writing(error))?;
+        self.append_here(writer, draft, fill)
+    }
+
+    /// What goes before a record: the next chunk, the record's type.
+    #[inline]
+    fn append_before(&self, writer: &mut Writer, draft: &Draft<'_>) -> Result<()> {
         if draft.type_number != 0 && !writer.types_here.contains(&draft.type_number) {
-            self.append_type(writer, draft)?;
-        } else if draft.place(writer.head).end > self.chunks.geometry.capacity() {
+            return self.append_type(writer, draft);
+        }
+        if draft.place(writer.head).end > self.chunks.geometry.capacity() {
             self.begin_next_chunk(writer)?;
             if draft.type_number != 0 {
                 self.append_type(writer, draft)?;
             }
         }
-        self.append_here(writer, draft, fill)
+        Ok(())
     }
 
     #[inline]

@@ -132,6 +132,7 @@ pub(crate) fn open_folder(root: Folder, options: &Options, created: bool) -> Res
                 clean,
                 read_only,
                 trust_page_cache: options.trust_page_cache,
+                reserve_step: options.step(identity.geometry)?,
             },
             log,
             &mut report,

@@ -22,11 +22,11 @@ impl Inner {
     pub(crate) fn copy_object<T: Object>(&self, record: &Record<'_>) -> Result<T> {
         let payload = self.typed_payload::<T>(record)?;
         if T::ATOMIC {
-            // Every field by itself: there is no moment that all of them share.
-            return Self::copy_once(record, &payload);
+            // Every field by itself, at its own width, beside others who do the same.
+            return self.copy_locked(record, &payload, Want::Atomic);
         }
-        if payload.bytes > LARGEST_STAGED {
-            return self.copy_locked(record, &payload);
+        if payload.bytes > LARGEST_STAGED || self.borrows.any_atomic() {
+            return self.copy_locked(record, &payload, Want::Shared);
         }
         let before = record.version_word(Ordering::Acquire);
         // A read-only handle keeps writers out: what is odd was left by one that died, and is in the report.
@@ -72,14 +72,15 @@ impl Inner {
         Self::copy_once(record, &payload)
     }
 
-    /// Under the object's lock: its writer stores into it directly.
-    fn copy_locked<T: Object>(&self, record: &Record<'_>, payload: &Payload<'_>) -> Result<T> {
+    /// Under the object's borrow: its writer stores into it directly, or in other widths.
+    fn copy_locked<T: Object>(&self, record: &Record<'_>, payload: &Payload<'_>, want: Want) -> Result<T> {
         let subject = Subject::of(record);
-        if !self.borrows.acquire(subject, Want::Shared, self.patience(true)) {
+        if !self.borrows.acquire(subject, want, self.patience(true)) {
             return Err(Error::Busy { key: record.key().to_vec() });
         }
         let copy = Self::copy_once(record, payload);
-        self.borrows.release(subject, Want::Shared);
+        self.borrows.release(subject, want);
+        self.release_lock_if_unused();
         copy
     }
 }

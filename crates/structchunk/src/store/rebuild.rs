@@ -39,14 +39,21 @@ fn rebuild(path: &Path, options: &Options) -> Result<RecoveryReport> {
         Err(error) => return Err(error),
     };
     let mut notes = Vec::new();
-    if lost {
-        let lock = super::lock::lock(&root, false)?;
-        restore_store(&root, &mut notes)?;
-        drop(lock);
-    }
-    for view in VIEWS {
-        if root.exists(view)? {
-            root.remove(view)?;
+    {
+        // Nobody else may be at work on what is taken away here.
+        let _lock = super::lock::lock(&root, false)?;
+        if lost {
+            restore_store(&root, &mut notes)?;
+        }
+        let features = StoreFile::read(&root, Access::Read)?.newest.features;
+        if features.unknown_incompat() | features.unknown_ro_compat() != 0 {
+            let what = "it has features that this version may not write".into();
+            return Err(Error::Unsupported { path: path.to_owned(), what });
+        }
+        for view in VIEWS {
+            if root.exists(view)? {
+                root.remove(view)?;
+            }
         }
     }
     let store = Store::open_with(options, path)?;
@@ -130,7 +137,7 @@ fn restore_store(root: &Folder, notes: &mut Vec<String>) -> Result<()> {
     let checkpoint = Checkpoint {
         generation: 0,
         sequence: whole.sequence,
-        epoch: epoch + 1,
+        epoch: epoch.saturating_add(1),
         clean: false,
         features: first.features,
         active: whole.chunk,

@@ -9,12 +9,14 @@ use super::replay::Replay;
 use super::report::{Found, RecoveryReport};
 use super::shared::{Left, Shared};
 use super::store_file::{StoreFile, new_evidence};
+use super::types::MAX_TYPES;
 use super::views::Views;
 use crate::chunk::{Body, BodySet, Chunk, ChunkSet, Record, Step, WRITING, Walk};
 use crate::disk::{Faults, Folder};
 use crate::error::{Error, Result};
 use crate::format::{
-    Checkpoint, ChunkId, ChunkNumbers, ExternPayload, FileName, Geometry, Kind, Location, PAGE_BYTES,
+    BodyNumber, Checkpoint, ChunkId, ChunkNumbers, ExternPayload, FileName, Geometry, Kind, Location,
+    MAX_SEQUENCE, PAGE_BYTES,
 };
 use crate::map::{Advice, Mapping};
 
@@ -40,12 +42,14 @@ impl Log {
     /// [`Error::Corrupt`] when chunks that the checkpoint counts are missing.
     pub(crate) fn list(chunks: &ChunkSet, store: &StoreFile) -> Result<Self> {
         let newest = &store.newest;
+        check_numbers(chunks.geometry, newest)
+            .map_err(|reason| Error::corrupt(store.file.path(), PAGE_BYTES * (1 + store.slot), reason))?;
         let (mut found, mut others) = (BTreeSet::new(), Vec::new());
         let (mut next_chunk, mut next_body) = (newest.next_chunk, newest.next_body);
         for name in chunks.list()? {
             match name {
-                FileName::Chunk(id) => {
-                    next_chunk = next_chunk.max(id.0.saturating_add(1));
+                FileName::Chunk(id) if u64::from(id.0) + 1 < chunks.geometry.chunk_limit() => {
+                    next_chunk = next_chunk.max(id.0 + 1);
                     found.insert(id);
                 }
                 FileName::Body(number) => {
@@ -53,7 +57,8 @@ impl Log {
                     others.push(name);
                 }
                 FileName::Temporary(_) => others.push(name),
-                FileName::Unknown => {}
+                // No chunk of ours has such a number.
+                FileName::Chunk(_) | FileName::Unknown => {}
             }
         }
         let mut counted: ChunkNumbers = found.range(..=newest.active).copied().collect();
@@ -70,14 +75,9 @@ impl Log {
             );
             return Err(Error::corrupt(chunks.folder.path(), 0, reason));
         }
-        if !(PAGE_BYTES..=chunks.geometry.capacity()).contains(&newest.head)
-            || !newest.head.is_multiple_of(16)
-        {
-            return Err(Error::corrupt(
-                store.file.path(),
-                PAGE_BYTES,
-                "the head in the checkpoint cannot be",
-            ));
+        if !found.contains(&newest.active) {
+            let reason = format!("chunk {}, where the log ends, is missing", newest.active);
+            return Err(Error::corrupt(chunks.folder.path(), 0, reason));
         }
         Ok(Self {
             chunks: found,
@@ -130,6 +130,28 @@ impl Log {
     }
 }
 
+/// Refuses numbers that no store comes to, before anybody counts on from them.
+fn check_numbers(geometry: Geometry, checkpoint: &Checkpoint) -> std::result::Result<(), &'static str> {
+    /// Generations and epochs rise by one at a time.
+    const FAR: u64 = 1 << 62;
+    if !(PAGE_BYTES..=geometry.capacity()).contains(&checkpoint.head) || !checkpoint.head.is_multiple_of(16) {
+        return Err("the head in the checkpoint cannot be");
+    }
+    if checkpoint.sequence > MAX_SEQUENCE {
+        return Err("the sequence in the checkpoint cannot be");
+    }
+    if checkpoint.generation > FAR || checkpoint.epoch > FAR {
+        return Err("the generation or epoch in the checkpoint cannot be");
+    }
+    if u64::from(checkpoint.active.0) + 1 >= geometry.chunk_limit() {
+        return Err("the active chunk in the checkpoint cannot be");
+    }
+    if checkpoint.next_type > MAX_TYPES {
+        return Err("the number of types in the checkpoint cannot be");
+    }
+    Ok(())
+}
+
 /// Whether a chunk was never written to: it has neither records nor a seal.
 fn is_unused(chunks: &ChunkSet, id: ChunkId) -> bool {
     match chunks.get(id) {
@@ -160,6 +182,7 @@ pub(crate) struct Situation<'s> {
     pub clean: bool,
     pub read_only: bool,
     pub trust_page_cache: bool,
+    pub reserve_step: u64,
 }
 
 /// Brings the store into the state that its promise names, makes the views anew and, unless it is opened read-only, makes all of
@@ -342,7 +365,7 @@ impl Situation<'_> {
             }
             let chunk = self.chunks.get(id)?;
             let end = self.end_of(chunk, log, report);
-            views.live.reserve(id, end, &mut |words| views.live_file.grow(words))?;
+            views.live.reserve(id, 0, end, &mut |from, to| views.live_file.back(from, to))?;
             chunk.map.advise(Advice::Sequential, 0..end);
             let mut walk = Walk::new(chunk, self.chunks.geometry, self.chunks.seed, end, last_sequence);
             for step in walk.by_ref() {
@@ -353,11 +376,12 @@ impl Situation<'_> {
                         if record.version_word(Ordering::Relaxed) & WRITING != 0 {
                             walked.odd.push(record.location);
                         }
-                        if record.header.kind == Kind::Type {
-                            log.next_type = log.next_type.max(record.header.type_number.saturating_add(1));
+                        if record.header.kind == Kind::Type && record.header.type_number < MAX_TYPES {
+                            log.next_type = log.next_type.max(record.header.type_number + 1);
                         }
                     }
                     Step::Damage { from, to } => {
+                        report.damaged = true;
                         report
                             .dropped
                             .push(format!("{}: bytes {from} to {to} are damaged", chunk.path().display()));
@@ -446,6 +470,11 @@ impl Situation<'_> {
             .unseal()
             .ok_or_else(|| Error::corrupt(active.path(), 512, "the file is shorter than it was"))?;
         active.wipe_from(log.head)?;
+        // The step that is kept back for deleting on a full disk, which the wipe gave back.
+        let kept_back = (log.head + self.reserve_step).min(self.chunks.geometry.capacity());
+        if let Err(error) = active.reserve(log.head, kept_back) {
+            tracing::warn!(%error, "no space is kept back for deleting");
+        }
         let evidence = new_evidence(self.root, &self.store.file)?;
         self.sync_files(log, log.active)??;
         self.chunks.folder.sync()?;
@@ -487,19 +516,37 @@ impl Situation<'_> {
         Ok(())
     }
 
+    /// The bodies that current records point to; `None` where that cannot be known, because something is damaged.
+    fn needed_bodies(
+        &self,
+        views: &Views,
+        report: &mut RecoveryReport,
+    ) -> Result<Option<HashSet<BodyNumber>>> {
+        let mut needed = HashSet::new();
+        let mut known = !report.damaged;
+        for location in views.directory.locations() {
+            if let Some(record) = self.chunks.record(location)?
+                && record.header.kind == Kind::Extern
+            {
+                let pointer = ExternPayload::decode(record.frozen_payload());
+                known &= pointer.is_some() && record.payload_checksum_holds(self.chunks.seed);
+                needed.extend(pointer.map(|pointer| pointer.body));
+            }
+        }
+        if !known {
+            report.dropped.push(
+                "files that nothing points to are kept: what is damaged may have pointed to them".into(),
+            );
+        }
+        Ok(known.then_some(needed))
+    }
+
     /// Removes bodies that no current record points to, chunks behind the end, and files that were not finished.
     fn remove_orphans(&self, log: &mut Log, views: &Views, report: &mut RecoveryReport) -> Result<()> {
         if log.others.is_empty() {
             return Ok(());
         }
-        let mut needed = HashSet::new();
-        for location in views.directory.locations() {
-            if let Some(record) = self.chunks.record(location)?
-                && record.header.kind == Kind::Extern
-            {
-                needed.extend(ExternPayload::decode(record.frozen_payload()).map(|pointer| pointer.body));
-            }
-        }
+        let Some(needed) = self.needed_bodies(views, report)? else { return Ok(()) };
         for name in std::mem::take(&mut log.others) {
             let name = match name {
                 FileName::Body(number) if needed.contains(&number) => continue,

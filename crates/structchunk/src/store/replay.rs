@@ -77,6 +77,8 @@ impl<'a> Replay<'a> {
                     views.directory.change_len(-1);
                 }
             }
+            // Of the copies of a type, a damaged one counts for nothing.
+            Kind::Type if !record.payload_checksum_holds(chunks.seed) => {}
             Kind::Type => {
                 views.make_slots(chunks, &mut [hash])?;
                 let (slot, _) = views

@@ -20,6 +20,8 @@ pub struct RecoveryReport {
     pub torn: Vec<Vec<u8>>,
     /// Files removed: bodies that nothing points to, files that were not finished.
     pub removed_files: Vec<String>,
+    /// Whether stretches of the log could not be read.
+    pub damaged: bool,
     /// Whether directory and live map were made anew.
     pub rebuilt_views: bool,
 }

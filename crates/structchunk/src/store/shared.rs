@@ -43,7 +43,7 @@ pub(crate) struct Left {
 impl Shared {
     /// The page, made where it is missing or unusable.
     pub(crate) fn open_or_create(folder: &Folder) -> Result<Self> {
-        let file = match ViewFile::open(folder, NAME, Access::Write)? {
+        let file = match ViewFile::open(folder, NAME, PAGE_BYTES, Access::Write)? {
             Some(file) if file.bytes() >= PAGE_BYTES => file,
             _ => Self::make(folder)?,
         };
@@ -52,7 +52,7 @@ impl Shared {
 
     /// The page as it is, for reading; `None` when there is none.
     pub(crate) fn open(folder: &Folder) -> Result<Option<Self>> {
-        let file = ViewFile::open(folder, NAME, Access::Read)?;
+        let file = ViewFile::open(folder, NAME, PAGE_BYTES, Access::Read)?;
         Ok(file.filter(|file| file.bytes() >= PAGE_BYTES).map(|file| Self { words: file.words() }))
     }
 
@@ -62,7 +62,7 @@ impl Shared {
     }
 
     fn make(folder: &Folder) -> Result<Arc<ViewFile>> {
-        let file = ViewFile::create(folder, NAME)?;
+        let file = ViewFile::create(folder, NAME, PAGE_BYTES)?;
         file.grow(PAGE_BYTES / 8)?;
         Ok(file)
     }

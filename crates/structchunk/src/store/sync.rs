@@ -10,6 +10,9 @@ use crate::chunk::Chunk;
 use crate::error::{Error, Result};
 use crate::format::{BodyNumber, Checkpoint, ChunkId, PAGE_BYTES, PoisonMark};
 
+/// A close syncs again this often while there is something left to sync.
+const MOST_LAST_SYNCS: usize = 4;
+
 /// What one sync makes durable, fixed at one moment.
 struct Cut {
     checkpoint: Checkpoint,
@@ -130,8 +133,6 @@ impl Inner {
             writer.dirty_bodies.retain(|body| !retired.contains(body));
         }
         for body in retired {
-            // Somebody may still hold it and change it, but nobody can find it any more.
-            self.lock_writer().dirty_bodies.remove(&body);
             if let Err(error) = self.bodies.unlink(body)
                 && !error.is_absent()
             {
@@ -191,7 +192,11 @@ impl Inner {
             return Ok(());
         }
         let result = match self.poisoned.get() {
-            Some(cause) => Err(Error::Poisoned { cause: cause.clone() }),
+            Some(cause) => {
+                // Whoever is still at work here ends before the next process may begin.
+                drop(self.lock_writer());
+                Err(Error::Poisoned { cause: cause.clone() })
+            }
             None if self.read_only || !self.session_open.load(Ordering::Acquire) => Ok(()),
             None => self.close_session(&mut checkpoints),
         };
@@ -202,31 +207,41 @@ impl Inner {
 
     fn close_session(&self, checkpoints: &mut Checkpoints) -> Result<()> {
         self.sync_locked(checkpoints)?;
-        // A second sync gives back what the first one retired: nobody would look for it after a clean open.
-        if !checkpoints.retiring.is_empty() {
+        // Further syncs give back what the first one retired (nobody would look for it after a clean open), and make durable what
+        // guards wrote meanwhile.
+        for _ in 0..MOST_LAST_SYNCS {
+            if checkpoints.retiring.is_empty() && !self.lock_writer().changed {
+                break;
+            }
             self.sync_locked(checkpoints)?;
         }
         let mut writer = self.lock_writer();
-        self.remove_spares(&mut writer);
-        // Guards that may still write (or were forgotten) would change objects behind a clean mark.
-        if self.borrows.any_writer() {
+        let tidy = self.remove_spares(&mut writer) && checkpoints.retiring.is_empty();
+        // Guards that may still write (or were forgotten) would change objects behind a clean mark. And what could not be removed is
+        // for the next recovery to remove.
+        if self.borrows.any_writer() || writer.changed || !tidy {
             return Ok(());
         }
         let sequence = writer.next_sequence - 1;
         let durable = self
-            .views
-            .stamp(&self.root, &self.chunks, self.epoch, sequence)
+            .chunks
+            .folder
+            .sync()
+            .and_then(|()| self.views.stamp(&self.root, &self.chunks, self.epoch, sequence))
             .and_then(|()| checkpoints.write(Checkpoint { clean: true, ..checkpoints.newest }));
         durable.map_err(|error| self.poison(checkpoints, error))
     }
 
-    /// Removes chunks that were made ahead and hold nothing.
-    fn remove_spares(&self, writer: &mut Writer) {
-        for (id, _) in std::mem::take(&mut writer.spares) {
-            if let Err(error) = self.chunks.remove(id) {
+    /// Removes chunks that were made ahead and hold nothing; whether all are gone.
+    fn remove_spares(&self, writer: &mut Writer) -> bool {
+        let removed = std::mem::take(&mut writer.spares).into_iter().map(|(id, _)| self.chunks.remove(id));
+        removed.fold(true, |all, removed| match removed {
+            Ok(()) => all,
+            Err(error) => {
                 tracing::warn!(%error, "an empty chunk could not be removed");
+                false
             }
-        }
+        })
     }
 }
 

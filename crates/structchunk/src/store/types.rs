@@ -11,6 +11,9 @@ use crate::format::Kind;
 use crate::layout::{Fingerprint, Layout, LayoutMismatch, Object};
 use crate::sparse_table::SparseTable;
 
+/// One more than the highest number a type can have.
+pub(crate) const MAX_TYPES: u32 = 1 << 20;
+
 /// A type as the store has it.
 pub(crate) struct TypeEntry {
     pub number: u32,
@@ -92,7 +95,8 @@ impl Inner {
             return Ok(number);
         }
         for number in numbers.loaded.max(1)..*next_type {
-            if let Some(stored) = self.find_type(number)? {
+            // One that cannot be read is met by whoever reads its objects; others can be stored all the same.
+            if let Ok(Some(stored)) = self.find_type(number) {
                 numbers.of_encoding.entry(stored.encoding.clone()).or_insert(number);
             }
         }
@@ -103,7 +107,10 @@ impl Inner {
             number
         } else {
             let number = *next_type;
-            *next_type = number.checked_add(1).ok_or(Error::Exhausted { what: "type numbers" })?;
+            if number >= MAX_TYPES {
+                return Err(Error::Exhausted { what: "type numbers" });
+            }
+            *next_type = number + 1;
             numbers.loaded = *next_type;
             numbers.of_encoding.insert(encoding.clone(), number);
             let stored = TypeEntry { number, layout, fingerprint: T::FINGERPRINT, encoding };

@@ -8,7 +8,7 @@ use crate::format::align_up;
 use crate::map::{Advice, Mapping, Words};
 
 /// Address space that a view may take, in bytes.
-const LARGEST: u64 = 1 << 38;
+pub(crate) const LARGEST_VIEW: u64 = 1 << 38;
 /// It grows in steps of this, in bytes.
 const STEP: u64 = 256 << 10;
 
@@ -20,26 +20,31 @@ pub(crate) struct ViewFile {
 
 impl ViewFile {
     /// An empty file in place of whatever has that name.
-    pub(crate) fn create(folder: &Folder, name: &str) -> Result<Arc<Self>> {
+    pub(crate) fn create(folder: &Folder, name: &str, largest: u64) -> Result<Arc<Self>> {
         if folder.exists(name)? {
             folder.remove(name)?;
         }
-        Self::new(folder.create_file(name)?, Access::Write)
+        Self::new(folder.create_file(name)?, largest, Access::Write)
     }
 
     /// The file as it is; `None` when there is none.
-    pub(crate) fn open(folder: &Folder, name: &str, access: Access) -> Result<Option<Arc<Self>>> {
+    pub(crate) fn open(
+        folder: &Folder,
+        name: &str,
+        largest: u64,
+        access: Access,
+    ) -> Result<Option<Arc<Self>>> {
         match folder.open_file(name, access) {
-            Ok(file) => Self::new(file, access).map(Some),
+            Ok(file) => Self::new(file, largest, access).map(Some),
             Err(error) if error.is_absent() => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    fn new(file: File, access: Access) -> Result<Arc<Self>> {
-        let map = Mapping::new(&file, LARGEST, access)?;
+    fn new(file: File, largest: u64, access: Access) -> Result<Arc<Self>> {
+        let map = Mapping::new(&file, largest, access)?;
         // Touching one page must not drag its neighbours to the disk (4 KiB instead of up to 2 MiB a write).
-        map.advise(Advice::Random, 0..LARGEST);
+        map.advise(Advice::Random, 0..largest);
         Ok(Arc::new(Self { file, map: Arc::new(map) }))
     }
 
@@ -63,12 +68,26 @@ impl ViewFile {
         if wanted <= backed {
             return Ok(());
         }
-        if wanted > LARGEST {
+        let target = align_up(wanted, STEP).min(self.map.len());
+        if wanted > target {
             return Err(Error::Exhausted { what: "room in the directory" });
         }
-        let target = align_up(wanted, STEP);
         self.file.reserve(backed, target - backed)?;
         self.map.set_limit(target);
+        Ok(())
+    }
+
+    /// Backs the words `from..to` with disk space; what the file did not have before them becomes a hole.
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`], and [`Error::Exhausted`] at the largest size.
+    pub(crate) fn back(&self, from: u64, to: u64) -> Result<()> {
+        let (from, to) = (from.saturating_mul(8), to.saturating_mul(8));
+        if to > self.map.len() {
+            return Err(Error::Exhausted { what: "room in the live map" });
+        }
+        self.file.reserve(from, to - from)?;
+        self.map.set_limit(self.map.limit().max(to));
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::view_file::ViewFile;
+use super::view_file::{LARGEST_VIEW, ViewFile};
 use crate::chunk::{ChunkSet, LiveMap, Record, uuid_words};
 use crate::directory::{Directory, Identity, SlotRef, Supply};
 use crate::disk::{Access, Folder};
@@ -66,9 +66,10 @@ impl Views {
         checkpoint: &Checkpoint,
         access: Access,
     ) -> Result<Option<Self>> {
-        let (Some(directory_file), Some(live_file)) =
-            (ViewFile::open(folder, DIRECTORY, access)?, ViewFile::open(folder, LIVE, access)?)
-        else {
+        let (Some(directory_file), Some(live_file)) = (
+            ViewFile::open(folder, DIRECTORY, LARGEST_VIEW, access)?,
+            ViewFile::open(folder, LIVE, LARGEST_VIEW, access)?,
+        ) else {
             return Ok(None);
         };
         let (epoch, sequence) = (checkpoint.epoch, checkpoint.sequence);
@@ -88,12 +89,12 @@ impl Views {
         first_chunk: ChunkId,
     ) -> Result<Self> {
         let owner = Identity { uuid: uuid_words(identity.uuid), epoch };
-        let directory_file = ViewFile::create(folder, DIRECTORY)?;
+        let directory_file = ViewFile::create(folder, DIRECTORY, LARGEST_VIEW)?;
         let generation = epoch;
         let directory = Directory::create(directory_file.words(), &owner, generation, &mut |words| {
             directory_file.grow(words)
         })?;
-        let live_file = ViewFile::create(folder, LIVE)?;
+        let live_file = ViewFile::create(folder, LIVE, LARGEST_VIEW)?;
         let live = LiveMap::create(
             live_file.words(),
             identity.uuid,
@@ -131,7 +132,7 @@ impl Views {
             return Ok(false);
         }
         let temporary = FileName::temporary(DIRECTORY);
-        let file = ViewFile::create(folder, &temporary)?;
+        let file = ViewFile::create(folder, &temporary, LARGEST_VIEW)?;
         let generation = self.directory.generation() + 1;
         let mut grow = |words| file.grow(words);
         let directory = Directory::create(file.words(), owner, generation, &mut grow)?;
@@ -145,6 +146,7 @@ impl Views {
         directory.stamp(sequence);
         file.sync()?;
         folder.rename(&temporary, DIRECTORY)?;
+        folder.sync()?;
         self.directory.retire();
         Ok(true)
     }
