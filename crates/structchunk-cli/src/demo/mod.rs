@@ -14,10 +14,11 @@ mod symbol;
 mod work;
 
 use std::io::Write;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use structchunk::Store;
+use structchunk::{Error, Store};
 use tempfile::TempDir;
 
 use crate::failure::{Failure, Outcome};
@@ -47,8 +48,8 @@ pub struct Demo {
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
     /// Store at most so many symbols
-    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
-    limit: u64,
+    #[arg(long, value_name = "N", default_value = "1000000")]
+    limit: NonZeroU64,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -107,9 +108,15 @@ impl Demo {
         interrupt: &Interrupt,
     ) -> Result<Facts, Failure> {
         let options = Store::options().create_new(true).chunk_capacity(CHUNK_CAPACITY);
-        let fresh = opening::open(options, path)?;
+        let fresh = opening::open(options, path).map_err(|failure| match failure {
+            Failure::Store(Error::AlreadyExists { .. }) => Failure::Other(format!(
+                "{} exists already: the demo makes a store of its own, in a folder that is empty or missing",
+                path.display()
+            )),
+            failure => failure,
+        })?;
         story.begin(path)?;
-        let mut stored = fill::fill(&fresh, files, self.limit, interrupt)?;
+        let mut stored = fill::fill(&fresh, files, self.limit.get(), interrupt)?;
         if stored.symbols == 0 {
             fresh.close()?;
             return Err(Failure::NotFound("no symbols found: no 64-bit ELF file with a symbol table".into()));

@@ -1,0 +1,87 @@
+//! Damaged and missing stores: one clear line, the right exit code, and what can still be read.
+
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::FileExt;
+
+use crate::stores::{Sample, run};
+
+const READING: [&[&str]; 6] = [&["info"], &["ls"], &["get", "k"], &["types"], &["stats"], &["check"]];
+
+fn overwrite(sample: &Sample, file: &str, offset: u64, bytes: &[u8]) {
+    let file = OpenOptions::new().write(true).open(sample.path().join(file)).unwrap();
+    file.write_all_at(bytes, offset).unwrap();
+}
+
+/// Where the record of a key is in the only chunk.
+fn find(sample: &Sample, key: &[u8]) -> u64 {
+    let bytes = fs::read(sample.path().join("chunks/00000000.chunk")).unwrap();
+    bytes.windows(key.len()).position(|window| window == key).unwrap() as u64 - 32
+}
+
+#[test]
+fn what_is_no_store_is_said_so_by_every_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "x").unwrap();
+    let missing = folder.path().join("missing");
+    let others: [&[&str]; 2] = [&["rm", "k"], &["rebuild"]];
+    for command in READING.iter().chain(&others) {
+        let on =
+            |path: &std::path::Path| run([&command[..1], &[path.to_str().unwrap()], &command[1..]].concat());
+        on(&missing).fails(2, "missing is not a store: it does not exist");
+        on(&file).fails(2, "file is not a store: it is not a directory");
+        on(folder.path()).fails(2, "is not a store: it has no ");
+        assert!(!missing.exists(), "nothing was made");
+    }
+}
+
+#[test]
+fn a_damaged_store_file_is_one_line_with_file_and_byte() {
+    let sample = Sample::new();
+    overwrite(&sample, "STORE", 0, &[0xff; 512]);
+    for command in READING {
+        let ran = sample.run(command[0], &command[1..]);
+        ran.fails(2, "STORE, byte 0: ");
+    }
+    fs::write(sample.path().join("STORE"), "").unwrap();
+    for command in READING {
+        sample.run(command[0], &command[1..]).fails(2, "STORE");
+    }
+}
+
+#[test]
+fn check_names_damage_and_exits_with_one() {
+    let sample = Sample::new();
+    let at = find(&sample, b"p/20");
+    overwrite(&sample, "chunks/00000000.chunk", at, &[0xff; 8]);
+    let text = sample.run("check", &[]);
+    assert_eq!(text.code, 1, "{}", text.err);
+    assert!(text.out.contains(&format!("00000000.chunk, byte {at}: ")), "{}", text.out);
+    let json = sample.run("check", &["--json"]);
+    assert_eq!(json.code, 1);
+    let finding = &json.json()["findings"][0];
+    assert_eq!(finding["offset"], at);
+    assert!(finding["path"].as_str().unwrap().ends_with("00000000.chunk"));
+    assert!(finding["what"].as_str().unwrap().contains("no record"));
+}
+
+#[test]
+fn what_lies_before_damage_is_still_shown() {
+    let sample = Sample::new();
+    overwrite(&sample, "chunks/00000000.chunk", find(&sample, b"p/20"), &[0xff; 8]);
+    let ls = sample.run("ls", &[]);
+    assert_eq!(ls.code, 2);
+    assert!(ls.out.contains("p/19") && !ls.out.contains("p/20"), "{}", ls.out);
+    assert_eq!(ls.err.lines().count(), 1, "{}", ls.err);
+    let info = sample.run("info", &["--json"]);
+    assert_eq!((info.code, &info.json()["objects"]), (2, &44.into()));
+    assert!(sample.run("get", &["p/21"]).succeeds().out.contains("id: 21"), "point look-ups go on");
+}
+
+#[test]
+fn names_of_files_command_no_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let odd = folder.path().join("a\x1b[2J\nb");
+    let ran = run(["info", odd.to_str().unwrap()]);
+    ran.fails(2, r"a\x1b[2J\x0ab is not a store");
+}

@@ -1,0 +1,10 @@
+//! The command as people and scripts meet it: its output, its exit codes, its manners.
+
+mod damage;
+mod demo;
+mod keys;
+mod manners;
+mod readelf;
+mod reading;
+mod stores;
+mod writing;
