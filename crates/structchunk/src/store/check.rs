@@ -140,6 +140,14 @@ impl<'a> Checker<'a> {
         let locations: Vec<_> = self.views.directory.locations().collect();
         for location in locations {
             let Some(record) = inner.chunks.record(location)? else { continue };
+            if record.header.kind == Kind::Type {
+                let number = record.header.type_number;
+                let is_it =
+                    |other: &Record<'_>| other.header.kind == Kind::Type && other.key_is(record.key());
+                if inner.look_up(inner.views.hashes.of_type(number), is_it)?.is_none() {
+                    self.find(&root.join("directory"), 0, format!("type {number} is not found through it"));
+                }
+            }
             if !record.header.kind.is_object() {
                 continue;
             }

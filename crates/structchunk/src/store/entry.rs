@@ -101,4 +101,15 @@ mod tests {
         assert_eq!(place("q").1.end - place("q").1.start, 64);
         assert_eq!(store.stats().unwrap().chunks[0].head, place("q").1.end);
     }
+
+    #[test]
+    fn no_object_takes_the_slot_of_its_type() {
+        // Where a key's hash and its type's lead to the same line, one of 32.
+        for _ in 0..200 {
+            let store = Store::in_memory().unwrap();
+            store.put("p", &Point { x: 1.0, y: 2.0 }).unwrap();
+            store.put("n", &7_u32).unwrap();
+            assert_eq!(store.check().unwrap().next(), None);
+        }
+    }
 }
