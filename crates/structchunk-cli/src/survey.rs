@@ -45,12 +45,17 @@ pub struct CountedType {
 
 /// Counts the objects of every type.
 pub fn count_types(store: &Store) -> Result<TypeSurvey, Failure> {
-    let mut counts = BTreeMap::new();
-    let damage = each_object(store, |entry| *counts.entry(entry.type_number()).or_insert(0) += 1)?;
+    let (mut counts, mut unreadable) = (BTreeMap::new(), None);
+    let damage = each_object(store, |entry| {
+        *counts.entry(entry.type_number()).or_insert(0) += 1;
+        if let Err(error) = entry.layout() {
+            unreadable.get_or_insert(error);
+        }
+    })?;
     let types = store.types()?.into_iter();
     let counted =
         types.map(|stored| CountedType { objects: counts.get(&stored.number).copied().unwrap_or(0), stored });
-    Ok(TypeSurvey { types: counted.collect(), damage })
+    Ok(TypeSurvey { types: counted.collect(), damage: damage.or(unreadable) })
 }
 
 /// What opening found, in JSON.

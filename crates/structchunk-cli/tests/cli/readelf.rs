@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::stores::{command, run};
+use crate::stores::{command, hex, run};
 
 /// So many files are compared.
 const FILES: usize = 60;
@@ -118,8 +118,8 @@ fn every_symbol_has_a_key_and_the_fields_that_readelf_prints() {
         let name = columns.get(7).map_or("", |name| name.split('@').next().unwrap());
         let key = format!("{}\0{name}\0{number}", ls.display());
         assert!(keys.contains(&key), "{key:?}");
-        let hex: String = key.bytes().map(|byte| format!("{byte:02x}")).collect();
-        let object = run(["get", store.to_str().unwrap(), "--hex", &hex, "--json"]).succeeds().json();
+        let object =
+            run(["get", store.to_str().unwrap(), "--hex", &hex(key.as_bytes()), "--json"]).succeeds().json();
         assert_eq!(object["value"]["st_size"].to_string(), *size, "{key:?}");
         seen += 1;
     }

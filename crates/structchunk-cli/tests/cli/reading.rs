@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use structchunk::{Object, Store};
 
-use crate::stores::{ODD_KEY, Pair, Particle, Sample, open, run};
+use crate::stores::{ODD_KEY, Pair, Particle, Sample, hex, open, run};
 
 #[test]
 fn info_says_how_much_of_everything_there_is() {
@@ -184,7 +184,7 @@ fn an_empty_store_is_a_store() {
 #[test]
 fn odd_keys_and_values_command_no_terminal() {
     let sample = Sample::new();
-    let hex: String = ODD_KEY.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex(ODD_KEY);
     for (command, more) in [
         ("ls", &[][..]),
         ("ls", &["--long"]),

@@ -100,6 +100,12 @@ impl Ran {
     }
 }
 
+/// Bytes as `--hex` takes them.
+pub fn hex(bytes: &[u8]) -> String {
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
+}
+
 pub fn command() -> Command {
     assert_cmd::cargo::cargo_bin_cmd!("structchunk")
 }
