@@ -100,7 +100,10 @@ fn a_body_that_was_replaced_goes_with_the_sync_after_the_next_and_the_new_one_st
     store.sync().unwrap();
     assert_eq!(names(folder.path()), ["0000000000000000.body", "0000000000000001.body"]);
     store.sync().unwrap();
-    assert_eq!((names(folder.path()), first_byte(&store, "k")), (vec!["0000000000000001.body".into()], Some(2)));
+    assert_eq!(
+        (names(folder.path()), first_byte(&store, "k")),
+        (vec!["0000000000000001.body".into()], Some(2))
+    );
     // By something small as well, and by a batch.
     store.put("k", &1_u8).unwrap();
     put_large(&store, "l", 3);
@@ -198,7 +201,12 @@ fn after_a_kill_bodies_are_those_of_current_objects() {
     }
     assert_eq!((store.len(), names(folder.path()).len(), store.check().unwrap().count()), (6, 6, 0));
     let removed = BTreeSet::from_iter(store.recovery().removed_files.iter().map(String::as_str));
-    let gone = ["0000000000000000.body", "0000000000000001.body", "0000000000000008.body.tmp", "00000000000000ff.body"];
+    let gone = [
+        "0000000000000000.body",
+        "0000000000000001.body",
+        "0000000000000008.body.tmp",
+        "00000000000000ff.body",
+    ];
     assert_eq!(removed, BTreeSet::from(gone));
     // Numbers that were seen are not given out again.
     put_large(&store, "later", 7);
@@ -224,7 +232,10 @@ fn after_a_power_cut_bodies_are_those_of_the_last_sync() {
     for n in 0..4_u8 {
         assert_eq!(first_byte(&copy, &n.to_string()), Some(n));
     }
-    assert_eq!((copy.len(), names(&folder.path().join("copy")).len(), copy.check().unwrap().count()), (4, 4, 0));
+    assert_eq!(
+        (copy.len(), names(&folder.path().join("copy")).len(), copy.check().unwrap().count()),
+        (4, 4, 0)
+    );
 }
 
 #[test]
@@ -255,7 +266,11 @@ fn reserve_backs_the_part_that_is_asked_for() {
     let allocated = || bodies(folder.path())[0].1;
     let before = allocated();
     assert!(store.reserve("k", TIB / 2..TIB / 2 + (1 << 20)).unwrap());
-    assert!((before + (1 << 20)..before + (2 << 20)).contains(&allocated()), "{before}, then {}", allocated());
+    assert!(
+        (before + (1 << 20)..before + (2 << 20)).contains(&allocated()),
+        "{before}, then {}",
+        allocated()
+    );
     assert!(store.reserve("k", 5..5).unwrap() && !store.reserve("absent", 0..1).unwrap());
     for range in [0..TIB + 1, TIB..u64::MAX, u64::MAX - 1..u64::MAX] {
         assert!(matches!(store.reserve("k", range), Err(Error::TooLarge { .. })));
@@ -266,7 +281,10 @@ fn reserve_backs_the_part_that_is_asked_for() {
     store.put("small", &1_u64).unwrap();
     assert!(store.reserve("small", 0..8).unwrap());
     assert!(matches!(store.reserve("small", 0..9), Err(Error::TooLarge { .. })));
-    assert_eq!(std::fs::metadata(folder.path().join("chunks/0000000000000000.body")).unwrap().len(), TIB + 4096);
+    assert_eq!(
+        std::fs::metadata(folder.path().join("chunks/0000000000000000.body")).unwrap().len(),
+        TIB + 4096
+    );
 }
 
 #[test]
