@@ -119,7 +119,9 @@ impl Demo {
         let mut stored = fill::fill(&fresh, files, self.limit.get(), interrupt)?;
         if stored.symbols == 0 {
             fresh.close()?;
-            return Err(Failure::NotFound("no symbols found: no 64-bit ELF file with a symbol table".into()));
+            let skipped =
+                stored.skipped.first().map_or(String::new(), |skipped| format!("; skipped {skipped}"));
+            return Err(Failure::NotFound(format!("no symbols found in 64-bit ELF files{skipped}")));
         }
         let symbols = reopen(fresh, path, &mut stored)?;
         story.stored(&stored)?;

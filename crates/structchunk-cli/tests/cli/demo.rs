@@ -62,6 +62,7 @@ fn the_document_has_the_same_facts() {
     assert!(facts["scan"]["per_second"].as_f64().unwrap() > 0.0);
     let map = facts["chunks"][0]["map"].as_str().unwrap();
     assert_eq!(map.chars().count(), 64);
+    assert!(map.starts_with(['▒', '▓']) && map.ends_with('·'), "one file is left of two: {map}");
     assert!(facts["changed"]["key_hex"].is_string());
 }
 
@@ -136,6 +137,23 @@ fn files_that_are_damaged_are_skipped_with_a_note() {
     let skipped: Vec<_> = skipped.iter().map(|note| note.as_str().unwrap()).collect();
     assert_eq!(skipped.len(), 2, "{skipped:?}");
     assert!(skipped[0].contains("/cut: ") && skipped[1].contains("/header: "), "{skipped:?}");
+}
+
+#[test]
+fn a_section_that_claims_to_be_enormous_is_not_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut bytes = fs::read("/bin/ls").unwrap();
+    let number = |at: usize, length: usize| {
+        bytes[at..at + length].iter().rev().fold(0, |number, &byte| number << 8 | usize::from(byte))
+    };
+    let (sections, count) = (number(40, 8), number(60, 2));
+    let string_tables: Vec<_> =
+        (0..count).map(|index| sections + 64 * index).filter(|&at| number(at + 4, 4) == 3).collect();
+    for at in string_tables {
+        bytes[at + 32..at + 40].copy_from_slice(&(1_u64 << 60).to_le_bytes());
+    }
+    fs::write(folder.path().join("enormous"), bytes).unwrap();
+    demo(&[text(folder.path()), "--json"]).fails(1, "enormous: a section lies outside of the file");
 }
 
 #[test]
