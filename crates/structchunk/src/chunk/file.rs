@@ -15,6 +15,7 @@ const SEAL_OFFSET: u64 = SECTOR_BYTES as u64;
 pub(crate) struct Chunk {
     pub id: ChunkId,
     pub map: Mapping,
+    pub geometry: Geometry,
     file: File,
     store: [u8; 16],
     /// How many guards may write into it now. It counts as dirty while there are any, and until one sync after.
@@ -96,7 +97,7 @@ impl Chunk {
             return Err(Error::Unsupported { path: file.path().to_owned(), what });
         }
         let map = Mapping::new(&file, bytes, access)?;
-        Ok(Self { id, map, file, store, writers: AtomicU32::new(0) })
+        Ok(Self { id, map, geometry, file, store, writers: AtomicU32::new(0) })
     }
 
     /// Backs the first `bytes` with disk space.

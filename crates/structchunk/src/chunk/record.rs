@@ -3,59 +3,95 @@
 use std::sync::atomic::Ordering;
 
 use super::Chunk;
-use crate::format::{Extension, Geometry, Kind, Location, PAGE_BYTES, Placement, RecordHeader, RecordSeed};
+use crate::format::{Extension, Kind, Location, PAGE_BYTES, Placement, RecordHeader, RecordSeed};
 
 /// The lowest bit of the version: somebody changes the object in place.
 pub(crate) const WRITING: u64 = 1;
 /// Versions have 31 bits; the 32nd means sealed.
 const LARGEST_VERSION: u64 = 0x7fff_fffe;
 
-/// A record whose header was parsed and which lies wholly inside its chunk.
+/// A record whose header can be one and which lies wholly inside its chunk.
+///
+/// Two words, so that it travels in registers; what the header says is read where it is needed, out of a line that is near by then.
 #[derive(Clone, Copy)]
 pub(crate) struct Record<'a> {
     pub chunk: &'a Chunk,
-    pub location: Location,
-    pub header: RecordHeader,
-    pub place: Placement,
     offset: u64,
 }
 
 impl<'a> Record<'a> {
     /// The record at `offset`; `None` where there cannot be one. The checksum is not looked at.
     #[inline]
-    pub(crate) fn read(chunk: &'a Chunk, geometry: Geometry, offset: u64) -> Option<Self> {
+    pub(crate) fn read(chunk: &'a Chunk, offset: u64) -> Option<Self> {
         if offset < PAGE_BYTES {
             return None;
         }
         let header = RecordHeader::parse(words(chunk, offset)?)?;
-        let place = header.place(offset);
-        if place.end > chunk.map.len() {
-            return None;
-        }
-        Some(Self { chunk, location: geometry.location(chunk.id, offset), header, place, offset })
+        (header.place(offset).end <= chunk.map.len()).then_some(Self { chunk, offset })
+    }
+
+    /// What the header says.
+    #[inline]
+    pub(crate) fn header(&self) -> RecordHeader {
+        // `read` found the words, and that they are a header; they never change.
+        RecordHeader::decode(words(self.chunk, self.offset).unwrap_or_default())
+    }
+
+    /// Where its parts lie.
+    #[inline]
+    pub(crate) fn place(&self) -> Placement {
+        self.header().place(self.offset)
+    }
+
+    /// Where it lies in the log.
+    #[inline]
+    pub(crate) fn location(&self) -> Location {
+        self.chunk.geometry.location(self.chunk.id, self.offset)
     }
 
     /// Whether the checksum over header, extension and key holds.
     pub(crate) fn checksum_holds(&self, seed: RecordSeed) -> bool {
         words(self.chunk, self.offset)
-            .is_some_and(|words| seed.holds(self.location, words, self.extension_bytes(), self.key()))
+            .is_some_and(|words| seed.holds(self.location(), words, self.extension_bytes(), self.key()))
     }
 
     /// Whether the record has this key.
     #[inline]
     pub(crate) fn key_is(&self, key: &[u8]) -> bool {
-        usize::from(self.header.key_length) == key.len() && self.chunk.map.eq_bytes(self.place.key, key)
+        self.has_key(&self.header(), key)
+    }
+
+    /// Whether the record is of the object under this key, or says that there is none. (Types have keys of their own.)
+    #[inline]
+    pub(crate) fn is_about(&self, key: &[u8]) -> bool {
+        let header = self.header();
+        header.kind != Kind::Type && self.has_key(&header, key)
+    }
+
+    /// Whether the record is of the object under this key.
+    #[inline]
+    pub(crate) fn is_object_under(&self, key: &[u8]) -> bool {
+        let header = self.header();
+        header.kind.is_object() && self.has_key(&header, key)
+    }
+
+    #[inline]
+    fn has_key(&self, header: &RecordHeader, key: &[u8]) -> bool {
+        usize::from(header.key_length) == key.len()
+            && self.chunk.map.eq_bytes(header.place(self.offset).key, key)
     }
 
     /// The key. Keys are written before anybody can find them and never again.
     pub(crate) fn key(&self) -> &'a [u8] {
-        self.chunk.map.frozen(self.place.key, u64::from(self.header.key_length))
+        let header = self.header();
+        self.chunk.map.frozen(header.place(self.offset).key, u64::from(header.key_length))
     }
 
     /// The payload of a record whose payload never changes: types and externs.
     pub(crate) fn frozen_payload(&self) -> &'a [u8] {
-        debug_assert!(matches!(self.header.kind, Kind::Type | Kind::Extern));
-        self.chunk.map.frozen(self.place.payload, self.header.payload_length)
+        let header = self.header();
+        debug_assert!(matches!(header.kind, Kind::Type | Kind::Extern));
+        self.chunk.map.frozen(header.place(self.offset).payload, header.payload_length)
     }
 
     /// Whether the payload checksum of a type or extern record holds. While somebody changes the object behind an extern
@@ -68,7 +104,7 @@ impl<'a> Record<'a> {
     /// Ends a change: the version becomes even, another one than before, and the payload checksum comes back.
     pub(crate) fn settle_version(&self, version: u64, seed: RecordSeed) {
         let next = (version & !WRITING).wrapping_add(2) & LARGEST_VERSION;
-        let checksum = match self.header.kind {
+        let checksum = match self.header().kind {
             Kind::Type | Kind::Extern => u64::from(seed.payload_checksum(self.frozen_payload())),
             _ => 0,
         };
@@ -76,7 +112,8 @@ impl<'a> Record<'a> {
     }
 
     fn extension_bytes(&self) -> &'a [u8] {
-        self.chunk.map.frozen(self.place.extension, u64::from(self.header.extension_units) * 16)
+        let header = self.header();
+        self.chunk.map.frozen(header.place(self.offset).extension, u64::from(header.extension_units) * 16)
     }
 
     /// What the extension says.
@@ -97,20 +134,20 @@ impl<'a> Record<'a> {
     }
 
     /// Where the record begins in its chunk, in bytes.
+    #[inline]
     pub(crate) fn offset(&self) -> u64 {
         self.offset
     }
 
     /// Bytes of the chunk that the record takes.
     pub(crate) fn bytes(&self) -> u64 {
-        self.place.end - self.offset
+        self.place().end - self.offset
     }
 }
 
 #[inline]
 fn words(chunk: &Chunk, offset: u64) -> Option<[u64; 3]> {
-    let word = |at: u64| chunk.map.load_u64(offset + at, Ordering::Relaxed).map(u64::from_le);
-    Some([word(0)?, word(8)?, word(16)?])
+    Some(chunk.map.load_words::<3>(offset)?.map(u64::from_le))
 }
 
 /// Writes a header; the record must lie beyond the end of the log.

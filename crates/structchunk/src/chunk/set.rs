@@ -55,7 +55,7 @@ impl ChunkSet {
     #[inline]
     pub(crate) fn record(&self, location: Location) -> Result<Option<Record<'_>>> {
         let chunk = self.get(self.geometry.chunk(location))?;
-        Ok(Record::read(chunk, self.geometry, self.geometry.offset(location)))
+        Ok(Record::read(chunk, self.geometry.offset(location)))
     }
 
     /// Begins to bring a record near.

@@ -1,7 +1,7 @@
 //! Walks the records of a chunk, verifying each, and finds its way again behind damage.
 
 use super::{Chunk, Record};
-use crate::format::{Geometry, PAGE_BYTES, RECORD_ALIGN, RecordSeed};
+use crate::format::{PAGE_BYTES, RECORD_ALIGN, RecordSeed};
 
 /// What a walk meets.
 pub(crate) enum Step<'a> {
@@ -19,7 +19,6 @@ pub(crate) enum Step<'a> {
 /// The records of one chunk, in the order in which they were written, up to `end`.
 pub(crate) struct Walk<'a> {
     chunk: &'a Chunk,
-    geometry: Geometry,
     seed: RecordSeed,
     offset: u64,
     end: u64,
@@ -28,14 +27,8 @@ pub(crate) struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     /// Walks from the first record to `end`; records up to `last_sequence` are stale, not records of this chunk.
-    pub(crate) fn new(
-        chunk: &'a Chunk,
-        geometry: Geometry,
-        seed: RecordSeed,
-        end: u64,
-        last_sequence: u64,
-    ) -> Self {
-        Self { chunk, geometry, seed, offset: PAGE_BYTES, end: end.min(chunk.map.len()), last_sequence }
+    pub(crate) fn new(chunk: &'a Chunk, seed: RecordSeed, end: u64, last_sequence: u64) -> Self {
+        Self { chunk, seed, offset: PAGE_BYTES, end: end.min(chunk.map.len()), last_sequence }
     }
 
     /// Goes on from `offset`.
@@ -53,19 +46,20 @@ impl<'a> Walk<'a> {
         self.offset
     }
 
-    fn record_at(&self, offset: u64) -> Option<Record<'a>> {
-        let record = Record::read(self.chunk, self.geometry, offset)?;
-        let believed = record.place.end <= self.end
-            && record.header.sequence > self.last_sequence
-            && record.checksum_holds(self.seed);
-        believed.then_some(record)
+    /// The record at `offset`, where it ends, and its sequence.
+    fn record_at(&self, offset: u64) -> Option<(Record<'a>, u64, u64)> {
+        let record = Record::read(self.chunk, offset)?;
+        let header = record.header();
+        let (end, sequence) = (header.place(offset).end, header.sequence);
+        let believed = end <= self.end && sequence > self.last_sequence && record.checksum_holds(self.seed);
+        believed.then_some((record, end, sequence))
     }
 
     /// The record right here, or `None` where the records end; never looks behind damage.
     pub(crate) fn next_adjacent(&mut self) -> Option<Record<'a>> {
-        let record = self.record_at(self.offset)?;
-        self.offset = record.place.end;
-        self.last_sequence = record.header.sequence;
+        let (record, end, sequence) = self.record_at(self.offset)?;
+        self.offset = end;
+        self.last_sequence = sequence;
         Some(record)
     }
 }

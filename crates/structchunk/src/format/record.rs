@@ -36,7 +36,7 @@ pub(crate) enum Kind {
     Tombstone,
     /// A layout; the key is its number.
     Type,
-    /// Something to step over: a pad, or a kind of a later version that says it may be.
+    /// Something to step over: a pad, or a kind of a later version that says it may be, by a code of 8 or more.
     Other(u8),
 }
 
@@ -51,15 +51,13 @@ impl Kind {
         }
     }
 
-    /// `None` for kinds below 8 that are not known: nobody may step over those.
-    const fn from_code(code: u8) -> Option<Self> {
+    const fn from_code(code: u8) -> Self {
         match code {
-            1 => Some(Self::Object),
-            2 => Some(Self::Extern),
-            3 => Some(Self::Tombstone),
-            4 => Some(Self::Type),
-            8..=15 => Some(Self::Other(code)),
-            _ => None,
+            1 => Self::Object,
+            2 => Self::Extern,
+            3 => Self::Tombstone,
+            4 => Self::Type,
+            _ => Self::Other(code),
         }
     }
 
@@ -142,11 +140,24 @@ impl RecordHeader {
     /// Reads words 0 to 2. `None` when they are no header; the checksum is not looked at (see [`RecordSeed::holds`]).
     #[inline]
     pub(crate) fn parse(words: [u64; 3]) -> Option<Self> {
+        let header = Self::decode(words);
+        // Flag 8 ("encoded") means a payload that this version cannot read.
+        let known = words[0] >> 56 & 8 == 0
+            && !matches!(header.kind, Kind::Other(..8))
+            && (4..=MAX_ALIGN_LOG2).contains(&header.align_log2)
+            && usize::from(header.extension_units) <= MAX_EXTENSION_UNITS
+            && (header.key_length > 0 || matches!(header.kind, Kind::Other(_)));
+        known.then_some(header)
+    }
+
+    /// What words 0 to 2 say, where [`RecordHeader::parse`] has found them to be a header.
+    #[inline]
+    pub(crate) fn decode(words: [u64; 3]) -> Self {
         let [first, second, third] = words;
         let kind_and_align = (first >> 48) as u8;
         let flags_and_extension = (first >> 56) as u8;
-        let header = Self {
-            kind: Kind::from_code(kind_and_align & 0xf)?,
+        Self {
+            kind: Kind::from_code(kind_and_align & 0xf),
             flags: Flags {
                 batch: flags_and_extension & 1 != 0,
                 more: flags_and_extension & 2 != 0,
@@ -158,13 +169,7 @@ impl RecordHeader {
             payload_length: second & LOW_48,
             type_number: (second >> 48) as u32 | ((third >> 48) as u32) << 16,
             sequence: third & LOW_48,
-        };
-        // Flag 8 ("encoded") means a payload that this version cannot read.
-        let known = flags_and_extension & 8 == 0
-            && (4..=MAX_ALIGN_LOG2).contains(&header.align_log2)
-            && usize::from(header.extension_units) <= MAX_EXTENSION_UNITS
-            && (header.key_length > 0 || matches!(header.kind, Kind::Other(_)));
-        known.then_some(header)
+        }
     }
 
     /// Where the parts lie when the record begins at `offset`.

@@ -103,6 +103,17 @@ impl Mapping {
         })
     }
 
+    /// `N` words from `offset` on, in the machine's byte order, each by a relaxed load of its own.
+    #[inline]
+    pub(crate) fn load_words<const N: usize>(&self, offset: u64) -> Option<[u64; N]> {
+        let at = as_word(self.address(offset, 8 * N as u64)?)?;
+        Some(std::array::from_fn(|index| {
+            // SAFETY: aligned, and one of `N` words inside the part of the mapping that the file backs; all access to words is
+            // atomic, and on read-only pages nothing but this load goes through the reference.
+            unsafe { AtomicU64::from_ptr(at.wrapping_add(index)) }.load(Ordering::Relaxed)
+        }))
+    }
+
     /// Stores a word at `offset`, in the machine's byte order. Orderings as for [`Mapping::load_u64`].
     #[inline]
     #[must_use]

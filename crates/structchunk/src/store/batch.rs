@@ -147,7 +147,7 @@ impl Inner {
                 Change::Remove { .. } if old.is_none() => continue,
                 Change::Remove { .. } => (0, Vec::new()),
             };
-            let previous = Some(old.map(|old| old.location));
+            let previous = Some(old.map(|old| old.location()));
             let extension = Extension { shape, previous }.encode();
             plan.push(Planned { key, change, hash, old, type_number, extension, location: None });
         }
@@ -186,7 +186,7 @@ impl Inner {
         for (index, planned) in plan.iter_mut().enumerate() {
             let draft = planned.draft(index < last);
             let record = self.append(writer, &draft, |chunk, at| chunk.map.copy_in(at, planned.payload()))?;
-            planned.location = Some(record.location);
+            planned.location = Some(record.location());
         }
         for planned in &*plan {
             if let Some(location) = planned.location {
@@ -225,7 +225,7 @@ impl Inner {
                 self.views.directory.change_len(-1);
                 if let Some(old) = &planned.old {
                     if *moved {
-                        self.views.live.clear(old.location, old.bytes());
+                        self.views.live.clear(old.location(), old.bytes());
                     } else {
                         self.supersede(writer, old);
                     }

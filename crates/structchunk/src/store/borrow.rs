@@ -39,12 +39,12 @@ impl Subject {
     /// The object of a record.
     #[inline]
     pub(crate) fn of(record: &Record<'_>) -> Self {
-        if record.header.kind == Kind::Extern
+        if record.header().kind == Kind::Extern
             && let Some(pointer) = ExternPayload::decode(record.frozen_payload())
         {
             return Self(pointer.body.0 | IS_BODY);
         }
-        Self(record.location.get())
+        Self(record.location().get())
     }
 }
 

@@ -85,7 +85,7 @@ impl<'a> Checker<'a> {
         };
         let views = self.views;
         views.live.reserve(id, 0, end, &mut |from, to| views.live_file.back(from, to))?;
-        let mut walk = Walk::new(chunk, chunks.geometry, chunks.seed, end, self.last_sequence);
+        let mut walk = Walk::new(chunk, chunks.seed, end, self.last_sequence);
         for step in walk.by_ref() {
             match step {
                 Step::Record(record) => self.record(chunk, &record)?,
@@ -100,7 +100,7 @@ impl<'a> Checker<'a> {
 
     fn record(&mut self, chunk: &'a Chunk, record: &Record<'a>) -> Result<()> {
         self.records += 1;
-        match record.header.kind {
+        match record.header().kind {
             Kind::Type => {
                 if let Err(error) = self.inner.learn_type(record) {
                     self.find(chunk.path(), record.offset(), error.to_string());
@@ -120,7 +120,7 @@ impl<'a> Checker<'a> {
     }
 
     fn element_size(&mut self, record: &Record<'a>) -> Option<u64> {
-        match self.inner.stored_type(record.header.type_number) {
+        match self.inner.stored_type(record.header().type_number) {
             Ok(stored) => Some(stored.layout.size()),
             Err(error) => {
                 self.find(record.chunk.path(), record.offset(), error.to_string());
@@ -140,19 +140,19 @@ impl<'a> Checker<'a> {
         let locations: Vec<_> = self.views.directory.locations().collect();
         for location in locations {
             let Some(record) = inner.chunks.record(location)? else { continue };
-            if record.header.kind == Kind::Type {
-                let number = record.header.type_number;
+            if record.header().kind == Kind::Type {
+                let number = record.header().type_number;
                 let is_it =
-                    |other: &Record<'_>| other.header.kind == Kind::Type && other.key_is(record.key());
+                    |other: &Record<'_>| other.header().kind == Kind::Type && other.key_is(record.key());
                 if inner.look_up(inner.views.hashes.of_type(number), is_it)?.is_none() {
                     self.find(&root.join("directory"), 0, format!("type {number} is not found through it"));
                 }
             }
-            if !record.header.kind.is_object() {
+            if !record.header().kind.is_object() {
                 continue;
             }
             let found = inner.find(record.key())?;
-            if found.map(|found| found.location) != Some(location) {
+            if found.map(|found| found.location()) != Some(location) {
                 let what = format!("object {} is not found through it", crate::EscapedKey(record.key()));
                 self.find(&root.join("directory"), 0, what);
             }
@@ -160,7 +160,7 @@ impl<'a> Checker<'a> {
                 let what = format!("object {} is not marked live", crate::EscapedKey(record.key()));
                 self.find(&root.join("live"), 0, what);
             }
-            if record.header.kind == Kind::Extern
+            if record.header().kind == Kind::Extern
                 && let Err(error) = inner.payload(&record)
             {
                 self.find(record.chunk.path(), record.offset(), error.to_string());

@@ -46,11 +46,19 @@ impl Inner {
         hash: u64,
         mut is_it: impl FnMut(&Record<'_>) -> bool,
     ) -> Result<Option<Record<'_>>> {
+        // Errors take a side door: what comes out of the search then fits into registers.
+        let mut failure = None;
         let found = self.views.directory.find(hash, |location| match self.chunks.record(location) {
-            Ok(record) => record.filter(&mut is_it).map(Ok),
-            Err(error) => Some(Err(error)),
+            Ok(record) => record.filter(&mut is_it).map(Some),
+            Err(error) => {
+                failure = Some(error);
+                Some(None)
+            }
         });
-        found.transpose()
+        match (found, failure) {
+            (Some(None), Some(error)) => Err(error),
+            (found, _) => Ok(found.flatten()),
+        }
     }
 
     /// The record of the current object under `key`.
@@ -61,20 +69,22 @@ impl Inner {
 
     #[inline]
     pub(crate) fn find_hashed(&self, key: &[u8], hash: u64) -> Result<Option<Record<'_>>> {
-        let found = self.look_up(hash, |record| record.header.kind != Kind::Type && record.key_is(key))?;
-        match found {
-            Some(record) if record.header.flags.batch => self.settle_batch(record, key),
-            // At or behind the end of the log there are no records: a damaged directory leads there.
-            Some(record) if record.location.get() >= self.shared.end() => Ok(None),
-            Some(record) if record.header.kind.is_object() => Ok(Some(record)),
-            _ => Ok(None),
+        let Some(record) = self.look_up(hash, |record| record.is_about(key))? else { return Ok(None) };
+        let header = record.header();
+        if header.flags.batch {
+            return self.settle_batch(record, key);
         }
+        // At or behind the end of the log there are no records: a damaged directory leads there.
+        if record.location().get() >= self.shared.end() {
+            return Ok(None);
+        }
+        Ok(header.kind.is_object().then_some(record))
     }
 
     /// The object that a batch record stands for now: itself once the end of the log has passed it, before that the one it
     /// will replace. So a batch becomes visible all at once.
     fn settle_batch<'a>(&'a self, record: Record<'a>, key: &[u8]) -> Result<Option<Record<'a>>> {
-        let record = if record.location.get() < self.shared.end() {
+        let record = if record.location().get() < self.shared.end() {
             record
         } else {
             let Some(Some(previous)) = record.extension().previous else { return Ok(None) };
@@ -83,7 +93,7 @@ impl Inner {
                 None => return Ok(None),
             }
         };
-        Ok(record.header.kind.is_object().then_some(record))
+        Ok(record.header().kind.is_object().then_some(record))
     }
 
     /// Does something with the object under a key, if there is one.
@@ -99,7 +109,9 @@ impl Inner {
     ) -> Result<Option<R>> {
         let Some(record) = self.find_hashed(key, hash)? else { return Ok(None) };
         match action(&record) {
-            Err(error) if error.is_absent() => self.with_successor(key, hash, record.location, error, action),
+            Err(error) if error.is_absent() => {
+                self.with_successor(key, hash, record.location(), error, action)
+            }
             outcome => outcome.map(Some),
         }
     }
@@ -115,11 +127,11 @@ impl Inner {
     ) -> Result<Option<R>> {
         loop {
             let Some(record) = self.find_hashed(key, hash)? else { return Ok(None) };
-            if record.location == gone {
+            if record.location() == gone {
                 // Nobody replaced it: its body is lost.
                 return Err(error);
             }
-            gone = record.location;
+            gone = record.location();
             match action(&record) {
                 Err(next) if next.is_absent() => error = next,
                 outcome => return outcome.map(Some),
@@ -130,16 +142,18 @@ impl Inner {
     /// Where the bytes of an object lie.
     #[inline]
     pub(crate) fn payload<'a>(&'a self, record: &Record<'a>) -> Result<Payload<'a>> {
-        if record.header.kind == Kind::Extern {
+        let header = record.header();
+        if header.kind == Kind::Extern {
             return self.body_payload(record);
         }
         Ok(Payload {
             mapping: Memory::Chunk(&record.chunk.map),
-            offset: record.place.payload,
-            bytes: record.header.payload_length,
+            offset: header.place(record.offset()).payload,
+            bytes: header.payload_length,
         })
     }
 
+    #[cold]
     fn body_payload<'a>(&'a self, record: &Record<'a>) -> Result<Payload<'a>> {
         let pointer = self.extern_payload(record)?;
         let body = self.bodies.get(pointer.body)?;
@@ -162,9 +176,10 @@ impl Inner {
 
     /// Size of an object, in bytes.
     pub(crate) fn object_bytes(&self, record: &Record<'_>) -> Result<u64> {
-        match record.header.kind {
+        let header = record.header();
+        match header.kind {
             Kind::Extern => Ok(self.extern_payload(record)?.bytes),
-            _ => Ok(record.header.payload_length),
+            _ => Ok(header.payload_length),
         }
     }
 
@@ -194,6 +209,6 @@ fn misaligned<T: Object + ?Sized>(record: &Record<'_>) -> Error {
     Error::Misaligned {
         key: record.key().to_vec(),
         required: T::ALIGN as u64,
-        found: 1 << record.header.align_log2,
+        found: 1 << record.header().align_log2,
     }
 }

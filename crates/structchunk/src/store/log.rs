@@ -249,7 +249,7 @@ impl Inner {
         let header = draft.header(sequence);
         let words = header.encode(self.chunks.seed, location, draft.extension, draft.key);
         write_header(chunk, offset, words, draft.version_word)
-            .and_then(|()| Record::read(chunk, self.chunks.geometry, offset))
+            .and_then(|()| Record::read(chunk, offset))
             .inspect(|_| {
                 writer.head = place.end;
                 writer.changed = true;
@@ -324,9 +324,9 @@ impl Inner {
             self.append_here(writer, &record, |chunk, at| chunk.map.copy_in(at, &stored.encoding))?;
         writer.types_here.insert(number);
         let hash = self.views.hashes.of_type(number);
-        let is_it = |record: &Record<'_>| record.header.kind == Kind::Type && record.key_is(&key);
+        let is_it = |record: &Record<'_>| record.header().kind == Kind::Type && record.key_is(&key);
         let (slot, _) = self.views.slot_where(&self.chunks, hash, is_it)?;
-        self.views.directory.store(&slot, written.location);
+        self.views.directory.store(&slot, written.location());
         Ok(())
     }
 
@@ -334,8 +334,7 @@ impl Inner {
     /// Under the writer's lock.
     #[inline]
     pub(crate) fn slot_of(&self, key: &[u8], hash: u64) -> Result<(SlotRef, Option<Record<'_>>)> {
-        self.views
-            .slot_where(&self.chunks, hash, |record| record.header.kind.is_object() && record.key_is(key))
+        self.views.slot_where(&self.chunks, hash, |record| record.is_object_under(key))
     }
 }
 

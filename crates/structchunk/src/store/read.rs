@@ -154,7 +154,7 @@ impl Store {
     /// [`Error::Closed`], [`Error::Corrupt`].
     pub fn sequence(&self, key: impl AsRef<[u8]>) -> Result<Option<u64>> {
         self.inner.check_open()?;
-        Ok(self.inner.find(key.as_ref())?.map(|record| record.header.sequence))
+        Ok(self.inner.find(key.as_ref())?.map(|record| record.header().sequence))
     }
 
     /// How many objects there are. Takes the same time whatever their number.

@@ -110,17 +110,17 @@ fn restore_store(root: &Folder, notes: &mut Vec<String>) -> Result<()> {
         let seal = chunk.seal_mark();
         epoch = epoch.max(seal.map_or(0, |seal| seal.epoch));
         let to = seal.map_or(geometry.capacity(), |seal| seal.head);
-        let mut walk = Walk::new(chunk, geometry, chunks.seed, to, last_sequence);
+        let mut walk = Walk::new(chunk, chunks.seed, to, last_sequence);
         end = LogEnd { chunk: id, head: PAGE_BYTES, ..end };
         if whole.sequence == end.sequence {
             whole = end;
         }
         for step in walk.by_ref() {
             let Step::Record(record) = step else { continue };
-            end = LogEnd { chunk: id, head: record.place.end, sequence: record.header.sequence };
-            next_type = next_type.max(record.header.type_number.saturating_add(1));
+            end = LogEnd { chunk: id, head: record.place().end, sequence: record.header().sequence };
+            next_type = next_type.max(record.header().type_number.saturating_add(1));
             // A batch whose end did not reach the disk never happened.
-            if !record.header.flags.more {
+            if !record.header().flags.more {
                 whole = end;
             }
         }

@@ -124,9 +124,9 @@ impl Log {
 
     /// Sequence of the first record of the active chunk; of the next record when it has none.
     fn first_sequence(&self, chunks: &ChunkSet) -> Result<u64> {
-        let first = Record::read(chunks.get(self.active)?, chunks.geometry, PAGE_BYTES);
-        let first = first.filter(|record| record.place.end <= self.head);
-        Ok(first.map_or(self.sequence + 1, |record| record.header.sequence))
+        let first = Record::read(chunks.get(self.active)?, PAGE_BYTES);
+        let first = first.filter(|record| record.place().end <= self.head);
+        Ok(first.map_or(self.sequence + 1, |record| record.header().sequence))
     }
 }
 
@@ -155,9 +155,7 @@ fn check_numbers(geometry: Geometry, checkpoint: &Checkpoint) -> std::result::Re
 /// Whether a chunk was never written to: it has neither records nor a seal.
 fn is_unused(chunks: &ChunkSet, id: ChunkId) -> bool {
     match chunks.get(id) {
-        Ok(chunk) => {
-            chunk.seal_mark().is_none() && Record::read(chunk, chunks.geometry, PAGE_BYTES).is_none()
-        }
+        Ok(chunk) => chunk.seal_mark().is_none() && Record::read(chunk, PAGE_BYTES).is_none(),
         Err(error) => error.is_corrupt(),
     }
 }
@@ -367,17 +365,17 @@ impl Situation<'_> {
             let end = self.end_of(chunk, log, report);
             views.live.reserve(id, 0, end, &mut |from, to| views.live_file.back(from, to))?;
             chunk.map.advise(Advice::Sequential, 0..end);
-            let mut walk = Walk::new(chunk, self.chunks.geometry, self.chunks.seed, end, last_sequence);
+            let mut walk = Walk::new(chunk, self.chunks.seed, end, last_sequence);
             for step in walk.by_ref() {
                 match step {
                     Step::Record(record) => {
                         report.accepted_records += 1;
                         replay.push(record)?;
                         if record.version_word(Ordering::Relaxed) & WRITING != 0 {
-                            walked.odd.push(record.location);
+                            walked.odd.push(record.location());
                         }
-                        if record.header.kind == Kind::Type && record.header.type_number < MAX_TYPES {
-                            log.next_type = log.next_type.max(record.header.type_number + 1);
+                        if record.header().kind == Kind::Type && record.header().type_number < MAX_TYPES {
+                            log.next_type = log.next_type.max(record.header().type_number + 1);
                         }
                     }
                     Step::Damage { from, to } => {
@@ -417,15 +415,9 @@ impl Situation<'_> {
             Ok(head) => head,
             Err(error) => {
                 report.dropped.push(format!("{error}; its records are taken as far as they go"));
-                let mut walk = Walk::new(
-                    chunk,
-                    self.chunks.geometry,
-                    self.chunks.seed,
-                    self.chunks.geometry.capacity(),
-                    0,
-                );
+                let mut walk = Walk::new(chunk, self.chunks.seed, self.chunks.geometry.capacity(), 0);
                 let records = walk.by_ref().filter_map(|step| match step {
-                    Step::Record(record) => Some(record.place.end),
+                    Step::Record(record) => Some(record.place().end),
                     Step::Damage { .. } => None,
                 });
                 records.last().unwrap_or(PAGE_BYTES)
@@ -448,13 +440,7 @@ impl Situation<'_> {
             }
         }
         let active = self.chunks.get(log.active)?;
-        let mut behind = Walk::new(
-            active,
-            self.chunks.geometry,
-            self.chunks.seed,
-            self.chunks.geometry.capacity(),
-            log.sequence,
-        );
+        let mut behind = Walk::new(active, self.chunks.seed, self.chunks.geometry.capacity(), log.sequence);
         behind.go_to(log.head);
         let mut dropped = 0;
         while behind.next_adjacent().is_some() {
@@ -526,7 +512,7 @@ impl Situation<'_> {
         let mut known = !report.damaged;
         for location in views.directory.locations() {
             if let Some(record) = self.chunks.record(location)?
-                && record.header.kind == Kind::Extern
+                && record.header().kind == Kind::Extern
             {
                 let pointer = ExternPayload::decode(record.frozen_payload());
                 known &= pointer.is_some() && record.payload_checksum_holds(self.chunks.seed);

@@ -14,7 +14,7 @@ use crate::map::Buffer;
 impl Inner {
     /// The object of a record, as a batch puts it under another key. A body is not copied: the new record points to it.
     fn moved<'a>(&'a self, record: &Record<'a>) -> Result<New<'a>> {
-        let (payload, version_word) = match record.header.kind {
+        let (payload, version_word) = match record.header().kind {
             Kind::Extern => {
                 let pointer = self.extern_payload(record)?.encode();
                 let checksum = u64::from(self.chunks.seed.payload_checksum(&pointer));
@@ -23,15 +23,15 @@ impl Inner {
             _ => (Buffer::copy_of(&self.copy_bytes(record, u64::MAX)?), FRESH_VERSION),
         };
         Ok(New {
-            kind: record.header.kind,
-            flags: record.header.flags,
-            align_log2: record.header.align_log2,
+            kind: record.header().kind,
+            flags: record.header().flags,
+            align_log2: record.header().align_log2,
             shape: record.extension().shape,
             payload,
-            payload_length: record.header.payload_length,
+            payload_length: record.header().payload_length,
             version_word,
             body: None,
-            number: TypeOf::Stored(record.header.type_number),
+            number: TypeOf::Stored(record.header().type_number),
         })
     }
 }

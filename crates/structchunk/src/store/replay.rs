@@ -55,25 +55,23 @@ impl<'a> Replay<'a> {
     /// Takes a record into the views.
     fn replay(&self, record: &Record<'a>, hash: u64) -> Result<()> {
         let Self { views, chunks, .. } = *self;
-        let (key, kind) = (record.key(), record.header.kind);
+        let (key, kind) = (record.key(), record.header().kind);
         match kind {
             Kind::Object | Kind::Extern => {
                 views.make_slots(chunks, &mut [hash])?;
-                let (slot, old) = views
-                    .slot_where(chunks, hash, |other| other.header.kind.is_object() && other.key_is(key))?;
-                views.directory.store(&slot, record.location);
-                views.live.set(record.location, record.bytes());
+                let (slot, old) = views.slot_where(chunks, hash, |other| other.is_object_under(key))?;
+                views.directory.store(&slot, record.location());
+                views.live.set(record.location(), record.bytes());
                 match old {
-                    Some(old) => views.live.clear(old.location, old.bytes()),
+                    Some(old) => views.live.clear(old.location(), old.bytes()),
                     None => views.directory.change_len(1),
                 }
             }
             Kind::Tombstone => {
-                let (slot, old) = views
-                    .slot_where(chunks, hash, |other| other.header.kind.is_object() && other.key_is(key))?;
+                let (slot, old) = views.slot_where(chunks, hash, |other| other.is_object_under(key))?;
                 if let Some(old) = old {
                     views.directory.erase(&slot);
-                    views.live.clear(old.location, old.bytes());
+                    views.live.clear(old.location(), old.bytes());
                     views.directory.change_len(-1);
                 }
             }
@@ -81,9 +79,10 @@ impl<'a> Replay<'a> {
             Kind::Type if !record.payload_checksum_holds(chunks.seed) => {}
             Kind::Type => {
                 views.make_slots(chunks, &mut [hash])?;
-                let (slot, _) = views
-                    .slot_where(chunks, hash, |other| other.header.kind == Kind::Type && other.key_is(key))?;
-                views.directory.store(&slot, record.location);
+                let (slot, _) = views.slot_where(chunks, hash, |other| {
+                    other.header().kind == Kind::Type && other.key_is(key)
+                })?;
+                views.directory.store(&slot, record.location());
             }
             Kind::Other(_) => {}
         }

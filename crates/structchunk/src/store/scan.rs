@@ -34,7 +34,7 @@ impl<'a> Entry<'a> {
 
     /// The number of its type in this store.
     pub fn type_number(&self) -> u32 {
-        self.record.header.type_number
+        self.record.header().type_number
     }
 
     /// The layout that its type was stored with.
@@ -42,7 +42,7 @@ impl<'a> Entry<'a> {
     /// # Errors
     /// [`Error::Corrupt`] when the type cannot be read.
     pub fn layout(&self) -> Result<&'a Layout> {
-        Ok(&self.store.inner.stored_type(self.record.header.type_number)?.layout)
+        Ok(&self.store.inner.stored_type(self.record.header().type_number)?.layout)
     }
 
     /// The fingerprint of its type.
@@ -50,12 +50,12 @@ impl<'a> Entry<'a> {
     /// # Errors
     /// [`Error::Corrupt`] when the type cannot be read.
     pub fn fingerprint(&self) -> Result<Fingerprint> {
-        Ok(self.store.inner.stored_type(self.record.header.type_number)?.fingerprint)
+        Ok(self.store.inner.stored_type(self.record.header().type_number)?.fingerprint)
     }
 
     /// The dimensions of an array; `None` for what is no array.
     pub fn shape(&self) -> Option<Vec<u64>> {
-        self.record.header.flags.array.then(|| self.record.extension().shape)
+        self.record.header().flags.array.then(|| self.record.extension().shape)
     }
 
     /// The object's size, in bytes.
@@ -76,7 +76,7 @@ impl<'a> Entry<'a> {
 
     /// The sequence of its record; see [`Store::put_if`].
     pub fn sequence(&self) -> u64 {
-        self.record.header.sequence
+        self.record.header().sequence
     }
 
     /// Does something with the object; where its body was given back, with the one that is current now.
@@ -173,17 +173,15 @@ impl<'a> Iterator for Iter<'a> {
                 Ok(chunk) => chunk,
                 Err(error) => return Some(Err(error)),
             };
-            let Some(record) =
-                Record::read(chunk, inner.chunks.geometry, offset).filter(|record| record.place.end <= end)
-            else {
+            let Some(record) = Record::read(chunk, offset).filter(|record| record.place().end <= end) else {
                 // The rest of this chunk is lost to a scan; `check` and `rebuild` find their way behind damage.
                 return Some(Err(Error::corrupt(chunk.path(), offset, "this is no record; run check")));
             };
-            self.current = Some((id, record.place.end, end));
-            if !record.header.kind.is_object() {
+            self.current = Some((id, record.place().end, end));
+            if !record.header().kind.is_object() {
                 continue;
             }
-            if inner.views.live.is_live(record.location) && !self.met.contains(record.key()) {
+            if inner.views.live.is_live(record.location()) && !self.met.contains(record.key()) {
                 return Some(Ok(Entry { store, record }));
             }
             match self.successor(&record) {
@@ -208,10 +206,10 @@ impl<'a> Iter<'a> {
     fn successor(&mut self, record: &Record<'a>) -> Result<Option<Record<'a>>> {
         let inner = &*self.store.inner;
         let Some(current) = inner.find(record.key())? else { return Ok(None) };
-        if current.location == record.location {
+        if current.location() == record.location() {
             return Ok(Some(current));
         }
-        if current.header.sequence <= self.last_sequence || !self.met.insert(record.key().to_vec()) {
+        if current.header().sequence <= self.last_sequence || !self.met.insert(record.key().to_vec()) {
             return Ok(None);
         }
         Ok(Some(current))

@@ -67,7 +67,7 @@ impl Inner {
         }
         let key = number.to_le_bytes();
         let record = self.look_up(self.views.hashes.of_type(number), |record| {
-            record.header.kind == Kind::Type && record.key_is(&key)
+            record.header().kind == Kind::Type && record.key_is(&key)
         })?;
         record.map(|record| self.learn_type(&record)).transpose()
     }
@@ -75,7 +75,7 @@ impl Inner {
     /// Takes a type from its record.
     pub(crate) fn learn_type(&self, record: &Record<'_>) -> Result<&TypeEntry> {
         let damaged = |what: String| Error::corrupt(record.chunk.path(), record.offset(), what);
-        let number = record.header.type_number;
+        let number = record.header().type_number;
         if record.key() != number.to_le_bytes() || !record.payload_checksum_holds(self.chunks.seed) {
             return Err(damaged(format!("the record of type {number} is damaged")));
         }
@@ -127,8 +127,9 @@ impl Inner {
     /// [`Error::LayoutMismatch`] names the first field that differs.
     #[inline]
     pub(crate) fn check_type<T: Object + ?Sized>(&self, record: &Record<'_>) -> Result<()> {
-        let stored = self.stored_type(record.header.type_number)?;
-        if stored.fingerprint == T::FINGERPRINT && record.header.flags.array == T::ARRAY {
+        let header = record.header();
+        let stored = self.stored_type(header.type_number)?;
+        if stored.fingerprint == T::FINGERPRINT && header.flags.array == T::ARRAY {
             return Ok(());
         }
         Err(self.mismatch::<T>(record))
@@ -144,11 +145,11 @@ impl Inner {
     /// Why an object may not be seen as a `T`.
     #[cold]
     pub(crate) fn mismatch<T: Object + ?Sized>(&self, record: &Record<'_>) -> Error {
-        let stored = match self.stored_type(record.header.type_number) {
+        let stored = match self.stored_type(record.header().type_number) {
             Ok(stored) => stored,
             Err(error) => return error,
         };
-        let shape = record.header.flags.array.then(|| record.extension().shape);
+        let shape = record.header().flags.array.then(|| record.extension().shape);
         let bytes = self.object_bytes(record).unwrap_or(0);
         let mismatch = LayoutMismatch::explain::<T>(&stored.layout, shape.as_deref(), bytes);
         Error::LayoutMismatch { key: record.key().to_vec(), mismatch: Box::new(mismatch) }

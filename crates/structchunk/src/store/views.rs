@@ -41,8 +41,8 @@ impl Hashes {
 
     /// The hash under which a record is found.
     pub(crate) fn of_record(self, record: &Record<'_>) -> u64 {
-        match record.header.kind {
-            Kind::Type => self.of_type(record.header.type_number),
+        match record.header().kind {
+            Kind::Type => self.of_type(record.header().type_number),
             _ => self.of_key(record.key()),
         }
     }

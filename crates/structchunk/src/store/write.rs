@@ -26,7 +26,7 @@ impl Condition {
         match self {
             Self::Always => true,
             Self::Absent => old.is_none(),
-            Self::Sequence(expected) => old.is_some_and(|old| old.header.sequence == expected),
+            Self::Sequence(expected) => old.is_some_and(|old| old.header().sequence == expected),
         }
     }
 }
@@ -129,8 +129,8 @@ impl Inner {
             // Making room may have moved the slot, and the type's record may have taken it.
             self.slot_of(key, hash).map_err(|error| self.stop_writing(error))?.0
         };
-        self.views.directory.store(&slot, record.location);
-        self.views.live.set(record.location, record.bytes());
+        self.views.directory.store(&slot, record.location());
+        self.views.live.set(record.location(), record.bytes());
         match &old {
             Some(old) => self.supersede(writer, old),
             None => self.views.directory.change_len(1),
@@ -183,8 +183,8 @@ impl Inner {
 
     /// Takes note that a record is no longer the current one.
     pub(crate) fn supersede(&self, writer: &mut Writer, old: &Record<'_>) {
-        self.views.live.clear(old.location, old.bytes());
-        if old.header.kind == Kind::Extern {
+        self.views.live.clear(old.location(), old.bytes());
+        if old.header().kind == Kind::Extern {
             match self.extern_payload(old) {
                 Ok(pointer) => writer.superseded.push(pointer.body),
                 // The body stays until the next recovery finds that nothing points to it.
