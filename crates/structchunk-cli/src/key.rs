@@ -86,6 +86,13 @@ fn parse_escaped(text: &[u8]) -> Option<Vec<u8>> {
 
 /// A key on a line of its own: as it is where that is plain, else in quotes and escaped.
 pub fn shown(key: &[u8]) -> String {
+    let is_plain = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\');
+    if key.iter().all(is_plain)
+        && let Ok(plain) = std::str::from_utf8(key)
+    {
+        // What most keys are, and listing millions of them should not take longer than need be.
+        return plain.to_owned();
+    }
     let quoted = EscapedKey(key).to_string();
     let inner = &quoted[1..quoted.len() - 1];
     if inner.as_bytes() == key && inner.trim() == inner { inner.to_owned() } else { quoted }
