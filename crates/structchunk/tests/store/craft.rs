@@ -197,3 +197,31 @@ impl Log {
         });
     }
 }
+
+/// Where the parts of a record lie in its chunk.
+pub struct Place {
+    pub at: usize,
+    pub kind: u8,
+    pub key: std::ops::Range<usize>,
+    pub payload: std::ops::Range<usize>,
+}
+
+/// The records of a chunk up to its head.
+pub fn walk(bytes: &[u8], head: usize) -> Vec<Place> {
+    let mut places = Vec::new();
+    let mut at = PAGE;
+    while at < head {
+        let word = |offset: usize| {
+            u64::from_le_bytes(bytes[at + offset..at + offset + 8].try_into().expect("8 bytes"))
+        };
+        let kind = bytes[at + 6] & 15;
+        let key = at + 32 + usize::from(bytes[at + 7] >> 4) * 16;
+        let key = key..key + usize::from(bytes[at + 4]) + (usize::from(bytes[at + 5]) << 8);
+        let start = key.end.next_multiple_of(1 << (bytes[at + 6] >> 4));
+        let payload = start..start + (word(8) & 0xffff_ffff_ffff) as usize;
+        let end = payload.end.next_multiple_of(16);
+        places.push(Place { at, kind, key, payload });
+        at = end;
+    }
+    places
+}

@@ -6,6 +6,7 @@ mod common;
 mod craft;
 mod faults;
 mod guards;
+mod hostile;
 mod leftovers;
 mod model;
 mod process;

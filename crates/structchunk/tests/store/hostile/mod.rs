@@ -56,7 +56,9 @@ fn read_everything(store: &Store, keys: &[&[u8]]) {
             let _ = (entry.type_name(), entry.layout().map(ToString::to_string), entry.fingerprint());
             let _ = (entry.shape(), entry.len(), entry.sequence(), entry.type_number(), format!("{entry:?}"));
             if let (Ok(layout), Ok(bytes)) = (entry.layout(), entry.bytes(1 << 16)) {
-                let _ = layout.read(&bytes).map(|value| value.to_string());
+                let shape = entry.shape();
+                let value = layout.read(&bytes, shape.as_deref(), 100);
+                let _ = value.map(|value| (value.to_string(), value.json().to_string()));
             }
             if all.len() < 100 {
                 all.push(entry.key().to_vec());
