@@ -148,6 +148,12 @@ impl LiveMap {
         self.counter(chunk, AT_LIVE_RECORDS)
     }
 
+    /// Whether two maps mark the same records of a chunk.
+    pub(crate) fn marks_as(&self, other: &Self, chunk: ChunkId) -> bool {
+        let words = AT_BITS..AT_BITS + self.geometry.capacity() / RECORD_ALIGN / 64;
+        words.into_iter().all(|at| self.counter(chunk, at) == other.counter(chunk, at))
+    }
+
     fn counter(&self, chunk: ChunkId, at: u64) -> u64 {
         self.region(chunk).and_then(|region| self.words.load(region + at, Ordering::Relaxed)).unwrap_or(0)
     }

@@ -144,14 +144,16 @@ impl<'a> Checker<'a> {
                 let number = record.header().type_number;
                 let is_it =
                     |other: &Record<'_>| other.header().kind == Kind::Type && other.key_is(record.key());
-                if inner.look_up(inner.views.hashes.of_type(number), is_it)?.is_none() {
+                let found = inner.look_up(inner.views.hashes.of_type(number), is_it);
+                if !matches!(found, Ok(Some(_))) {
                     self.find(&root.join("directory"), 0, format!("type {number} is not found through it"));
                 }
             }
             if !record.header().kind.is_object() {
                 continue;
             }
-            let found = inner.find(record.key())?;
+            // An entry may lead to a chunk that does not exist: an error to whoever looks it up, a finding here.
+            let found = inner.find(record.key()).ok().flatten();
             if found.map(|found| found.location()) != Some(location) {
                 let what = format!("object {} is not found through it", crate::EscapedKey(record.key()));
                 self.find(&root.join("directory"), 0, what);
@@ -177,6 +179,12 @@ impl<'a> Checker<'a> {
             if counts(is) != counts(should) {
                 let what = format!("chunk {id}: counts {:?}, the log has {:?}", counts(is), counts(should));
                 self.find(&root.join("live"), 0, what);
+            } else if !is.marks_as(should, id) {
+                self.find(
+                    &root.join("live"),
+                    0,
+                    format!("chunk {id}: other records are marked than are current"),
+                );
             }
         }
         Ok(())
