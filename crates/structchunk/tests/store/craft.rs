@@ -169,8 +169,8 @@ impl Log {
     pub fn append(&mut self, record: &Record) -> usize {
         let sequence = record.sequence.unwrap_or(self.sequence + 1);
         self.sequence = self.sequence.max(sequence);
-        if record.kind == TYPE {
-            self.next_type = self.next_type.max(record.type_number.saturating_add(1));
+        if record.kind == TYPE && record.type_number < 1 << 20 {
+            self.next_type = self.next_type.max(record.type_number + 1);
         }
         let at = self.head;
         let bytes = record.bytes(&self.uuid, at as u64 / 16, sequence);
