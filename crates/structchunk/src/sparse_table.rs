@@ -9,25 +9,33 @@ const LEAF_BITS: u32 = 11;
 type Leaf<V> = Box<[OnceLock<Box<V>>]>;
 type Middle<V> = Box<[OnceLock<Leaf<V>>]>;
 
-/// Three levels of arrays that are made where they are needed (a radix tree of fixed height).
+/// Three levels of arrays that are made where they are needed (a radix tree of fixed height). The lowest numbers, mostly all that
+/// there are, have an array of their own.
 pub(crate) struct SparseTable<V> {
+    low: Leaf<V>,
     top: Box<[OnceLock<Middle<V>>]>,
 }
 
 impl<V> SparseTable<V> {
     pub(crate) fn new() -> Self {
-        Self { top: empty(TOP_BITS) }
+        Self { low: empty(LEAF_BITS), top: empty(TOP_BITS) }
     }
 
     /// The value under a number.
     #[inline]
     pub(crate) fn get(&self, number: u32) -> Option<&V> {
+        if let Some(place) = self.low.get(number as usize) {
+            return place.get().map(|value| &**value);
+        }
         let (top, middle, leaf) = split(number);
         self.top[top].get()?[middle].get()?[leaf].get().map(|value| &**value)
     }
 
     /// Adds a value, or gives the one that was there first.
     pub(crate) fn insert(&self, number: u32, value: V) -> &V {
+        if let Some(place) = self.low.get(number as usize) {
+            return place.get_or_init(|| Box::new(value));
+        }
         let (top, middle, leaf) = split(number);
         let middles = self.top[top].get_or_init(|| empty(MIDDLE_BITS));
         let leaves = middles[middle].get_or_init(|| empty(LEAF_BITS));

@@ -105,7 +105,7 @@ impl Inner {
     pub(crate) fn commit<'a>(
         &'a self,
         changes: &mut BTreeMap<Vec<u8>, Change<'a>>,
-        deadline: Deadline,
+        deadline: &mut Deadline,
     ) -> Result<()> {
         loop {
             let mut writer = self.begin_change()?;
@@ -337,8 +337,7 @@ impl Batch<'_> {
     /// # Errors
     /// As for [`Store::put`]. Nothing has changed then.
     pub fn commit(mut self) -> Result<()> {
-        let deadline = self.inner.patience(true);
-        self.inner.commit(&mut self.changes, deadline)
+        self.inner.commit(&mut self.changes, &mut self.inner.patience(true))
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::hash_map::Entry;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::chunk::Record;
 use crate::format::{ExternPayload, Kind};
@@ -109,7 +109,7 @@ impl Borrows {
     }
 
     /// Borrows an object, waiting for others until `deadline`; whether that worked.
-    pub(crate) fn acquire(&self, subject: Subject, want: Want, deadline: Deadline) -> bool {
+    pub(crate) fn acquire(&self, subject: Subject, want: Want, deadline: &mut Deadline) -> bool {
         let shard = self.shard(subject);
         let mut state = shard.lock();
         while !state.try_acquire(subject, want) {
@@ -162,7 +162,7 @@ impl Borrows {
     }
 
     /// Waits until nobody changes the object alone, at most until `deadline`; whether that came true.
-    pub(crate) fn wait_for_writer(&self, subject: Subject, deadline: Deadline) -> bool {
+    pub(crate) fn wait_for_writer(&self, subject: Subject, deadline: &mut Deadline) -> bool {
         let shard = self.shard(subject);
         let mut state = shard.lock();
         while state.is_exclusive(subject) {
@@ -201,7 +201,7 @@ impl Shard {
     fn wait<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
-        deadline: Deadline,
+        deadline: &mut Deadline,
     ) -> Option<MutexGuard<'a, State>> {
         let left = deadline.left()?;
         state.waiting += 1;
@@ -216,23 +216,28 @@ impl Shard {
 pub(crate) enum Deadline {
     /// Do not wait.
     Now,
+    /// Wait so long, from when the waiting begins. (Most calls never wait, and need not ask for the time.)
+    Within(Duration),
     /// Wait until then.
     At(Instant),
 }
 
 impl Deadline {
     /// How long there is left to wait; `None` when the time is up.
-    fn left(self) -> Option<std::time::Duration> {
-        match self {
-            Self::Now => None,
-            Self::At(instant) => {
-                Some(instant.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
-            }
+    fn left(&mut self) -> Option<Duration> {
+        let now = match self {
+            Self::Now => return None,
+            Self::Within(_) | Self::At(_) => Instant::now(),
+        };
+        if let Self::Within(patience) = *self {
+            *self = Self::At(now + patience);
         }
+        let Self::At(end) = *self else { return None };
+        Some(end.saturating_duration_since(now)).filter(|left| !left.is_zero())
     }
 
     /// Whether the time is up.
-    pub(crate) fn is_over(self) -> bool {
+    pub(crate) fn is_over(&mut self) -> bool {
         self.left().is_none()
     }
 }
@@ -263,8 +268,6 @@ impl Hasher for Mix {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn at(bits: u64) -> Subject {
@@ -274,18 +277,18 @@ mod tests {
     #[test]
     fn readers_share_and_writers_exclude() {
         let borrows = Borrows::new();
-        assert!(borrows.acquire(at(1), Want::Shared, Deadline::Now));
-        assert!(borrows.acquire(at(1), Want::Shared, Deadline::Now));
-        assert!(!borrows.acquire(at(1), Want::Exclusive, Deadline::Now));
+        assert!(borrows.acquire(at(1), Want::Shared, &mut Deadline::Now));
+        assert!(borrows.acquire(at(1), Want::Shared, &mut Deadline::Now));
+        assert!(!borrows.acquire(at(1), Want::Exclusive, &mut Deadline::Now));
         borrows.release(at(1), Want::Shared);
-        assert!(!borrows.acquire(at(1), Want::Exclusive, Deadline::Now));
+        assert!(!borrows.acquire(at(1), Want::Exclusive, &mut Deadline::Now));
         borrows.release(at(1), Want::Shared);
-        assert!(borrows.acquire(at(1), Want::Exclusive, Deadline::Now));
+        assert!(borrows.acquire(at(1), Want::Exclusive, &mut Deadline::Now));
         assert!(borrows.is_exclusive(at(1)) && !borrows.is_exclusive(at(2)));
-        assert!(!borrows.acquire(at(1), Want::Shared, Deadline::Now));
-        assert!(borrows.acquire(at(2), Want::Shared, Deadline::Now));
+        assert!(!borrows.acquire(at(1), Want::Shared, &mut Deadline::Now));
+        assert!(borrows.acquire(at(2), Want::Shared, &mut Deadline::Now));
         borrows.release(at(2), Want::Shared);
-        assert!(!borrows.acquire(at(1), Want::Atomic, Deadline::Now));
+        assert!(!borrows.acquire(at(1), Want::Atomic, &mut Deadline::Now));
         borrows.release(at(1), Want::Exclusive);
         assert!(borrows.is_empty() && !borrows.any_writer());
     }
@@ -293,28 +296,29 @@ mod tests {
     #[test]
     fn users_of_atomics_share_with_their_like_only() {
         let borrows = Borrows::new();
-        assert!(borrows.acquire(at(1), Want::Atomic, Deadline::Now));
-        assert!(borrows.acquire(at(1), Want::Atomic, Deadline::Now));
-        assert!(!borrows.acquire(at(1), Want::Shared, Deadline::Now));
+        assert!(borrows.acquire(at(1), Want::Atomic, &mut Deadline::Now));
+        assert!(borrows.acquire(at(1), Want::Atomic, &mut Deadline::Now));
+        assert!(!borrows.acquire(at(1), Want::Shared, &mut Deadline::Now));
         assert!(!borrows.is_exclusive(at(1)) && borrows.any_writer());
         borrows.release(at(1), Want::Atomic);
         borrows.release(at(1), Want::Atomic);
-        assert!(borrows.acquire(at(1), Want::Shared, Deadline::Now) && !borrows.any_writer());
+        assert!(borrows.acquire(at(1), Want::Shared, &mut Deadline::Now) && !borrows.any_writer());
     }
 
     #[test]
     fn a_waiter_is_woken_by_the_release() {
         let borrows = Borrows::new();
-        assert!(borrows.acquire(at(1), Want::Exclusive, Deadline::Now));
+        assert!(borrows.acquire(at(1), Want::Exclusive, &mut Deadline::Now));
         std::thread::scope(|scope| {
             let waiter = scope.spawn(|| {
-                borrows.acquire(at(1), Want::Shared, Deadline::At(Instant::now() + Duration::from_mins(1)))
+                borrows.acquire(at(1), Want::Shared, &mut Deadline::Within(Duration::from_mins(1)))
             });
             std::thread::sleep(Duration::from_millis(20));
             borrows.release(at(1), Want::Exclusive);
             assert!(waiter.join().unwrap());
         });
-        let soon = Deadline::At(Instant::now() + Duration::from_millis(5));
-        assert!(!borrows.acquire(at(1), Want::Exclusive, soon));
+        let mut soon = Deadline::Within(Duration::from_millis(5));
+        assert!(!borrows.acquire(at(1), Want::Exclusive, &mut soon) && soon.is_over());
+        assert!(matches!(soon, Deadline::At(_)), "waiting again does not begin from the start");
     }
 }

@@ -44,7 +44,7 @@ struct Borrow<'a> {
 }
 
 impl<'a> Borrow<'a> {
-    fn acquire(inner: &'a Inner, record: &Record<'_>, want: Want, deadline: Deadline) -> Option<Self> {
+    fn acquire(inner: &'a Inner, record: &Record<'_>, want: Want, deadline: &mut Deadline) -> Option<Self> {
         let subject = Subject::of(record);
         // Made only when it is taken: a `Borrow` that is dropped gives the object back, whoever has it.
         inner.borrows.acquire(subject, want, deadline).then(|| Self { inner, subject, want })
@@ -293,7 +293,7 @@ impl Inner {
         let hash = self.views.hashes.of_key(key);
         let found = self.with_object(key, hash, |record| Ok((*record, self.typed_payload::<T>(record)?)))?;
         let Some((record, payload)) = found else { return Ok(None) };
-        let borrow = Borrow::acquire(self, &record, Want::Shared, self.patience(wait));
+        let borrow = Borrow::acquire(self, &record, Want::Shared, &mut self.patience(wait));
         let borrow = borrow.ok_or_else(|| Error::Busy { key: key.to_vec() })?;
         // Whoever closes the store looks for borrows after it has said so; one of the two sees the other.
         self.check_open()?;
@@ -310,7 +310,7 @@ impl Inner {
         want: Want,
         waits: bool,
     ) -> Result<Option<WriteHold<'_>>> {
-        let deadline = self.patience(waits);
+        let mut deadline = self.patience(waits);
         let mut waited_for: Option<Borrow<'_>> = None;
         loop {
             let mut writer = self.begin_change()?;
@@ -319,7 +319,7 @@ impl Inner {
             // What was waited for may have been superseded meanwhile.
             let borrow = match waited_for.take() {
                 Some(borrow) if borrow.subject == Subject::of(&record) => Some(borrow),
-                _ => Borrow::acquire(self, &record, want, Deadline::Now),
+                _ => Borrow::acquire(self, &record, want, &mut Deadline::Now),
             };
             if let Some(borrow) = borrow {
                 // The record's chunk changes even where the object has a body: its version word does.
@@ -332,7 +332,7 @@ impl Inner {
                 return Ok(Some(WriteHold { record, payload, borrow }));
             }
             drop(writer);
-            waited_for = Borrow::acquire(self, &record, want, deadline);
+            waited_for = Borrow::acquire(self, &record, want, &mut deadline);
             if waited_for.is_none() {
                 return Err(Error::Busy { key: key.to_vec() });
             }

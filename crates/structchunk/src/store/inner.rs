@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::borrow::{Borrows, Deadline};
 use super::lock::WRITER_BYTE;
@@ -191,7 +191,7 @@ impl Inner {
     pub(crate) fn patience(&self, wait: bool) -> Deadline {
         /// Longer than any process lives; and an `Instant` can be as late as that.
         const FOR_EVER: Duration = Duration::from_secs(1 << 32);
-        if wait { Deadline::At(Instant::now() + self.busy_timeout.min(FOR_EVER)) } else { Deadline::Now }
+        if wait { Deadline::Within(self.busy_timeout.min(FOR_EVER)) } else { Deadline::Now }
     }
 
     /// Lets the next writer in once the store is closed and nobody refers to its objects.

@@ -7,6 +7,7 @@ use super::find::Payload;
 use super::{Inner, Store};
 use crate::chunk::{Record, WRITING};
 use crate::error::{Error, Result};
+use crate::format::Kind;
 use crate::layout::Object;
 
 /// Objects up to this size are changed through a staged copy and read under the version word; larger ones are changed where they
@@ -20,6 +21,34 @@ impl Inner {
     /// A copy of an object that nobody changed meanwhile.
     #[inline]
     pub(crate) fn copy_object<T: Object>(&self, record: &Record<'_>) -> Result<T> {
+        match self.copy_at_once(record) {
+            Some(copy) => Ok(copy),
+            None => self.copy_with_care(record),
+        }
+    }
+
+    /// The usual case, short enough to be part of whoever calls: a small object in the log, of the right type, that nobody
+    /// changes at this moment. Everything else, and every error, is a matter for [`Inner::copy_with_care`].
+    #[inline]
+    fn copy_at_once<T: Object>(&self, record: &Record<'_>) -> Option<T> {
+        let header = record.header();
+        let known = self.types.met(header.type_number)?;
+        let fits = header.kind == Kind::Object
+            && known.fingerprint == T::FINGERPRINT
+            && header.flags.array == T::ARRAY
+            && header.payload_length == size_of::<T>() as u64
+            && header.payload_length <= LARGEST_STAGED;
+        if T::ATOMIC || !fits || self.borrows.any_atomic() {
+            return None;
+        }
+        let before = record.version_word(Ordering::Acquire);
+        let copy = record.chunk.map.read_object::<T>(header.place(record.offset()).payload)?;
+        fence(Ordering::Acquire);
+        (before & WRITING == 0 && record.version_word(Ordering::Relaxed) == before).then_some(copy)
+    }
+
+    #[cold]
+    fn copy_with_care<T: Object>(&self, record: &Record<'_>) -> Result<T> {
         let payload = self.typed_payload::<T>(record)?;
         if T::ATOMIC {
             // Every field by itself, at its own width, beside others who do the same.
@@ -48,7 +77,7 @@ impl Inner {
     /// Under the version word (a seqlock: Boehm, "Can Seqlocks Get Along With Programming Language Memory Models?", MSPC 2012).
     #[cold]
     fn copy_contended<T: Object>(&self, record: &Record<'_>, payload: &Payload<'_>) -> Result<T> {
-        let deadline = self.patience(true);
+        let mut deadline = self.patience(true);
         loop {
             let before = record.version_word(Ordering::Acquire);
             if before & WRITING == 0 {
@@ -75,7 +104,7 @@ impl Inner {
     /// Under the object's borrow: its writer stores into it directly, or in other widths.
     fn copy_locked<T: Object>(&self, record: &Record<'_>, payload: &Payload<'_>, want: Want) -> Result<T> {
         let subject = Subject::of(record);
-        if !self.borrows.acquire(subject, want, self.patience(true)) {
+        if !self.borrows.acquire(subject, want, &mut self.patience(true)) {
             return Err(Error::Busy { key: record.key().to_vec() });
         }
         let copy = Self::copy_once(record, payload);

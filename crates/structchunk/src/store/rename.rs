@@ -56,7 +56,7 @@ impl Store {
 
 impl Inner {
     fn rename(&self, from: &[u8], to: &[u8]) -> Result<bool> {
-        let deadline = self.patience(true);
+        let mut deadline = self.patience(true);
         loop {
             let mut writer = self.begin_change()?;
             let (_, old) = self.slot_of(from, self.views.hashes.of_key(from))?;
@@ -69,7 +69,7 @@ impl Inner {
             }
             if self.borrows.is_exclusive(Subject::of(&old)) {
                 drop(writer);
-                self.wait_for_writer(&old, deadline)?;
+                self.wait_for_writer(&old, &mut deadline)?;
                 continue;
             }
             let mut changes = BTreeMap::new();

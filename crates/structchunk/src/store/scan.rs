@@ -7,7 +7,7 @@ use super::borrow::{Subject, Want};
 use super::read::LARGEST_STAGED;
 use super::read::out_of_bounds;
 use super::{Inner, Ref, Store};
-use crate::chunk::{Record, WRITING};
+use crate::chunk::{Chunk, Record, WRITING};
 use crate::error::{Error, Result};
 use crate::format::{ChunkId, PAGE_BYTES};
 use crate::layout::{Fingerprint, Layout, Object, Plain};
@@ -127,6 +127,14 @@ impl std::fmt::Debug for Entry<'_> {
     }
 }
 
+/// Records still to be met in one chunk.
+#[derive(Clone, Copy)]
+struct Stretch<'a> {
+    chunk: &'a Chunk,
+    offset: u64,
+    end: u64,
+}
+
 /// All objects, in the order in which they were last put.
 ///
 /// Every key that is there throughout the scan is met exactly once; the store may be changed meanwhile.
@@ -134,7 +142,7 @@ pub struct Iter<'a> {
     store: &'a Store,
     /// Chunks still to be walked, the next one last.
     chunks: Vec<ChunkId>,
-    current: Option<(ChunkId, u64, u64)>,
+    current: Option<Stretch<'a>>,
     /// The end of the log, and the last sequence, when the scan began.
     active: ChunkId,
     head: u64,
@@ -156,29 +164,25 @@ impl<'a> Iterator for Iter<'a> {
             return (!ended).then_some(Err(error));
         }
         loop {
-            let (id, offset, end) = match self.current.take() {
-                Some(current) if current.1 < current.2 => current,
-                _ => {
-                    let id = self.chunks.pop()?;
-                    match self.end_of(id) {
-                        Ok(end) => (id, PAGE_BYTES, end),
-                        Err(error) => return Some(Err(error)),
-                    }
+            let Some(Stretch { chunk, offset, end }) =
+                self.current.filter(|current| current.offset < current.end)
+            else {
+                self.current = None;
+                let next = self.chunks.pop()?;
+                match self.stretch(next) {
+                    Ok(stretch) => self.current = Some(stretch),
+                    Err(error) => return Some(Err(error)),
                 }
-            };
-            if offset >= end {
                 continue;
-            }
-            let chunk = match inner.chunks.get(id) {
-                Ok(chunk) => chunk,
-                Err(error) => return Some(Err(error)),
             };
-            let Some(record) = Record::read(chunk, offset).filter(|record| record.place().end <= end) else {
+            let record = Record::read(chunk, offset).map(|record| (record, record.header()));
+            let Some((record, header)) = record.filter(|(_, header)| header.place(offset).end <= end) else {
                 // The rest of this chunk is lost to a scan; `check` and `rebuild` find their way behind damage.
+                self.current = None;
                 return Some(Err(Error::corrupt(chunk.path(), offset, "this is no record; run check")));
             };
-            self.current = Some((id, record.place().end, end));
-            if !record.header().kind.is_object() {
+            self.current = Some(Stretch { chunk, offset: header.place(offset).end, end });
+            if !header.kind.is_object() {
                 continue;
             }
             if inner.views.live.is_live(record.location()) && !self.met.contains(record.key()) {
@@ -194,12 +198,11 @@ impl<'a> Iterator for Iter<'a> {
 }
 
 impl<'a> Iter<'a> {
-    /// The end of the records of a chunk, as of the beginning of the scan.
-    fn end_of(&self, id: ChunkId) -> Result<u64> {
-        if id == self.active {
-            return Ok(self.head);
-        }
-        self.store.inner.chunks.get(id)?.sealed_head()
+    /// The records of a chunk, as of the beginning of the scan.
+    fn stretch(&self, id: ChunkId) -> Result<Stretch<'a>> {
+        let chunk = self.store.inner.chunks.get(id)?;
+        let end = if id == self.active { self.head } else { chunk.sealed_head()? };
+        Ok(Stretch { chunk, offset: PAGE_BYTES, end })
     }
 
     /// What to yield for a record that is not the current one: its successor when that came after the scan began.
@@ -226,7 +229,7 @@ impl Inner {
             return self.copy_bytes(record, limit);
         }
         let subject = Subject::of(record);
-        if !self.borrows.acquire(subject, Want::Shared, self.patience(true)) {
+        if !self.borrows.acquire(subject, Want::Shared, &mut self.patience(true)) {
             return Err(Error::Busy { key: record.key().to_vec() });
         }
         let bytes = self.copy_bytes(record, limit);

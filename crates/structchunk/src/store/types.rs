@@ -43,6 +43,12 @@ impl Types {
     pub(crate) fn new() -> Self {
         Self { by_number: SparseTable::new(), numbers: Mutex::default() }
     }
+
+    /// A type that was met before.
+    #[inline]
+    pub(crate) fn met(&self, number: u32) -> Option<&TypeEntry> {
+        self.by_number.get(number)
+    }
 }
 
 impl Inner {
@@ -52,7 +58,7 @@ impl Inner {
     /// [`Error::Corrupt`] when no type record with this number can be read.
     #[inline]
     pub(crate) fn stored_type(&self, number: u32) -> Result<&TypeEntry> {
-        match self.types.by_number.get(number) {
+        match self.types.met(number) {
             Some(stored) => Ok(stored),
             None => self.find_type(number)?.ok_or_else(|| {
                 Error::corrupt(&self.path, 0, format!("there is no record of type number {number}"))
@@ -62,7 +68,7 @@ impl Inner {
 
     #[cold]
     fn find_type(&self, number: u32) -> Result<Option<&TypeEntry>> {
-        if let Some(stored) = self.types.by_number.get(number) {
+        if let Some(stored) = self.types.met(number) {
             return Ok(Some(stored));
         }
         let key = number.to_le_bytes();

@@ -92,7 +92,7 @@ impl Inner {
         prepare: impl FnOnce(&mut Writer) -> Result<()>,
         fill: impl FnOnce(&Chunk, u64) -> Option<()>,
     ) -> Result<Outcome> {
-        let Change { key, condition, deadline } = *change;
+        let Change { key, condition, mut deadline } = *change;
         Self::check_key(key)?;
         let hash = self.views.hashes.of_key(key);
         let (mut guard, slot, old) = loop {
@@ -105,7 +105,7 @@ impl Inner {
                 None => break (guard, slot, old),
                 Some(old) => {
                     drop(guard);
-                    self.wait_for_writer(&old, deadline)?;
+                    self.wait_for_writer(&old, &mut deadline)?;
                 }
             }
         };
@@ -142,7 +142,7 @@ impl Inner {
     pub(crate) fn remove_record<'a>(
         &'a self,
         key: &[u8],
-        deadline: Deadline,
+        mut deadline: Deadline,
         before: impl FnOnce(&Record<'a>) -> Result<()>,
     ) -> Result<bool> {
         Self::check_key(key)?;
@@ -156,7 +156,7 @@ impl Inner {
                 break (guard, slot, old);
             }
             drop(guard);
-            self.wait_for_writer(&old, deadline)?;
+            self.wait_for_writer(&old, &mut deadline)?;
         };
         let writer = &mut *guard;
         before(&old)?;
@@ -194,7 +194,7 @@ impl Inner {
     }
 
     /// Waits, without the writer's lock, until nobody changes the record.
-    pub(crate) fn wait_for_writer(&self, record: &Record<'_>, deadline: Deadline) -> Result<()> {
+    pub(crate) fn wait_for_writer(&self, record: &Record<'_>, deadline: &mut Deadline) -> Result<()> {
         if self.borrows.wait_for_writer(Subject::of(record), deadline) {
             return Ok(());
         }
