@@ -39,6 +39,8 @@ mod key;
 mod layout;
 mod map;
 #[cfg(not(loom))]
+mod quick_hash;
+#[cfg(not(loom))]
 mod sparse_table;
 #[cfg(not(loom))]
 mod store;

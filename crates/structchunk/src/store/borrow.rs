@@ -5,13 +5,13 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::chunk::Record;
 use crate::format::{ExternPayload, Kind};
+use crate::quick_hash::{Quick, mix};
 
 const SHARDS: usize = 64;
 
@@ -66,7 +66,7 @@ struct Shard {
 
 #[derive(Default)]
 struct State {
-    borrowed: HashMap<u64, Holders, BuildHasherDefault<Mix>>,
+    borrowed: HashMap<u64, Holders, Quick>,
     /// How many threads wait for a release; without any, nobody is woken.
     waiting: u32,
 }
@@ -239,30 +239,6 @@ impl Deadline {
     /// Whether the time is up.
     pub(crate) fn is_over(&mut self) -> bool {
         self.left().is_none()
-    }
-}
-
-/// Spreads locations, which are multiples of small numbers, over all bits (Knuth, TAOCP 3, 6.4: multiplicative hashing).
-const fn mix(value: u64) -> u64 {
-    value.wrapping_mul(0x9e37_79b9_7f4a_7c15)
-}
-
-#[derive(Default)]
-struct Mix(u64);
-
-impl Hasher for Mix {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.0 = mix(self.0 ^ u64::from(byte));
-        }
-    }
-
-    fn write_u64(&mut self, value: u64) {
-        self.0 = mix(value) ^ value;
     }
 }
 

@@ -1,5 +1,6 @@
 //! What all handles of an open store share.
 
+use std::any::TypeId;
 use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,6 +18,7 @@ use crate::disk::{self, File, Folder};
 use crate::error::{Error, Result};
 use crate::format::{BodyNumber, Checkpoint, ChunkId, Location, MAX_SEQUENCE, StoreIdentity};
 use crate::key::MAX_KEY_BYTES;
+use crate::quick_hash::Quick;
 
 /// An open store.
 pub(crate) struct Inner {
@@ -84,7 +86,9 @@ pub(crate) struct Writer {
     /// All chunks of the log, the active one included, spares not.
     pub chunks: BTreeSet<ChunkId>,
     /// Types that have a record in the active chunk since it was opened.
-    pub types_here: HashSet<u32>,
+    pub types_here: HashSet<u32, Quick>,
+    /// The program's type that was stored last, and its number.
+    pub last_type: Option<(TypeId, u32)>,
     /// Changed since the last cut.
     pub dirty_chunks: BTreeSet<ChunkId>,
     pub dirty_bodies: BTreeSet<BodyNumber>,

@@ -5,10 +5,12 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use super::Inner;
+use super::inner::Writer;
 use crate::chunk::Record;
 use crate::error::{Error, Result};
 use crate::format::Kind;
 use crate::layout::{Fingerprint, Layout, LayoutMismatch, Object};
+use crate::quick_hash::Quick;
 use crate::sparse_table::SparseTable;
 
 /// One more than the highest number a type can have.
@@ -32,7 +34,7 @@ pub(crate) struct Types {
 #[derive(Default)]
 struct Numbers {
     /// By the program's type.
-    of_type: HashMap<TypeId, u32>,
+    of_type: HashMap<TypeId, u32, Quick>,
     /// By the encoded layout.
     of_encoding: HashMap<Vec<u8>, u32>,
     /// All numbers below this have been looked for in the store.
@@ -91,6 +93,20 @@ impl Inner {
         let fingerprint = layout.fingerprint();
         let stored = TypeEntry { number, layout, fingerprint, encoding: encoding.to_vec() };
         Ok(self.types.by_number.insert(number, stored))
+    }
+
+    /// [`Inner::number_of`] under the writer's lock, which remembers the last answer.
+    #[inline]
+    pub(crate) fn number_at_hand<T: Object + ?Sized>(&self, writer: &mut Writer) -> Result<u32> {
+        let id = TypeId::of::<T>();
+        match writer.last_type {
+            Some((last, number)) if last == id => Ok(number),
+            _ => {
+                let number = self.number_of::<T>(&mut writer.next_type)?;
+                writer.last_type = Some((id, number));
+                Ok(number)
+            }
+        }
     }
 
     /// The number of `T`'s element type, a new one when the store has not seen it. Called under the writer's lock;

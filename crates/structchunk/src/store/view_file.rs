@@ -7,8 +7,8 @@ use crate::error::{Error, Result};
 use crate::format::align_up;
 use crate::map::{Advice, Mapping, Words};
 
-/// Address space that a view may take, in bytes.
-pub(crate) const LARGEST_VIEW: u64 = 1 << 38;
+/// Address space that a view takes, in bytes; four times its file where that is more.
+pub(crate) const LARGEST_VIEW: u64 = 1 << 35;
 /// It grows in steps of this, in bytes.
 const STEP: u64 = 256 << 10;
 
@@ -42,6 +42,8 @@ impl ViewFile {
     }
 
     fn new(file: File, largest: u64, access: Access) -> Result<Arc<Self>> {
+        let largest =
+            if largest == LARGEST_VIEW { largest.max(file.len()?.saturating_mul(4)) } else { largest };
         let map = Mapping::new(&file, largest, access)?;
         // Touching one page must not drag its neighbours to the disk (4 KiB instead of up to 2 MiB a write).
         map.advise(Advice::Random, 0..largest);

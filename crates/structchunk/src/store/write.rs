@@ -113,7 +113,7 @@ impl Inner {
         if let Some(old) = &old {
             before(old)?;
         }
-        draft.type_number = self.number_of::<T>(&mut writer.next_type)?;
+        draft.type_number = self.number_at_hand::<T>(writer)?;
         let quick = self.has_room(writer, &draft) && (old.is_some() || self.views.directory.has_room(&slot));
         if !quick {
             self.make_room(writer, [&draft], Room::Ordinary)?;
