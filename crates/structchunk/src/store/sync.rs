@@ -133,6 +133,8 @@ impl Inner {
             writer.dirty_bodies.retain(|body| !retired.contains(body));
         }
         for body in retired {
+            // Somebody may still hold it and change it, but nobody can find it any more.
+            self.lock_writer().dirty_bodies.remove(&body);
             if let Err(error) = self.bodies.unlink(body)
                 && !error.is_absent()
             {
