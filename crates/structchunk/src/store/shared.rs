@@ -126,7 +126,7 @@ impl Shared {
 
     /// Whether this page bears a poison mark.
     pub(crate) fn is_poisoned(&self) -> bool {
-        self.at(AT_POISON) != 0
+        self.at(AT_MAGIC) == MAGIC && self.at(AT_POISON) != 0
     }
 
     /// Numbers that are given out already.

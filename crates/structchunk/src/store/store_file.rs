@@ -81,6 +81,8 @@ impl StoreFile {
         file.write_at(PAGE_BYTES, &slot(1))?;
         file.write_at(PAGE_BYTES * 2, &slot(2))?;
         file.sync_data()?;
+        // All other names first: the last one makes it a store.
+        root.sync()?;
         root.rename_file(&mut file, STORE)?;
         root.sync()
     }

@@ -9,6 +9,8 @@ mod guards;
 mod hostile;
 mod leftovers;
 mod model;
+mod power_cut;
 mod process;
 mod process_death;
+mod same_boot;
 mod script;
