@@ -5,6 +5,7 @@ mod bodies;
 mod common;
 mod craft;
 mod faults;
+mod full_disk;
 mod guards;
 mod hostile;
 mod leftovers;

@@ -84,13 +84,13 @@ impl Tracked {
         tracked
     }
 
-    fn set(&mut self, key: &[u8], value: Value) {
+    pub fn set(&mut self, key: &[u8], value: Value) {
         self.next_object += 1;
         self.object.insert(key.to_vec(), self.next_object);
         self.model.insert(key.to_vec(), value);
     }
 
-    fn remove(&mut self, key: &[u8]) {
+    pub fn remove(&mut self, key: &[u8]) {
         self.object.remove(key);
         self.model.remove(key);
     }
