@@ -1,6 +1,8 @@
 //! Files that are there although nothing needs them any more, and files that are gone although somebody still holds them.
+#![expect(unsafe_code, reason = "a rebuild is unsafe as opening is")]
 
 use std::fs;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use structchunk::testing::{Call, Event, Fault, Faults};
@@ -145,4 +147,90 @@ fn what_a_guard_of_a_large_object_changes_after_a_sync_is_durable_with_the_next(
     let synced = |file: &str| trace.contains(&Event { call: Call::Sync, file: file.to_owned() });
     assert!(synced("0000000000000000.body.tmp"), "its bytes: {trace:?}");
     assert!(synced("00000000.chunk"), "the version word of its record: {trace:?}");
+}
+
+/// Damages one checkpoint of a closed store.
+fn damage_slot(store: &Path, slot: usize) {
+    let path = store.join("STORE");
+    let mut bytes = fs::read(&path).expect("bytes");
+    bytes[slot * 4096 + 20] ^= 0xff;
+    fs::write(path, bytes).expect("written");
+}
+
+#[test]
+fn either_checkpoint_alone_describes_a_store_of_which_nothing_is_missing() {
+    let folder = folder();
+    let path = folder.path().join("store");
+    let body = |number: u64| Value::Numbers(vec![number; 10_000]);
+    let look = |moment: &str| {
+        for slot in [1, 2] {
+            let copy = folder.path().join("copy");
+            copy_folder(&path, &copy);
+            damage_slot(&copy, slot);
+            let store = open_with(options().trust_page_cache(false), &copy)
+                .unwrap_or_else(|error| panic!("{moment}, without slot {slot}: {error}"));
+            let findings: Vec<_> =
+                store.check().expect("a check").map(|finding| finding.to_string()).collect();
+            assert_eq!(findings, Vec::<String>::new(), "{moment}, without slot {slot}");
+            for key in contents(&store).keys() {
+                store.get::<[u64]>(key).expect("get").expect("there");
+            }
+            drop(store);
+            fs::remove_dir_all(copy).expect("removed");
+        }
+    };
+    let mut store = open(&path);
+    for round in 0..6_u64 {
+        let moment = |what: &str| format!("round {round}, {what}");
+        for number in 0..4 {
+            body(round).put(&store, format!("{number}").as_bytes()).expect("put");
+        }
+        look(&moment("before a sync"));
+        store.sync().expect("sync");
+        look(&moment("after a sync"));
+        store.remove("0").expect("remove");
+        store.sync().expect("sync");
+        look(&moment("after another"));
+        store.remove("1").expect("remove");
+        if round % 2 == 0 {
+            drop(store);
+            store = open(&path);
+            look(&moment("after a recovery"));
+        } else {
+            store.close().expect("close");
+            look(&moment("after a close"));
+            store = open(&path);
+        }
+    }
+}
+
+#[test]
+fn a_seal_that_the_death_of_the_machine_took_back_hides_nothing_from_a_rebuild() {
+    let folder = folder();
+    let path = folder.path().join("store");
+    let store = open(&path);
+    for number in 0..7_u64 {
+        store.put(format!("large {number}"), &[number; 3900][..]).expect("put");
+    }
+    store.sync().expect("sync");
+    // The next one does not fit: the chunk is sealed. Then the power goes.
+    store.put("large 7", &[7_u64; 4000][..]).expect("put");
+    store.put("large 8", &[8_u64; 4000][..]).expect("put");
+    assert_eq!(store.stats().expect("stats").chunks.len(), 2);
+    let sealed_at = store.stats().expect("stats").chunks[0].head;
+    drop(store);
+    let store = open_with(options().trust_page_cache(false), &path).expect("open");
+    let mut number = 0_u64;
+    while store.stats().expect("stats").chunks[0].head <= sealed_at {
+        store.put(number.to_le_bytes(), &number).expect("put");
+        number += 1;
+    }
+    assert_eq!(store.stats().expect("stats").chunks.len(), 1, "small ones still fit");
+    store.sync().expect("sync");
+    let objects = store.len();
+    drop(store);
+    fs::remove_file(path.join("STORE")).expect("removed");
+    // SAFETY: the store is closed, and nobody else knows its folder.
+    unsafe { Store::rebuild(&path) }.expect("rebuild");
+    assert_eq!(open(&path).len(), objects);
 }
