@@ -6,6 +6,7 @@ mod common;
 mod craft;
 mod faults;
 mod full_disk;
+mod golden;
 mod guards;
 mod hostile;
 mod leftovers;
