@@ -19,7 +19,7 @@ fn bodies(store: &Path) -> Vec<(String, u64)> {
             let entry = entry.unwrap();
             (entry.file_name().into_string().unwrap(), entry.metadata().unwrap().blocks() * 512)
         })
-        .filter(|(name, _)| !name.ends_with(".chunk"))
+        .filter(|(name, _)| Path::new(name).extension().is_none_or(|end| end != "chunk"))
         .collect();
     all.sort();
     all
@@ -200,7 +200,7 @@ fn after_a_kill_bodies_are_those_of_current_objects() {
         assert_eq!(first_byte(&store, key), Some(byte), "{key}");
     }
     assert_eq!((store.len(), names(folder.path()).len(), store.check().unwrap().count()), (6, 6, 0));
-    let removed = BTreeSet::from_iter(store.recovery().removed_files.iter().map(String::as_str));
+    let removed: BTreeSet<_> = store.recovery().removed_files.iter().map(String::as_str).collect();
     let gone = [
         "0000000000000000.body",
         "0000000000000001.body",

@@ -110,8 +110,11 @@ fn pack(store: &Path) -> String {
         writeln!(text, "file {} {}", path.strip_prefix(store).unwrap().display(), bytes.len()).unwrap();
         for (line, bytes) in bytes.chunks(LINE).enumerate() {
             if bytes.iter().any(|&byte| byte != 0) {
-                let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-                writeln!(text, "{:x}: {hex}", line * LINE).unwrap();
+                write!(text, "{:x}: ", line * LINE).unwrap();
+                for byte in bytes {
+                    write!(text, "{byte:02x}").unwrap();
+                }
+                text.push('\n');
             }
         }
     }

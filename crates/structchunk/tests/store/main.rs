@@ -1,4 +1,6 @@
 //! The store as its users see it: one binary, a module for each theme. `common` holds what they share.
+#![allow(clippy::float_cmp, reason = "what was stored comes back bit by bit")]
+#![allow(clippy::large_stack_arrays, reason = "objects of tests are large where that matters")]
 
 mod api;
 mod bodies;

@@ -1,9 +1,9 @@
 //! A test that runs again in a process of its own.
 
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 /// Says which store the child works on.
 const STORE: &str = "STRUCTCHUNK_TEST_CHILD";
@@ -37,19 +37,17 @@ pub fn run(mut command: Command) -> String {
     said
 }
 
-/// A child that says a word and then waits to be told to go on.
+/// A child that says a word and then waits until it is killed.
 pub struct Waiting {
     pub child: Child,
-    input: ChildStdin,
     output: BufReader<ChildStdout>,
 }
 
 impl Waiting {
     pub fn start(mut command: Command) -> Self {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a child");
-        let (input, output) =
-            (child.stdin.take().expect("its input"), child.stdout.take().expect("its output"));
-        let mut waiting = Self { child, input, output: BufReader::new(output) };
+        let output = BufReader::new(child.stdout.take().expect("its output"));
+        let mut waiting = Self { child, output };
         waiting.wait_for("ready");
         waiting
     }
@@ -62,14 +60,6 @@ impl Waiting {
         }
     }
 
-    /// Lets it go on, and waits for its end.
-    pub fn finish(mut self) {
-        writeln!(self.input, "go on").expect("the child listens");
-        let mut rest = String::new();
-        std::io::Read::read_to_string(&mut self.output, &mut rest).expect("its words");
-        assert!(self.child.wait().expect("its end").success(), "the child failed:\n{rest}");
-    }
-
     /// Ends it without a warning.
     pub fn kill(mut self) {
         self.child.kill().expect("it was alive");
@@ -77,7 +67,7 @@ impl Waiting {
     }
 }
 
-/// In the child: says that it is ready, and waits for [`Waiting::finish`].
+/// In the child: says that it is ready, and waits for the end.
 pub fn ready_and_wait() {
     println!("\nready");
     let mut line = String::new();

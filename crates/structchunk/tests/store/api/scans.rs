@@ -64,16 +64,16 @@ fn an_entry_tells_type_shape_length_and_bytes() {
 #[test]
 fn iter_of_steps_over_other_types() {
     on_both(|store| {
-        for n in 0..20_u64 {
+        for n in 0..20_u32 {
             store.put(format!("n{n}"), &n).unwrap();
-            store.put(format!("p{n}"), &Point { x: n as f64, y: 0.0 }).unwrap();
+            store.put(format!("p{n}"), &Point { x: f64::from(n), y: 0.0 }).unwrap();
             store.put(format!("a{n}"), &[n]).unwrap();
         }
-        let found: Vec<_> = store.iter_of::<u64>().unwrap().map(Result::unwrap).collect();
+        let found: Vec<_> = store.iter_of::<u32>().unwrap().map(Result::unwrap).collect();
         let expected: Vec<_> = (0..20).map(|n| (format!("n{n}").into_bytes(), n)).collect();
         assert_eq!(found, expected);
         assert_eq!(store.iter_of::<Sample>().unwrap().count(), 0);
-        assert_eq!(store.iter_of::<[u64; 1]>().unwrap().count(), 20);
+        assert_eq!(store.iter_of::<[u32; 1]>().unwrap().count(), 20);
         let counts: Vec<_> = store.count_by_type().unwrap().into_values().collect();
         assert_eq!(counts, [40, 20], "an array is of the type of its elements");
     });

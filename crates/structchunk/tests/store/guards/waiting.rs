@@ -185,6 +185,14 @@ fn a_staged_change_is_seen_when_it_is_committed_or_dropped_and_not_before() {
     assert_eq!(open(folder.path()).load("k").unwrap(), Some(Point { x: 2.0, y: 3.0 }));
 }
 
+/// Takes a guard while a thread unwinds.
+struct Late<'a>(&'a Store);
+impl Drop for Late<'_> {
+    fn drop(&mut self) {
+        self.0.try_get_mut::<Point>("small").unwrap().unwrap().y = 6.0;
+    }
+}
+
 #[test]
 fn a_small_object_whose_changer_panics_stays_as_it_was() {
     let folder = folder();
@@ -213,12 +221,6 @@ fn a_small_object_whose_changer_panics_stays_as_it_was() {
     assert_eq!(store.load("small").unwrap(), Some(SMALL));
     assert_eq!(store.load::<Wide>("large").unwrap().unwrap().words[..2], [5, 1], "changed where it lies");
     // Nobody holds anything any more; and a guard that was taken while unwinding counts.
-    struct Late<'a>(&'a Store);
-    impl Drop for Late<'_> {
-        fn drop(&mut self) {
-            self.0.try_get_mut::<Point>("small").unwrap().unwrap().y = 6.0;
-        }
-    }
     panics(&|| {
         let _late = Late(&store);
         panic!("on the way");

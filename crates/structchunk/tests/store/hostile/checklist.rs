@@ -120,7 +120,7 @@ fn seals_that_lie_are_an_error_or_damage_that_is_told() {
             seal.set_u64(32, last);
         });
         let store = open_with(wary(), folder.path()).unwrap();
-        let scanned = store.iter().unwrap().filter(Result::is_ok).count();
+        let scanned = store.iter().unwrap().flatten().count();
         assert!(scanned == 30 || store.check().unwrap().count() > 0, "{head}: a scan meets {scanned}");
         drop(store);
         survive(folder.path(), &[&3_u64.to_le_bytes()]);
@@ -170,7 +170,7 @@ fn no_error_finding_or_report_tells_what_is_stored() {
     fs::remove_file(folder.path().join("STORE")).unwrap();
     note(format!("{:?}", rebuild(folder.path())));
     assert!(texts.len() > 10_000, "there was much to tell");
-    let hex: String = SECRET[..6].iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = format!("{:x}", u128::from_be_bytes(*SECRET.first_chunk().unwrap()) >> 80);
     let numbers = format!("{:?}", &SECRET[..6]);
     for shown in ["SECRET", "secret", &hex, numbers.trim_matches(['[', ']'])] {
         assert!(!texts.contains(shown), "{shown:?} is in a text");

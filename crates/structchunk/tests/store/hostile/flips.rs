@@ -16,6 +16,7 @@ use super::{Watchdog, rebuild, survive, try_open, wary};
 use crate::common::{Counter, Point, Sample, Wide, cases, copy_folder, folder, open};
 use crate::craft::{self, EXTERN, Log, OBJECT};
 
+const BODY: &str = "chunks/0000000000000000.body";
 const KEYS: [&[u8]; 7] = [b"point", b"sample", b"wide", b"body", b"array", b"counter", b"removed"];
 const POINT: Point = Point { x: 1.5, y: -3.25 };
 const SAMPLE: Sample = Sample { at: 1, value: 2, kind: 3, flags: 4, pair: [5, 6] };
@@ -104,15 +105,15 @@ impl Places {
         let objects = craft::walk(&log.bytes, log.head).into_iter().filter(|record| record.kind == OBJECT);
         let payload = match file {
             "chunks/00000000.chunk" => objects.flat_map(|record| record.payload).collect(),
-            _ if file.ends_with(".body") => (craft::PAGE..bytes.len()).collect(),
+            _ if file == BODY => (craft::PAGE..bytes.len()).collect(),
             _ => HashSet::new(),
         };
         Self { all, payload }
     }
 }
 
-fn with_context(context: String, action: impl FnOnce()) {
-    let _watchdog = Watchdog::new(context.clone());
+fn with_context(context: &str, action: impl FnOnce()) {
+    let _watchdog = Watchdog::new(context);
     if let Err(panic) = catch_unwind(AssertUnwindSafe(action)) {
         eprintln!("with {context}:");
         std::panic::resume_unwind(panic);
@@ -126,7 +127,7 @@ fn flip_each_and_read(file: &str, both: bool) {
     let pristine = fs::read(&path).unwrap();
     let places = Places::of(folder.path(), file);
     let bytes = fs::File::options().write(true).open(&path).unwrap();
-    with_context(format!("a byte of {file} flipped"), || {
+    with_context(&format!("a byte of {file} flipped"), || {
         let one_bit = places.all.iter().map(|&at| (at, 1 << (at % 8)));
         let others = places.all.iter().map(|&at| (at, !(1 << (at % 8)))).filter(|_| both);
         for (at, flip) in one_bit.chain(others) {
@@ -175,8 +176,7 @@ fn a_flipped_byte_of_shared_does_no_harm() {
     flip_each_and_read("shared", false);
 }
 
-const FILES: [&str; 7] =
-    ["STORE", "LOCK", "shared", "directory", "live", "chunks/00000000.chunk", "chunks/0000000000000000.body"];
+const FILES: [&str; 7] = ["STORE", "LOCK", "shared", "directory", "live", "chunks/00000000.chunk", BODY];
 
 /// A fresh copy of a store, one of whose files is changed.
 fn spoiled(pristine: &Path, scratch: &Path, file: &str, change: impl FnOnce(&Path)) -> PathBuf {
@@ -202,7 +202,7 @@ fn a_writer_survives_any_flipped_byte_and_a_rebuild_cures_the_views() {
                 bytes[at] ^= 0xff;
                 fs::write(path, bytes).unwrap();
             };
-            with_context(format!("byte {at} of {file} inverted"), || {
+            with_context(&format!("byte {at} of {file} inverted"), || {
                 if !places.payload.contains(&at) {
                     let path = spoiled(folder.path(), &scratch, file, flip);
                     if let Some(store) = try_open(wary(), &path) {
@@ -237,7 +237,7 @@ fn files_cut_or_made_longer_at_any_length_are_an_error_or_do_no_harm() {
         for length in lengths {
             let cut =
                 |path: &Path| fs::File::options().write(true).open(path).unwrap().set_len(length).unwrap();
-            with_context(format!("{file} of {length} instead of {bytes} bytes"), || {
+            with_context(&format!("{file} of {length} instead of {bytes} bytes"), || {
                 let path = spoiled(folder.path(), &scratch, file, cut);
                 if let Some(store) = try_open(wary().read_only(true), &path) {
                     assert_told(&store);

@@ -30,7 +30,7 @@ impl Watchdog {
         std::thread::spawn(move || {
             let begin = Instant::now();
             while watched.load(Relaxed) {
-                if begin.elapsed() > Duration::from_secs(120) {
+                if begin.elapsed() > Duration::from_mins(2) {
                     eprintln!("HANG: {what}");
                     std::process::abort();
                 }

@@ -46,7 +46,7 @@ const TRUTH: [&str; 3] = ["STORE", "chunks/00000000.chunk", "chunks/000000000000
 fn a_symlink_in_place_of_a_file_is_refused() {
     for file in TRUTH {
         for text in said(file, |path| {
-            symlink(path.ancestors().nth(file.matches('/').count() + 2).unwrap().join("real"), path).unwrap()
+            symlink(path.ancestors().nth(file.matches('/').count() + 2).unwrap().join("real"), path).unwrap();
         }) {
             assert!(text.contains(file) && text.contains("it is a symbolic link"), "{file}: {text}");
         }
