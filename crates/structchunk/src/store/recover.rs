@@ -459,8 +459,9 @@ impl Situation<'_> {
         active.wipe_from(log.head)?;
         // The step that is kept back for deleting on a full disk, which the wipe gave back.
         let kept_back = (log.head + self.reserve_step).min(self.chunks.geometry.capacity());
-        if let Err(error) = active.reserve(log.head, kept_back) {
-            tracing::warn!(%error, "no space is kept back for deleting");
+        match active.reserve(log.head, kept_back) {
+            Err(Error::NoSpace { .. }) => tracing::warn!("no space is kept back for deleting"),
+            outcome => outcome?,
         }
         let evidence = new_evidence(self.root, &self.store.file)?;
         self.sync_files(log, log.active)??;
