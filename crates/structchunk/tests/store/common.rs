@@ -112,7 +112,7 @@ impl Value {
     pub fn from_seed(seed: u64) -> Self {
         let mut random = Random::new(seed);
         match random.below(20) {
-            0..6 => Self::Point(Point { x: random.below(1000) as f64, y: random.next() as u32 as f64 }),
+            0..6 => Self::Point(Point { x: random.any_f64(), y: random.any_f64() }),
             6..11 => Self::Sample(Sample {
                 at: random.next(),
                 value: random.next(),
@@ -261,6 +261,11 @@ impl Random {
         z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ z >> 31
+    }
+
+    /// A whole number.
+    pub fn any_f64(&mut self) -> f64 {
+        f64::from(self.next() as u32)
     }
 
     /// Below `limit`, which is not 0.

@@ -96,7 +96,7 @@ fn session(path: &Path, start: Start, seed: u64, n: u64, errno: i32) -> Outcome 
                 }
                 match tracked.run(&store, &op) {
                     Ok(()) if poisoned => {
-                        assert!(changes_nothing(&op, &tracked), "{op:?} after a failed sync")
+                        assert!(changes_nothing(&op, &tracked), "{op:?} after a failed sync");
                     }
                     Ok(()) if matches!(op, Op::Sync) => synced = vec![tracked.clone()],
                     Ok(()) => {}
@@ -204,6 +204,7 @@ fn every_call_of_a_recovery_and_the_session_after_it_may_fail() {
     fail_every_call(Start::Killed);
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "outcomes are looked at where they arise")]
 fn poisoned(outcome: Result<()>) -> bool {
     matches!(outcome, Err(Error::Poisoned { .. }))
 }
@@ -218,7 +219,7 @@ fn a_failed_sync_poisons_the_writer_and_reopening_takes_the_store_back_to_the_la
         store.put("kept", &1_u64).expect("put");
         store.sync().expect("sync");
         store.put("lost", &2_u64).expect("put");
-        store.put("body", &[3_u64; 10_000][..]).expect("put");
+        store.put("body", &vec![3_u64; 10_000][..]).expect("put");
         let call = if file == "chunks" { Call::SyncFolder } else { Call::Sync };
         faults.plan(Fault::nth(1, libc::EIO).of(call).on(file));
         let error = store.sync().expect_err("a failing sync");
@@ -316,7 +317,7 @@ fn chunks_bodies_and_names_are_durable_before_the_checkpoint_is_written() {
     let path = folder.path().join("store");
     let faults = Faults::recorded();
     let store = open_with(options().faults(faults.clone()), &path).expect("open");
-    store.put("body", &[1_u64; 10_000][..]).expect("put");
+    store.put("body", &vec![1_u64; 10_000][..]).expect("put");
     store.put("small", &1_u64).expect("put");
     faults.forget();
     store.sync().expect("sync");
@@ -373,7 +374,7 @@ fn space_is_given_back_only_by_the_sync_after_the_next() {
     let path = folder.path().join("store");
     let body = path.join("chunks/0000000000000000.body");
     let store = open(&path);
-    store.put("body", &[1_u64; 10_000][..]).expect("put");
+    store.put("body", &vec![1_u64; 10_000][..]).expect("put");
     store.sync().expect("sync");
     store.remove("body").expect("remove");
     assert!(body.exists(), "before any sync");

@@ -61,6 +61,7 @@ fn mounts(test: &str) -> Vec<(&'static str, Mount)> {
     mounts
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "outcomes are looked at where they arise")]
 fn no_space<T>(outcome: Result<T>) -> bool {
     matches!(outcome, Err(Error::NoSpace { .. }))
 }
@@ -244,11 +245,11 @@ fn what_a_child_does_below_a_limit() {
     store.put("key", &1_u64).expect("put");
     // SAFETY: reads one `rlimit`, which `limit` is.
     assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit) }, 0);
-    assert!(no_space(store.put("body", &[1_u64; 100_000][..])), "a body above the limit");
+    assert!(no_space(store.put("body", &vec![1_u64; 100_000][..])), "a body above the limit");
     assert!(no_space(store.loan_slice::<u64>("body", 100_000)), "a loan above the limit");
     // Chunks are below the limit; sooner or later the live map or the directory meets it.
     for number in 0..200_u64 {
-        match store.put(number.to_le_bytes(), &[number; 4000][..]) {
+        match store.put(number.to_le_bytes(), &vec![number; 4000][..]) {
             Ok(()) => {}
             Err(Error::NoSpace { .. }) => break,
             Err(error) => panic!("put {number}: {error}"),

@@ -22,7 +22,7 @@ struct ManyCounters {
 fn roll_over(store: &Store) {
     let chunks = store.stats().expect("stats").chunks.len();
     for key in 0.. {
-        store.put(format!("roll {}", key % 5), &[key; 4000][..]).expect("put");
+        store.put(format!("roll {}", key % 5), &vec![key; 4000][..]).expect("put");
         if store.stats().expect("stats").chunks.len() > chunks {
             return;
         }
@@ -37,7 +37,7 @@ fn a_chunk_that_could_not_be_mapped_when_it_was_made_is_not_in_the_way_later() {
         let faults = Faults::recorded();
         let store = open_with(options().faults(faults.clone()), &path).expect("open");
         faults.plan(Fault::nth(1, libc::ENOMEM).of(call).on("00000001.chunk"));
-        let refused = (0..100_u64).any(|key| store.put(key.to_le_bytes(), &[key; 4000][..]).is_err());
+        let refused = (0..100_u64).any(|key| store.put(key.to_le_bytes(), &vec![key; 4000][..]).is_err());
         assert!(refused, "{call:?}: the fault struck");
         roll_over(&store);
         store.sync().expect("sync");
@@ -91,8 +91,8 @@ fn a_batch_whose_second_body_gets_no_name_leaves_nothing_that_a_sync_would_miss(
     let faults = Faults::recorded();
     let store = open_with(options().faults(faults.clone()), &path).expect("open");
     let mut batch = store.batch();
-    batch.put("a", &[1_u64; 10_000][..]).expect("put");
-    batch.put("b", &[2_u64; 10_000][..]).expect("put");
+    batch.put("a", &vec![1_u64; 10_000][..]).expect("put");
+    batch.put("b", &vec![2_u64; 10_000][..]).expect("put");
     faults.plan(Fault::nth(2, libc::ENOSPC).of(Call::Rename));
     batch.commit().expect_err("the fault struck");
     assert!(store.is_empty());
@@ -135,7 +135,7 @@ fn what_a_guard_of_a_large_object_changes_after_a_sync_is_durable_with_the_next(
     let path = folder.path().join("store");
     let faults = Faults::recorded();
     let store = open_with(options().faults(faults.clone()), &path).expect("open");
-    store.put("body", &[1_u64; 10_000][..]).expect("put");
+    store.put("body", &vec![1_u64; 10_000][..]).expect("put");
     roll_over(&store);
     let mut guard = store.get_mut::<[u64]>("body").expect("get").expect("there");
     store.sync().expect("sync");
@@ -210,12 +210,12 @@ fn a_seal_that_the_death_of_the_machine_took_back_hides_nothing_from_a_rebuild()
     let path = folder.path().join("store");
     let store = open(&path);
     for number in 0..7_u64 {
-        store.put(format!("large {number}"), &[number; 3900][..]).expect("put");
+        store.put(format!("large {number}"), &vec![number; 3900][..]).expect("put");
     }
     store.sync().expect("sync");
     // The next one does not fit: the chunk is sealed. Then the power goes.
-    store.put("large 7", &[7_u64; 4000][..]).expect("put");
-    store.put("large 8", &[8_u64; 4000][..]).expect("put");
+    store.put("large 7", &vec![7_u64; 4000][..]).expect("put");
+    store.put("large 8", &vec![8_u64; 4000][..]).expect("put");
     assert_eq!(store.stats().expect("stats").chunks.len(), 2);
     let sealed_at = store.stats().expect("stats").chunks[0].head;
     drop(store);

@@ -175,13 +175,13 @@ impl Disk {
             if folder == "chunks/" && !files.contains_key("chunks") {
                 break;
             }
-            let named = |names: &BTreeMap<String, u64>, inode: u64| {
+            let name_of = |names: &BTreeMap<String, u64>, inode: u64| {
                 names.iter().find(|(_, it)| **it == inode).map(|(name, _)| name.clone())
             };
             let mut inodes: Vec<_> = old.values().chain(new.values()).copied().collect();
             inodes.dedup();
             for inode in inodes {
-                let names = [named(&old, inode), named(&new, inode)];
+                let names = [name_of(&old, inode), name_of(&new, inode)];
                 let Some(name) = names[state.random.below(2) as usize].clone() else { continue };
                 let now = match &names[1] {
                     Some(name) => self.read(folder, name),

@@ -297,7 +297,7 @@ fn writes_in_a_forked_child_are_refused(store: &Store) {
     store.put("wide", &Wide { words: [1; 128] }).expect("put");
     let mut loan = store.loan_slice::<u64>("loan", 10_000).expect("loan");
     let mut batch = store.batch();
-    batch.put("batch", &[8_u64; 10_000][..]).expect("put");
+    batch.put("batch", &vec![8_u64; 10_000][..]).expect("put");
     let mut wide = store.get_mut::<Wide>("wide").expect("get_mut").expect("there");
     // SAFETY: the child uses the store only, and no lock is held by another thread.
     let child = unsafe { libc::fork() };

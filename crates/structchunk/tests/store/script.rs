@@ -126,26 +126,7 @@ impl Tracked {
                     self.set(key, value.clone());
                 }
             }
-            Op::Replace(key, value) => {
-                let old = match value {
-                    Value::Point(point) => store.replace(key, point).map(|old| old.map(Value::Point)),
-                    Value::Sample(sample) => store.replace(key, sample).map(|old| old.map(Value::Sample)),
-                    Value::Wide(wide) => {
-                        store.replace(key, &**wide).map(|old| old.map(|old| Value::Wide(Box::new(old))))
-                    }
-                    _ => return Ok(()),
-                };
-                match old {
-                    Ok(old) => assert_eq!(old.as_ref(), self.model.get(key), "replace gives the old one"),
-                    Err(Error::LayoutMismatch { .. })
-                        if self.model.get(key).is_some_and(|old| old.kind() != value.kind()) =>
-                    {
-                        return Ok(());
-                    }
-                    Err(error) => return Err(error),
-                }
-                self.set(key, value.clone());
-            }
+            Op::Replace(key, value) => self.replace(store, key, value)?,
             Op::Remove(key) => {
                 assert_eq!(store.remove(key)?, self.model.contains_key(key), "remove");
                 self.remove(key);
@@ -183,26 +164,7 @@ impl Tracked {
                 update(store, key, old, &new)?;
                 self.model.insert(key.clone(), new);
             }
-            Op::Batch(changes) => {
-                let mut batch = store.batch();
-                for (key, change) in changes {
-                    match change {
-                        Some(Value::Point(value)) => batch.put(key, value)?,
-                        Some(Value::Sample(value)) => batch.put(key, value)?,
-                        Some(Value::Wide(value)) => batch.put(key, &**value)?,
-                        Some(Value::Bytes(value)) => batch.put(key, &value[..])?,
-                        Some(Value::Numbers(value)) => batch.put(key, &value[..])?,
-                        None => batch.remove(key)?,
-                    }
-                }
-                batch.commit()?;
-                for (key, change) in changes {
-                    match change {
-                        Some(value) => self.set(key, value.clone()),
-                        None => self.remove(key),
-                    }
-                }
-            }
+            Op::Batch(changes) => self.batch(store, changes)?,
             Op::Loan(key, words, publish) => {
                 let mut loan = store.loan_slice::<u64>(key, words.len() as u64)?;
                 assert!(loan.iter().all(|&word| word == 0), "a loan begins as zeroes");
@@ -217,6 +179,50 @@ impl Tracked {
                 self.synced();
             }
         }
+        Ok(())
+    }
+
+    fn batch(&mut self, store: &Store, changes: &[(Vec<u8>, Option<Value>)]) -> Result<()> {
+        let mut batch = store.batch();
+        for (key, change) in changes {
+            match change {
+                Some(Value::Point(value)) => batch.put(key, value)?,
+                Some(Value::Sample(value)) => batch.put(key, value)?,
+                Some(Value::Wide(value)) => batch.put(key, &**value)?,
+                Some(Value::Bytes(value)) => batch.put(key, &value[..])?,
+                Some(Value::Numbers(value)) => batch.put(key, &value[..])?,
+                None => batch.remove(key)?,
+            }
+        }
+        batch.commit()?;
+        for (key, change) in changes {
+            match change {
+                Some(value) => self.set(key, value.clone()),
+                None => self.remove(key),
+            }
+        }
+        Ok(())
+    }
+
+    fn replace(&mut self, store: &Store, key: &[u8], value: &Value) -> Result<()> {
+        let old = match value {
+            Value::Point(point) => store.replace(key, point).map(|old| old.map(Value::Point)),
+            Value::Sample(sample) => store.replace(key, sample).map(|old| old.map(Value::Sample)),
+            Value::Wide(wide) => {
+                store.replace(key, &**wide).map(|old| old.map(|old| Value::Wide(Box::new(old))))
+            }
+            _ => return Ok(()),
+        };
+        match old {
+            Ok(old) => assert_eq!(old.as_ref(), self.model.get(key), "replace gives the old one"),
+            Err(Error::LayoutMismatch { .. })
+                if self.model.get(key).is_some_and(|old| old.kind() != value.kind()) =>
+            {
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        }
+        self.set(key, value.clone());
         Ok(())
     }
 
@@ -269,7 +275,7 @@ fn put_if(store: &Store, key: &[u8], sequence: u64, value: &Value) -> Result<boo
 fn updated(old: &Value, word: u64) -> Value {
     let mut new = old.clone();
     match &mut new {
-        Value::Point(value) => value.x = word as u32 as f64,
+        Value::Point(value) => value.x = f64::from(word as u32),
         Value::Sample(value) => value.value = word,
         Value::Wide(value) => (value.words[0], value.words[127]) = (word, !word),
         Value::Bytes(value) => {
