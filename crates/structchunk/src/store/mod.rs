@@ -5,6 +5,7 @@ mod borrow;
 mod check;
 mod create;
 mod entry;
+mod extent;
 mod find;
 mod guard;
 mod inner;

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use super::borrow::Borrows;
 use super::create::{CHUNKS, create, is_unfinished};
+use super::extent::Log;
 use super::lock::lock;
-use super::recover::{self, Log};
+use super::recover;
 use super::report::{Found, RecoveryReport};
 use super::shared::Shared;
 use super::store_file::StoreFile;

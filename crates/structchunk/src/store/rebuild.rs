@@ -67,7 +67,7 @@ fn rebuild(path: &Path, options: &Options) -> Result<RecoveryReport> {
 fn agrees(root: &Folder, store: &StoreFile) -> Result<bool> {
     let folder = root.subfolder(CHUNKS, false)?;
     let chunks = ChunkSet::new(folder, store.identity.uuid, store.identity.geometry, Access::Read);
-    Ok(super::recover::Log::list(&chunks, store).is_ok())
+    Ok(super::extent::Log::list(&chunks, store).is_ok())
 }
 
 /// Writes a new `STORE` from what the chunks say.
