@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::clock::{self, Latencies, timed};
+use crate::clock::{self, Latencies, busy, timed};
 use crate::data::random_numbers;
 use crate::engine::{Database, Engine, Outcome};
 
@@ -143,11 +143,11 @@ impl Contestant {
         let changed = || random_numbers(round, scale.operations.min(singles), objects);
         match workload {
             Workload::Load => {
-                let (ns, ()) = self.in_scratch(objects, 0, |db| timed(|| db.put_batches(0..objects)))?;
+                let (ns, ()) = self.in_scratch(objects, 0, |db| busy(|| db.put_batches(0..objects)))?;
                 Ok(each("load", ns, objects))
             }
             Workload::Put => {
-                let (ns, ()) = self.in_scratch(objects, 0, |db| timed(|| db.put_each(0..singles)))?;
+                let (ns, ()) = self.in_scratch(objects, 0, |db| busy(|| db.put_each(0..singles)))?;
                 Ok(each("put", ns, singles))
             }
             Workload::PutLongest => self.put_longest(singles),
@@ -158,19 +158,19 @@ impl Contestant {
             Workload::Get => {
                 let numbers = random();
                 let database = self.warm(objects)?;
-                let (ns, _) = timed(|| database.get_each(&numbers))?;
+                let (ns, _) = busy(|| database.get_each(&numbers))?;
                 Ok(each("get", ns, scale.operations))
             }
             Workload::Chain => {
                 let database = self.warm(objects)?;
-                let (ns, _) = timed(|| database.get_chain(scale.operations, objects))?;
+                let (ns, _) = busy(|| database.get_chain(scale.operations, objects))?;
                 Ok(each("get_chain", ns, scale.operations))
             }
             Workload::GetMany => {
                 let numbers = random();
                 let database = self.warm(objects)?;
-                let (few, _) = timed(|| database.get_many(&numbers, 16))?;
-                let (many, _) = timed(|| database.get_many(&numbers, 256))?;
+                let (few, _) = busy(|| database.get_many(&numbers, 16))?;
+                let (many, _) = busy(|| database.get_many(&numbers, 256))?;
                 let mut samples = each("get_many_16", few, scale.operations);
                 samples.extend(each("get_many_256", many, scale.operations));
                 Ok(samples)
@@ -178,7 +178,7 @@ impl Contestant {
             Workload::Absent => {
                 let numbers: Vec<_> = random().iter().map(|number| number + objects as u32).collect();
                 let database = self.warm(objects)?;
-                let (ns, found) = timed(|| database.get_absent(&numbers))?;
+                let (ns, found) = busy(|| database.get_absent(&numbers))?;
                 if found != 0 {
                     return Err(format!("{found} objects were found that were never stored").into());
                 }
@@ -186,7 +186,7 @@ impl Contestant {
             }
             Workload::Scan => {
                 let database = self.warm(objects)?;
-                let (ns, sum) = timed(|| database.scan())?;
+                let (ns, sum) = busy(|| database.scan())?;
                 if sum != objects * (objects - 1) / 2 {
                     return Err("a scan did not see every object once".into());
                 }
@@ -195,7 +195,7 @@ impl Contestant {
             Workload::Change => {
                 let numbers = changed();
                 let database = self.warm(objects)?;
-                let (ns, ()) = timed(|| database.change_each(&numbers))?;
+                let (ns, ()) = busy(|| database.change_each(&numbers))?;
                 Ok(each("change", ns, numbers.len() as u64))
             }
             Workload::Open => self.open(scale),
@@ -266,13 +266,13 @@ impl Contestant {
         let mut get = |database: &mut dyn Database, row| {
             if reads {
                 database.get_large(&numbers)?;
-                let (ns, _) = timed(|| database.get_large(&numbers))?;
+                let (ns, _) = busy(|| database.get_large(&numbers))?;
                 samples.extend(each(row, ns, numbers.len() as u64));
             }
             Ok(())
         };
         let ns = self.in_scratch(0, count << 20, |database| {
-            let (ns, ()) = timed(|| database.put_large(0..count, &words))?;
+            let (ns, ()) = busy(|| database.put_large(0..count, &words))?;
             get(database, "get_1MiB")?;
             Ok(ns)
         })?;
