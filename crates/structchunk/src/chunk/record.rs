@@ -30,6 +30,17 @@ impl<'a> Record<'a> {
         (header.place(offset).end <= chunk.map.len()).then_some(Self { chunk, offset })
     }
 
+    /// The record at `offset` if it is of the object under `key`, or says that there is none. (Types have keys of their own.)
+    #[inline]
+    pub(crate) fn read_about(chunk: &'a Chunk, offset: u64, key: &[u8]) -> Option<Self> {
+        let header = RecordHeader::decode(words(chunk, offset)?);
+        let is_about = header.kind != Kind::Type
+            && usize::from(header.key_length) == key.len()
+            && chunk.map.eq_bytes(header.place(offset).key, key);
+        // Only what has the right key is worth a closer look.
+        if is_about { Self::read(chunk, offset) } else { None }
+    }
+
     /// What the header says.
     #[inline]
     pub(crate) fn header(&self) -> RecordHeader {
@@ -59,13 +70,6 @@ impl<'a> Record<'a> {
     #[inline]
     pub(crate) fn key_is(&self, key: &[u8]) -> bool {
         self.has_key(&self.header(), key)
-    }
-
-    /// Whether the record is of the object under this key, or says that there is none. (Types have keys of their own.)
-    #[inline]
-    pub(crate) fn is_about(&self, key: &[u8]) -> bool {
-        let header = self.header();
-        header.kind != Kind::Type && self.has_key(&header, key)
     }
 
     /// Whether the record is of the object under this key.

@@ -58,6 +58,17 @@ impl ChunkSet {
         Ok(Record::read(chunk, self.geometry.offset(location)))
     }
 
+    /// The record of the object under `key`, or of there being none, at a location that a search has led to: [`ChunkSet::record`]
+    /// for the one who is about to read all of it.
+    #[inline]
+    pub(crate) fn record_about(&self, location: Location, key: &[u8]) -> Result<Option<Record<'_>>> {
+        let chunk = self.get(self.geometry.chunk(location))?;
+        let offset = self.geometry.offset(location);
+        // Key and payload often lie behind the header's cache line; so both lines are fetched at the same time.
+        chunk.map.prefetch(offset + 64);
+        Ok(Record::read_about(chunk, offset, key))
+    }
+
     /// Begins to bring a record near.
     #[inline]
     pub(crate) fn prefetch(&self, location: Location) {

@@ -190,9 +190,10 @@ impl Mapping {
     #[inline]
     pub(crate) fn prefetch(&self, offset: u64) {
         #[cfg(target_arch = "x86_64")]
-        if let Some(at) = self.address(offset, 1) {
+        {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            // SAFETY: a prefetch faults at no address, and every x86-64 has the instruction.
+            let at = self.as_ptr().wrapping_add(offset as usize);
+            // SAFETY: a prefetch faults at no address, mapped or not, and every x86-64 has the instruction.
             unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
         }
         #[cfg(not(target_arch = "x86_64"))]

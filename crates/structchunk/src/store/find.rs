@@ -39,17 +39,17 @@ impl Payload<'_> {
 }
 
 impl Inner {
-    /// The first record that a slot with this hash leads to and `is_it` accepts.
+    /// The first record that a slot with this hash leads to and `read` accepts.
     #[inline]
-    pub(crate) fn look_up(
-        &self,
+    pub(crate) fn look_up<'a>(
+        &'a self,
         hash: u64,
-        mut is_it: impl FnMut(&Record<'_>) -> bool,
-    ) -> Result<Option<Record<'_>>> {
+        read: impl Fn(Location) -> Result<Option<Record<'a>>>,
+    ) -> Result<Option<Record<'a>>> {
         // Errors take a side door: what comes out of the search then fits into registers.
         let mut failure = None;
-        let found = self.views.directory.find(hash, |location| match self.chunks.record(location) {
-            Ok(record) => record.filter(&mut is_it).map(Some),
+        let found = self.views.directory.find(hash, |location| match read(location) {
+            Ok(record) => record.map(Some),
             Err(error) => {
                 failure = Some(error);
                 Some(None)
@@ -69,7 +69,9 @@ impl Inner {
 
     #[inline]
     pub(crate) fn find_hashed(&self, key: &[u8], hash: u64) -> Result<Option<Record<'_>>> {
-        let Some(record) = self.look_up(hash, |record| record.is_about(key))? else { return Ok(None) };
+        let Some(record) = self.look_up(hash, |location| self.chunks.record_about(location, key))? else {
+            return Ok(None);
+        };
         let header = record.header();
         if header.flags.batch {
             return self.settle_batch(record, key);

@@ -74,8 +74,9 @@ impl Inner {
             return Ok(Some(stored));
         }
         let key = number.to_le_bytes();
-        let record = self.look_up(self.views.hashes.of_type(number), |record| {
-            record.header().kind == Kind::Type && record.key_is(&key)
+        let is_it = |record: &Record<'_>| record.header().kind == Kind::Type && record.key_is(&key);
+        let record = self.look_up(self.views.hashes.of_type(number), |location| {
+            Ok(self.chunks.record(location)?.filter(is_it))
         })?;
         record.map(|record| self.learn_type(&record)).transpose()
     }
