@@ -144,7 +144,9 @@ impl<'a> Checker<'a> {
                 let number = record.header().type_number;
                 let is_it =
                     |other: &Record<'_>| other.header().kind == Kind::Type && other.key_is(record.key());
-                let found = inner.look_up(inner.views.hashes.of_type(number), is_it);
+                let found = inner.look_up(inner.views.hashes.of_type(number), |location| {
+                    Ok(inner.chunks.record(location)?.filter(is_it))
+                });
                 if !matches!(found, Ok(Some(_))) {
                     self.find(&root.join("directory"), 0, format!("type {number} is not found through it"));
                 }
