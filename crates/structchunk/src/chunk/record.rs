@@ -41,6 +41,19 @@ impl<'a> Record<'a> {
         if is_about { Self::read(chunk, offset) } else { None }
     }
 
+    /// What may be a header at `offset`, unverified, and where it says that its parts lie.
+    #[inline]
+    pub(crate) fn header_at(chunk: &Chunk, offset: u64) -> Option<(RecordHeader, Placement)> {
+        let header = RecordHeader::decode(words(chunk, offset)?);
+        Some((header, header.place(offset)))
+    }
+
+    /// The record at `offset`, of which [`Record::header_at`] has told all that the caller needs to know.
+    #[inline]
+    pub(crate) fn read_header(chunk: &'a Chunk, offset: u64) -> Self {
+        Self { chunk, offset }
+    }
+
     /// What the header says.
     #[inline]
     pub(crate) fn header(&self) -> RecordHeader {

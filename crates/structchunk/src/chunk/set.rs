@@ -48,6 +48,12 @@ impl ChunkSet {
         self.folder.remove(&FileName::of_chunk(id))
     }
 
+    /// The chunk of a location, where it is mapped already.
+    #[inline]
+    pub(crate) fn mapped(&self, location: Location) -> Option<&Chunk> {
+        self.mapped.get(self.geometry.chunk(location).0)
+    }
+
     /// The record at a location that came from a derived view: `None` when there is no such record.
     ///
     /// # Errors

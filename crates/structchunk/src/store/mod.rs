@@ -7,6 +7,7 @@ mod create;
 mod entry;
 mod extent;
 mod find;
+mod glance;
 mod guard;
 mod inner;
 mod loan;

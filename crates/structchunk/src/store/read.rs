@@ -4,10 +4,10 @@ use std::sync::atomic::{Ordering, fence};
 
 use super::borrow::{Subject, Want};
 use super::find::Payload;
+use super::glance::Glance;
 use super::{Inner, Store};
 use crate::chunk::{Record, WRITING};
 use crate::error::{Error, Result};
-use crate::format::Kind;
 use crate::layout::Object;
 
 /// Objects up to this size are changed through a staged copy and read under the version word; larger ones are changed where they
@@ -18,37 +18,14 @@ pub(crate) const LARGEST_STAGED: u64 = 512;
 const IN_FLIGHT: usize = 16;
 
 impl Inner {
-    /// A copy of an object that nobody changed meanwhile.
-    #[inline]
-    pub(crate) fn copy_object<T: Object>(&self, record: &Record<'_>) -> Result<T> {
-        match self.copy_at_once(record) {
-            Some(copy) => Ok(copy),
-            None => self.copy_with_care(record),
-        }
-    }
-
-    /// The usual case, short enough to be part of whoever calls: a small object in the log, of the right type, that nobody
-    /// changes at this moment. Everything else, and every error, is a matter for [`Inner::copy_with_care`].
-    #[inline]
-    fn copy_at_once<T: Object>(&self, record: &Record<'_>) -> Option<T> {
-        let header = record.header();
-        let known = self.types.met(header.type_number)?;
-        let fits = header.kind == Kind::Object
-            && known.fingerprint == T::FINGERPRINT
-            && header.flags.array == T::ARRAY
-            && header.payload_length == size_of::<T>() as u64
-            && header.payload_length <= LARGEST_STAGED;
-        if T::ATOMIC || !fits || self.borrows.any_atomic() {
-            return None;
-        }
-        let before = record.version_word(Ordering::Acquire);
-        let copy = record.chunk.map.read_object::<T>(header.place(record.offset()).payload)?;
-        fence(Ordering::Acquire);
-        (before & WRITING == 0 && record.version_word(Ordering::Relaxed) == before).then_some(copy)
-    }
-
+    /// [`Store::load`], whatever there is under the key.
     #[cold]
-    fn copy_with_care<T: Object>(&self, record: &Record<'_>) -> Result<T> {
+    fn load_with_care<T: Object>(&self, key: &[u8], hash: u64) -> Result<Option<T>> {
+        self.with_object(key, hash, |record| self.copy_object(record))
+    }
+
+    /// A copy of an object that nobody changed meanwhile.
+    pub(crate) fn copy_object<T: Object>(&self, record: &Record<'_>) -> Result<T> {
         let payload = self.typed_payload::<T>(record)?;
         if T::ATOMIC {
             // Every field by itself, at its own width, beside others who do the same.
@@ -134,7 +111,11 @@ impl Store {
         self.inner.check_open()?;
         let key = key.as_ref();
         let hash = self.inner.views.hashes.of_key(key);
-        self.inner.with_object(key, hash, |record| self.inner.copy_object(record))
+        match self.inner.glance(key, hash) {
+            Glance::Copy(copy) => Ok(Some(copy)),
+            Glance::Absent => Ok(None),
+            Glance::Unusual => self.inner.load_with_care(key, hash),
+        }
     }
 
     /// [`Store::load`] for many keys at once: their cache misses overlap.
@@ -161,8 +142,11 @@ impl Store {
                 }
             }
             for (hash, key) in hashes.iter().zip(keys) {
-                let copy = |record: &Record<'_>| self.inner.copy_object(record);
-                objects.push(self.inner.with_object(key.as_ref(), *hash, copy)?);
+                objects.push(match self.inner.glance(key.as_ref(), *hash) {
+                    Glance::Copy(copy) => Some(copy),
+                    Glance::Absent => None,
+                    Glance::Unusual => self.inner.load_with_care(key.as_ref(), *hash)?,
+                });
             }
         }
         Ok(objects)
