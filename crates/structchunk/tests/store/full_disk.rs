@@ -24,7 +24,8 @@ struct Mount {
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        let _ = run("umount", &[self.place.as_os_str().to_str().expect("a path")]);
+        // Also while somebody still has a file open there: it goes with the last of them.
+        let _ = run("umount", &["--lazy", self.place.as_os_str().to_str().expect("a path")]);
     }
 }
 
