@@ -12,6 +12,7 @@ use crate::format::{
 };
 
 /// Where the log ends, and the numbers that come next.
+#[derive(Clone)]
 pub(crate) struct Log {
     /// The chunks of the log, up to the active one.
     pub chunks: BTreeSet<ChunkId>,

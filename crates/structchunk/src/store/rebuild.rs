@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::create::CHUNKS;
 use super::store_file::{STORE, StoreFile};
+use super::views::Views;
 use super::{Options, RecoveryReport, Store};
 use crate::chunk::{ChunkSet, Step, Walk};
 use crate::disk::{self, Access, Folder};
@@ -12,9 +13,6 @@ use crate::error::{Error, Result};
 use crate::format::{
     Checkpoint, ChunkId, ChunkIdentity, Evidence, FileName, Geometry, PAGE_BYTES, SECTOR_BYTES, StoreIdentity,
 };
-
-/// Views: what may be removed at any time the store is closed.
-const VIEWS: [&str; 2] = ["directory", "live"];
 
 impl Store {
     /// Makes the views of a closed store anew and, where `STORE` is lost or damaged or chunks are missing, a new `STORE` from
@@ -50,11 +48,7 @@ fn rebuild(path: &Path, options: &Options) -> Result<RecoveryReport> {
             let what = "it has features that this version may not write".into();
             return Err(Error::Unsupported { path: path.to_owned(), what });
         }
-        for view in VIEWS {
-            if root.exists(view)? {
-                root.remove(view)?;
-            }
-        }
+        Views::remove(&root)?;
     }
     let store = Store::open_with(options, path)?;
     let mut report = store.recovery().clone();

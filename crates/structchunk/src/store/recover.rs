@@ -41,15 +41,27 @@ pub(crate) fn recover(
     let first = log.chunks.first().copied().unwrap_or(ChunkId(0));
     let raise = report.found == Found::MachineDied;
     let epoch = situation.store.newest.epoch + u64::from(raise);
-    let memory;
-    let folder = if situation.read_only {
-        memory = Folder::in_memory(Faults::none());
-        &memory
-    } else {
-        situation.root
+    let make = |folder: &Folder, log: &mut Log, report: &mut RecoveryReport| {
+        let views = Views::create(folder, &situation.store.identity, epoch, first)?;
+        let walked = situation.walk(log, &views, report)?;
+        Ok((views, walked))
     };
-    let views = Views::create(folder, &situation.store.identity, epoch, first)?;
-    let walked = situation.walk(&mut log, &views, report)?;
+    let memory = || Folder::in_memory(Faults::none());
+    let (views, walked) = if situation.read_only {
+        make(&memory(), &mut log, report)?
+    } else {
+        let (before, seen) = (log.clone(), report.clone());
+        match make(situation.root, &mut log, report) {
+            // A full disk must not keep a store closed that somebody wants to empty. The next open tries again.
+            Err(Error::NoSpace { .. }) => {
+                tracing::warn!("no space for the views: they are made in memory");
+                Views::remove(situation.root)?;
+                (log, *report) = (before, seen);
+                make(&memory(), &mut log, report)?
+            }
+            outcome => outcome?,
+        }
+    };
     report.rebuilt_views = true;
     tracing::info!(found = %report.found, records = report.accepted_records, "recovered");
     if situation.read_only || report.found == Found::ViewsLost {

@@ -113,6 +113,16 @@ impl Views {
         })
     }
 
+    /// Removes the files of views.
+    pub(crate) fn remove(folder: &Folder) -> Result<()> {
+        for name in [DIRECTORY, LIVE] {
+            if folder.exists(name)? {
+                folder.remove(name)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Puts the views into another epoch, before anybody has seen them.
     pub(crate) fn set_epoch(&self, epoch: u64) {
         self.directory.set_epoch(epoch);
