@@ -198,16 +198,23 @@ impl RecordSeed {
     }
 
     fn checksum(self, at: Location, words: [u64; 3], extension: &[u8], key: &[u8]) -> u32 {
-        let mut fixed = [0; 28];
-        fixed[..8].copy_from_slice(&at.get().to_le_bytes());
-        fixed[8..12].copy_from_slice(&((words[0] >> 32) as u32).to_le_bytes());
-        fixed[12..20].copy_from_slice(&words[1].to_le_bytes());
-        fixed[20..].copy_from_slice(&words[2].to_le_bytes());
-        let mut sum = crc32c::crc32c_append(self.0, &fixed);
-        if !extension.is_empty() {
-            sum = crc32c::crc32c_append(sum, extension);
+        /// Bytes before extension and key.
+        const FIXED: usize = 28;
+        let mut bytes = [0; 128];
+        bytes[..8].copy_from_slice(&at.get().to_le_bytes());
+        bytes[8..12].copy_from_slice(&((words[0] >> 32) as u32).to_le_bytes());
+        bytes[12..20].copy_from_slice(&words[1].to_le_bytes());
+        bytes[20..FIXED].copy_from_slice(&words[2].to_le_bytes());
+        // A call costs more than the bytes of a short key: one for all of them where they fit.
+        let key_at = FIXED + extension.len();
+        let end = key_at + key.len();
+        if end <= bytes.len() {
+            bytes[FIXED..key_at].copy_from_slice(extension);
+            bytes[key_at..end].copy_from_slice(key);
+            return crc32c::crc32c_append(self.0, &bytes[..end]);
         }
-        crc32c::crc32c_append(sum, key)
+        let sum = crc32c::crc32c_append(self.0, &bytes[..FIXED]);
+        crc32c::crc32c_append(crc32c::crc32c_append(sum, extension), key)
     }
 
     /// Whether words 0 to 2 carry the right checksum for this place.
@@ -267,6 +274,20 @@ mod tests {
             let mut changed = words;
             changed[bit / 64] ^= 1 << (bit % 64);
             assert!(!seed.holds(at, changed, b"extension", b"key"), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn the_checksum_is_that_of_all_bytes_in_a_row_however_long_the_key() {
+        let (uuid, at) = ([3; 16], Location::new(256).unwrap());
+        for (extension, key) in [(0, 1), (16, 84), (16, 85), (0, 100), (0, 101), (208, 65_535)] {
+            let (extension, key) = (vec![5; extension], vec![7; key]);
+            let words = header().encode(RecordSeed::new(uuid), at, &extension, &key);
+            let mut all = uuid.to_vec();
+            all.extend(at.get().to_le_bytes());
+            all.extend(&bytes(words)[4..]);
+            all.extend(extension.iter().chain(&key));
+            assert_eq!(words[0] as u32, crc32c::crc32c(&all), "{} and {} bytes", extension.len(), key.len());
         }
     }
 
