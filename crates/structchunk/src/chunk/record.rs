@@ -23,11 +23,18 @@ impl<'a> Record<'a> {
     /// The record at `offset`; `None` where there cannot be one. The checksum is not looked at.
     #[inline]
     pub(crate) fn read(chunk: &'a Chunk, offset: u64) -> Option<Self> {
+        Self::read_with_header(chunk, offset).map(|(record, _, _)| record)
+    }
+
+    /// As [`Record::read`], with what the header says and where the parts lie.
+    #[inline]
+    pub(crate) fn read_with_header(chunk: &'a Chunk, offset: u64) -> Option<(Self, RecordHeader, Placement)> {
         if offset < PAGE_BYTES {
             return None;
         }
         let header = RecordHeader::parse(words(chunk, offset)?)?;
-        (header.place(offset).end <= chunk.map.len()).then_some(Self { chunk, offset })
+        let place = header.place(offset);
+        (place.end <= chunk.map.len()).then_some((Self { chunk, offset }, header, place))
     }
 
     /// The record at `offset` if it is of the object under `key`, or says that there is none. (Types have keys of their own.)

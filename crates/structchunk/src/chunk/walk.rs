@@ -48,9 +48,8 @@ impl<'a> Walk<'a> {
 
     /// The record at `offset`, where it ends, and its sequence.
     fn record_at(&self, offset: u64) -> Option<(Record<'a>, u64, u64)> {
-        let record = Record::read(self.chunk, offset)?;
-        let header = record.header();
-        let (end, sequence) = (header.place(offset).end, header.sequence);
+        let (record, header, place) = Record::read_with_header(self.chunk, offset)?;
+        let (end, sequence) = (place.end, header.sequence);
         let believed = end <= self.end && sequence > self.last_sequence && record.checksum_holds(self.seed);
         believed.then_some((record, end, sequence))
     }

@@ -8,7 +8,7 @@ use std::sync::atomic::{Ordering, fence};
 use super::Inner;
 use super::read::LARGEST_STAGED;
 use crate::chunk::{Record, WRITING};
-use crate::format::{Kind, Location};
+use crate::format::{Kind, Location, Placement, RecordHeader};
 use crate::layout::Object;
 
 /// What a glance came to.
@@ -44,19 +44,39 @@ impl Inner {
             return None;
         }
         let record = Record::read_header(chunk, offset);
-        let usual = header.kind == Kind::Object
-            && header.payload_length == size_of::<T>() as u64
-            && header.flags.array == T::ARRAY
-            && location.get() < self.shared.end()
-            && self.types.met(header.type_number).is_some_and(|known| known.fingerprint == T::FINGERPRINT);
-        if !usual {
+        if location.get() >= self.shared.end() || !self.is_usual::<T>(&header) {
             // A type has keys of its own; another search will not stop at it.
             return (header.kind != Kind::Type).then_some(Glance::Unusual);
         }
+        Some(Self::copy_still(&record, &place).map_or(Glance::Unusual, Glance::Copy))
+    }
+
+    /// A copy of the object that a record holds, where that is as simple as it mostly is.
+    #[inline]
+    pub(crate) fn glance_into<T: Object>(&self, record: &Record<'_>) -> Option<T> {
+        if T::ATOMIC || size_of::<T>() as u64 > LARGEST_STAGED || self.borrows.any_atomic() {
+            return None;
+        }
+        let header = record.header();
+        let usual = self.is_usual::<T>(&header);
+        if usual { Self::copy_still(record, &header.place(record.offset())) } else { None }
+    }
+
+    #[inline]
+    fn is_usual<T: Object>(&self, header: &RecordHeader) -> bool {
+        header.kind == Kind::Object
+            && header.payload_length == size_of::<T>() as u64
+            && header.flags.array == T::ARRAY
+            && self.types.met(header.type_number).is_some_and(|known| known.fingerprint == T::FINGERPRINT)
+    }
+
+    /// A copy, if the object stood still meanwhile.
+    #[inline]
+    fn copy_still<T: Object>(record: &Record<'_>, place: &Placement) -> Option<T> {
         let before = record.version_word(Ordering::Acquire);
-        let copy = chunk.map.read_object::<T>(place.payload);
+        let copy = record.chunk.map.read_object::<T>(place.payload);
         fence(Ordering::Acquire);
         let still = before & WRITING == 0 && record.version_word(Ordering::Relaxed) == before;
-        Some(copy.filter(|_| still).map_or(Glance::Unusual, Glance::Copy))
+        copy.filter(|_| still)
     }
 }

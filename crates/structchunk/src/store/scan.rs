@@ -96,8 +96,14 @@ impl<'a> Entry<'a> {
     ///
     /// # Errors
     /// As for [`Store::load`].
+    #[inline]
     pub fn load<T: Object>(&self) -> Result<T> {
-        self.with_object(|inner, record| inner.copy_object(record))
+        let inner = &*self.store.inner;
+        inner.check_open()?;
+        match inner.glance_into(&self.record) {
+            Some(copy) => Ok(copy),
+            None => self.with_object(|inner, record| inner.copy_object(record)),
+        }
     }
 
     /// A reference to the object that is current under this key now; `None` when it was removed meanwhile.
@@ -154,6 +160,7 @@ pub struct Iter<'a> {
 impl<'a> Iterator for Iter<'a> {
     type Item = Result<Entry<'a>>;
 
+    #[inline]
     fn next(&mut self) -> Option<Result<Entry<'a>>> {
         let store = self.store;
         let inner = &*store.inner;
@@ -175,13 +182,13 @@ impl<'a> Iterator for Iter<'a> {
                 }
                 continue;
             };
-            let record = Record::read(chunk, offset).map(|record| (record, record.header()));
-            let Some((record, header)) = record.filter(|(_, header)| header.place(offset).end <= end) else {
+            let next = Record::read_with_header(chunk, offset).filter(|(_, _, place)| place.end <= end);
+            let Some((record, header, place)) = next else {
                 // The rest of this chunk is lost to a scan; `check` and `rebuild` find their way behind damage.
                 self.current = None;
                 return Some(Err(Error::corrupt(chunk.path(), offset, "this is no record; run check")));
             };
-            self.current = Some(Stretch { chunk, offset: header.place(offset).end, end });
+            self.current = Some(Stretch { chunk, offset: place.end, end });
             if !header.kind.is_object() {
                 continue;
             }
