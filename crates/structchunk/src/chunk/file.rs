@@ -7,7 +7,11 @@ use std::time::SystemTime;
 use crate::disk::{Access, File, Folder};
 use crate::error::{Error, Result};
 use crate::format::{ChunkId, ChunkIdentity, Features, FileName, Geometry, PAGE_BYTES, SECTOR_BYTES, Seal};
-use crate::map::Mapping;
+use crate::layout::Object;
+use crate::map::{Mapping, bytes_of};
+
+/// Values from this size on are written by a system call.
+const LARGE_BYTES: usize = 64 << 10;
 
 const SEAL_OFFSET: u64 = SECTOR_BYTES as u64;
 
@@ -103,6 +107,23 @@ impl Chunk {
     /// Backs the first `bytes` with disk space.
     pub(crate) fn reserve(&self, from: u64, to: u64) -> Result<()> {
         self.file.reserve(from, to - from)
+    }
+
+    /// Writes a value to where nobody looks yet. `None` where it does not fit.
+    #[inline]
+    pub(crate) fn write_object<T: Object + ?Sized>(&self, offset: u64, value: &T) -> Option<()> {
+        if value.byte_len() >= LARGE_BYTES && self.write_large(offset, value) {
+            return Some(());
+        }
+        self.map.write_object(offset, value)
+    }
+
+    /// Hands a value to the kernel, which takes large pages of just its size for it; through the mapping every 4 KiB would be a page
+    /// fault. Whether that worked: if not, the mapping does as well.
+    #[cold]
+    fn write_large<T: Object + ?Sized>(&self, offset: u64, value: &T) -> bool {
+        let inside = self.map.address(offset, value.byte_len() as u64).is_some();
+        inside && bytes_of(value).is_some_and(|bytes| self.file.write_at(offset, bytes).is_ok())
     }
 
     /// Makes what was stored durable.

@@ -15,6 +15,6 @@ pub(crate) mod words;
 pub(crate) use self::{
     buffer::Buffer,
     mapping::{Advice, Mapping},
-    object::object_at,
+    object::{bytes_of, object_at},
     words::Words,
 };

@@ -51,6 +51,16 @@ impl Mapping {
     }
 }
 
+/// The bytes of a value, where they stand still: not of atomics.
+pub(crate) fn bytes_of<T: Object + ?Sized>(value: &T) -> Option<&[u8]> {
+    if T::ATOMIC {
+        return None;
+    }
+    let address = std::ptr::from_ref(value).cast::<u8>();
+    // SAFETY: a whole `T`, without padding or interior mutability, borrowed as long as the slice.
+    Some(unsafe { std::slice::from_raw_parts(address, value.byte_len()) })
+}
+
 /// A pointer to a `T` of `bytes` bytes that are known to be one.
 pub(crate) fn object_at<T: Object + ?Sized>(address: *const u8, bytes: usize) -> *const T {
     match T::from_raw_parts(address, bytes) {

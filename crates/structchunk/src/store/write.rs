@@ -229,13 +229,7 @@ impl Inner {
             payload_length: bytes,
             version_word: FRESH_VERSION,
         };
-        self.store_record::<T>(
-            change,
-            draft,
-            before,
-            |_| Ok(()),
-            |chunk, at| chunk.map.write_object(at, value),
-        )
+        self.store_record::<T>(change, draft, before, |_| Ok(()), |chunk, at| chunk.write_object(at, value))
     }
 }
 
