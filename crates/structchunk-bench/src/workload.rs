@@ -245,13 +245,13 @@ impl Contestant {
         Ok(vec![sample("open", "us", crate::rounds::median(&mut times))])
     }
 
-    /// Opens a database that was left as a kill leaves it, with nothing dirty but the last put.
+    /// Opens a database that was left as a kill leaves it. Waiting for what is flushed meanwhile is apart.
     fn recover(&mut self, objects: u64) -> Outcome<Vec<Sample>> {
         self.filled(objects)?;
         if let Some(database) = self.database.take() {
             database.abandon()?;
         }
-        let (ns, database) = timed(|| self.engine.open(&self.folder.join("filled"), objects))?;
+        let (ns, database) = busy(|| self.engine.open(&self.folder.join("filled"), objects))?;
         database.get_each(&[0, objects as u32 - 1])?;
         (self.database, self.warm) = (Some(database), false);
         Ok(each("recover", ns, objects))
