@@ -391,3 +391,23 @@ fn space_is_given_back_only_by_the_sync_after_the_next() {
     store.sync().expect("sync");
     assert!(!body.exists(), "given back");
 }
+
+#[test]
+fn a_large_value_is_stored_through_the_mapping_where_the_kernel_will_not_take_it() {
+    let folder = folder();
+    let faults = Faults::recorded();
+    // With the default chunk capacity, so that a mebibyte has its place in the log.
+    let store = open_with(Store::options().create(true).faults(faults.clone()), &folder.path().join("store"));
+    let store = store.expect("open");
+    let words: Vec<u64> = (0..1 << 17).collect();
+    store.put("small", &1_u64).expect("put");
+    faults.forget();
+    store.put("taken", &*words).expect("put");
+    assert_eq!(faults.count(Call::Write), 1);
+    faults.plan(Fault::nth(1, libc::EIO).of(Call::Write).on("chunk").from_then_on());
+    store.put("refused", &*words).expect("put");
+    for key in ["taken", "refused"] {
+        let stored = store.get::<[u64]>(key).expect("get").expect("it was put");
+        assert!(*stored == *words, "{key}");
+    }
+}
