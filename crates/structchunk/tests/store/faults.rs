@@ -397,7 +397,7 @@ fn a_large_value_is_stored_through_the_mapping_where_the_kernel_will_not_take_it
     let folder = folder();
     let faults = Faults::recorded();
     // With the default chunk capacity, so that a mebibyte has its place in the log.
-    let store = open_with(Store::options().create(true).faults(faults.clone()), &folder.path().join("store"));
+    let store = open_with(Store::options().create(true).faults(faults.clone()), folder.path().join("store"));
     let store = store.expect("open");
     let words: Vec<u64> = (0..1 << 17).collect();
     store.put("small", &1_u64).expect("put");
