@@ -73,6 +73,10 @@ impl Backing for RealFolder {
         if kind != FileType::RegularFile {
             return Err(refused(format!("it is not a regular file but a {}", name_of(kind))));
         }
+        if status.st_nlink == 0 {
+            // Removed between the two calls: as if it had been removed before.
+            return Err(io::ErrorKind::NotFound.into());
+        }
         if status.st_nlink != 1 {
             return Err(refused(format!("it has {} names instead of one", status.st_nlink)));
         }
