@@ -48,19 +48,6 @@ impl<'a> Record<'a> {
         if is_about { Self::read(chunk, offset) } else { None }
     }
 
-    /// What may be a header at `offset`, unverified, and where it says that its parts lie.
-    #[inline]
-    pub(crate) fn header_at(chunk: &Chunk, offset: u64) -> Option<(RecordHeader, Placement)> {
-        let header = RecordHeader::decode(words(chunk, offset)?);
-        Some((header, header.place(offset)))
-    }
-
-    /// The record at `offset`, of which [`Record::header_at`] has told all that the caller needs to know.
-    #[inline]
-    pub(crate) fn read_header(chunk: &'a Chunk, offset: u64) -> Self {
-        Self { chunk, offset }
-    }
-
     /// What the header says.
     #[inline]
     pub(crate) fn header(&self) -> RecordHeader {
@@ -171,7 +158,8 @@ impl<'a> Record<'a> {
 
 #[inline]
 fn words(chunk: &Chunk, offset: u64) -> Option<[u64; 3]> {
-    Some(chunk.map.load_words::<3>(offset)?.map(u64::from_le))
+    let cells = chunk.map.cells::<3>(offset)?;
+    Some(std::array::from_fn(|index| u64::from_le(cells[index].load(Ordering::Relaxed))))
 }
 
 /// Writes a header; the record must lie beyond the end of the log.

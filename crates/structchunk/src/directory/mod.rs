@@ -34,7 +34,7 @@ pub(crate) use self::write::SlotRef;
 
 use self::header::{HEADER_UNITS, field};
 use self::segment::UNIT_WORDS;
-use crate::map::words::Words;
+use crate::map::words::{AtomicU64, Words, load_own};
 
 /// Most hash bits that can index the table.
 const MAX_DEPTH: u32 = 28;
@@ -71,7 +71,8 @@ impl Link {
     /// Index of the unit's first word.
     #[inline]
     fn first_word(self) -> u64 {
-        self.unit() * UNIT_WORDS as u64
+        // Only a link that is not checked overflows, and leads nowhere.
+        self.unit().wrapping_mul(UNIT_WORDS as u64)
     }
 
     /// The link, if it can be one at all: its unit may lie beyond the file, but no index in it overflows.
@@ -82,29 +83,30 @@ impl Link {
 }
 
 /// Where the table says that a hash belongs, and what it said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Target {
+#[derive(Clone, Copy)]
+struct Target<'d> {
+    root_cell: &'d AtomicU64,
     root: Link,
-    /// Index of the table's word.
-    entry_at: u64,
-    /// That word: the segment, and how many hash bits its entries share.
+    /// The table's word.
+    entry_cell: &'d AtomicU64,
+    /// What it says: the segment, and how many hash bits its entries share.
     segment: Link,
 }
 
-impl Target {
+impl Target<'_> {
+    /// Whether the table still says what it said.
     #[inline]
-    fn of(hash: u64, load: impl Fn(u64) -> Option<u64>) -> Option<Self> {
-        let root = Link(load(field::ROOT)?).checked()?;
-        let entry_at = root.first_word() + prefix(hash, root.depth());
-        let segment = Link(load(entry_at)?).checked()?;
-        (segment.depth() <= root.depth()).then_some(Self { root, entry_at, segment })
+    fn is_current(&self) -> bool {
+        self.root_cell.load(Ordering::Acquire) == self.root.0
+            && self.entry_cell.load(Ordering::Acquire) == self.segment.0
     }
 }
 
 /// The top `depth` bits of a hash, as a number.
 #[inline]
 fn prefix(hash: u64, depth: u32) -> u64 {
-    hash.checked_shr(u64::BITS - depth).unwrap_or(0)
+    // In two steps, because none may be by all 64 bits.
+    (hash >> 1).wrapping_shr((u64::BITS - 1).wrapping_sub(depth))
 }
 
 impl Directory {
@@ -113,22 +115,25 @@ impl Directory {
         self.words.load(field::ROOT, Ordering::Acquire).and_then(|root| Link(root).checked())
     }
 
-    /// Asks the table. `None` when the file makes no sense there.
+    /// Asks the table. `None` when the file ends before it.
+    ///
+    /// Whatever a damaged table says, a search through it stays inside of the file, ends, and believes records only.
     #[inline]
-    fn target(&self, hash: u64) -> Option<Target> {
-        Target::of(hash, |index| self.words.load(index, Ordering::Acquire))
+    fn target(&self, hash: u64) -> Option<Target<'_>> {
+        let root_cell = self.words.cell(field::ROOT)?;
+        let root = Link(root_cell.load(Ordering::Acquire));
+        let entry_cell = self.words.cell(root.first_word().wrapping_add(prefix(hash, root.depth())))?;
+        let segment = Link(entry_cell.load(Ordering::Acquire));
+        Some(Target { root_cell, root, entry_cell, segment })
     }
 
-    /// Asks the table, for the writer.
+    /// Asks the table, for the writer, who believes nothing that cannot be right.
     #[inline]
-    fn own_target(&self, hash: u64) -> Option<Target> {
-        Target::of(hash, |index| self.words.load_own(index))
-    }
-
-    /// Whether the table still says what it said.
-    #[inline]
-    fn is_current(&self, target: &Target) -> bool {
-        self.root() == Some(target.root)
-            && self.words.load(target.entry_at, Ordering::Acquire) == Some(target.segment.0)
+    fn own_target(&self, hash: u64) -> Option<Target<'_>> {
+        let root_cell = self.words.cell(field::ROOT)?;
+        let root = Link(load_own(root_cell)).checked()?;
+        let entry_cell = self.words.cell(root.first_word() + prefix(hash, root.depth()))?;
+        let segment = Link(load_own(entry_cell)).checked()?;
+        (segment.depth() <= root.depth()).then_some(Target { root_cell, root, entry_cell, segment })
     }
 }

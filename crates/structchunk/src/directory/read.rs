@@ -3,11 +3,11 @@
 use std::sync::atomic::Ordering;
 use std::{array, iter};
 
-use super::segment::{LINE_SLOTS, LINES, Line, first_slot, home_line, line_after};
-use super::slot::{self, DELETED, EMPTY, Query, TAG_AT};
+use super::segment::{LINE_SLOTS, LINES, LineCells, first_slot, home_line, line_after};
+use super::slot::{self, DELETED, Query};
 use super::{Directory, Link, Target, prefix};
 use crate::format::Location;
-use crate::map::lanes::equal_lanes;
+use crate::map::lanes::survey;
 use crate::map::words::fence;
 
 impl Directory {
@@ -17,12 +17,31 @@ impl Directory {
     pub(crate) fn find<R>(&self, hash: u64, mut verify: impl FnMut(Location) -> Option<R>) -> Option<R> {
         loop {
             let target = self.target(hash)?;
-            let found = self.probe(target.segment, hash, &mut verify);
+            let found = self.probe(&target, hash, &mut verify);
             // What was read of slots and records was read before the table is asked again.
             fence(Ordering::Acquire);
-            if self.is_current(&target) {
+            if target.is_current() {
                 return found;
             }
+        }
+    }
+
+    /// As [`find`](Self::find), as far as the line goes where most searches end: straight ahead, so that a processor overlaps one
+    /// search with the next. `None`: only a whole search will tell.
+    #[inline]
+    #[expect(clippy::option_option, reason = "the inner one is what `find` answers")]
+    pub(crate) fn find_at_home<R>(
+        &self,
+        hash: u64,
+        verify: impl FnMut(Location) -> Option<R>,
+    ) -> Option<Option<R>> {
+        let target = self.target(hash)?;
+        let query = Query::new(hash, target.segment.depth());
+        let step = self.probe_line(target.segment, home_line(hash), query.tags(0), verify)?;
+        fence(Ordering::Acquire);
+        match step {
+            Step::Over(found) if target.is_current() => Some(found),
+            _ => None,
         }
     }
 
@@ -48,8 +67,8 @@ impl Directory {
         let Target { segment, .. } = self.target(hash)?;
         let line = home_line(hash);
         let slots = self.line(segment, line)?;
-        let (candidates, _) = survey(&slots, line, Query::new(hash, segment.depth()).tags(0));
-        slot::location(*slots.get(candidates.trailing_zeros() as usize)?)
+        let (candidates, _) = look_through(slots, line, Query::new(hash, segment.depth()).tags(0));
+        slot::location(slots.get(candidates.trailing_zeros() as usize)?.load(Ordering::Acquire))
     }
 
     /// Every location there is, in no particular order; under a writer at work, some may be missing or come twice.
@@ -74,48 +93,70 @@ impl Directory {
 
     fn locations_in(&self, segment: Link) -> impl Iterator<Item = Location> {
         let lines = (0..LINES).filter_map(move |line| Some((line, self.line(segment, line)?)));
-        lines.flat_map(|(line, slots)| slots.into_iter().skip(first_slot(line)).filter_map(slot::location))
+        let slots = lines.flat_map(|(line, slots)| slots.iter().skip(first_slot(line)));
+        slots.filter_map(|slot| slot::location(slot.load(Ordering::Acquire)))
     }
 
     /// Searches one segment.
     #[inline]
     fn probe<R>(
         &self,
-        segment: Link,
+        target: &Target<'_>,
         hash: u64,
         verify: &mut impl FnMut(Location) -> Option<R>,
     ) -> Option<R> {
-        let home = home_line(hash);
+        let segment = target.segment;
         let query = Query::new(hash, segment.depth());
         for steps in 0..LINES {
-            let line = line_after(home, steps);
-            let slots = self.line(segment, line)?;
-            let (mut candidates, has_empty) = survey(&slots, line, query.tags(steps as u64));
-            while candidates != 0 {
-                let candidate = slots[candidates.trailing_zeros() as usize];
-                candidates &= candidates - 1;
-                let found = slot::location(candidate).and_then(&mut *verify);
-                if found.is_some() {
-                    return found;
-                }
-            }
-            if has_empty {
-                return None;
+            let line = line_after(home_line(hash), steps);
+            match self.probe_line(segment, line, query.tags(steps as u64), &mut *verify)? {
+                Step::Over(found) => return found,
+                Step::Further => {}
             }
         }
         None
     }
+
+    /// Searches one line; `None` where there is none in the file.
+    #[inline]
+    fn probe_line<R>(
+        &self,
+        segment: Link,
+        line: usize,
+        tags: [u16; 2],
+        mut verify: impl FnMut(Location) -> Option<R>,
+    ) -> Option<Step<R>> {
+        let slots = self.line(segment, line)?;
+        let (mut candidates, has_empty) = look_through(slots, line, tags);
+        while candidates != 0 {
+            let candidate = &slots[candidates.trailing_zeros() as usize % LINE_SLOTS];
+            candidates &= candidates - 1;
+            // Whatever the slot says by now: it is the record that tells whose it is.
+            let found = slot::location(candidate.load(Ordering::Acquire)).and_then(&mut verify);
+            if found.is_some() {
+                return Some(Step::Over(found));
+            }
+        }
+        Some(if has_empty { Step::Over(None) } else { Step::Further })
+    }
+}
+
+/// What one line of a search came to.
+enum Step<R> {
+    /// The key was found, or is nowhere.
+    Over(Option<R>),
+    /// The search goes on in the next line.
+    Further,
 }
 
 /// Which slots of a line (a bit each) may hold an entry with one of the tags; and whether one is empty.
 #[inline]
-fn survey(slots: &Line, line: usize, wanted: [u16; 2]) -> (u32, bool) {
-    // Lanes behind a shorter line look deleted.
-    let tags = array::from_fn(|i| (slots.get(i).unwrap_or(&DELETED) >> TAG_AT) as u16);
-    let [newer, older] = wanted.map(|wanted| equal_lanes(tags, wanted));
-    let empty = equal_lanes(tags, (EMPTY >> TAG_AT) as u16);
+fn look_through(slots: &LineCells, line: usize, wanted: [u16; 2]) -> (u32, bool) {
+    // Words behind a shorter line look deleted.
+    let words = array::from_fn(|i| slots.get(i).map_or(DELETED, |slot| slot.load(Ordering::Acquire)));
+    let seen = survey(words, wanted);
     let slots_only = u32::MAX << first_slot(line);
-    ((newer | older) & slots_only, empty & slots_only != 0)
+    (seen.wanted & slots_only, seen.zero & slots_only != 0)
 }
 
 /// Iterator over all locations of a [`Directory`].

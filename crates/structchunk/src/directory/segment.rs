@@ -1,11 +1,10 @@
 //! One segment: a header word and 255 slots, in lines of eight as large as a cache line.
 
-use std::sync::atomic::Ordering;
-
 use super::header::HEADER_UNITS;
 use super::slot::{self, DELETED, EMPTY};
 use super::{Directory, Link};
 use crate::error::{Error, Result};
+use crate::map::words::AtomicU64;
 
 /// Slots of a line. (The first word of a segment is its header and no slot.)
 pub(super) const LINE_SLOTS: usize = if cfg!(loom) { 2 } else { 8 };
@@ -16,6 +15,8 @@ pub(super) const UNIT_WORDS: usize = LINES * LINE_SLOTS;
 
 /// The words of one line.
 pub(super) type Line = [u64; LINE_SLOTS];
+/// The words of one line where they are.
+pub(super) type LineCells = [AtomicU64; LINE_SLOTS];
 
 /// The line where the search for a hash begins.
 #[inline]
@@ -57,10 +58,10 @@ impl Fill {
 }
 
 impl Directory {
-    /// A line of a segment, the newest state of each slot; `None` outside of the file.
+    /// A line of a segment; `None` outside of the file.
     #[inline]
-    pub(super) fn line(&self, segment: Link, line: usize) -> Option<Line> {
-        self.words.load_line(segment.first_word() + (line * LINE_SLOTS) as u64, Ordering::Acquire)
+    pub(super) fn line(&self, segment: Link, line: usize) -> Option<&LineCells> {
+        self.words.line(segment.first_word() + (line * LINE_SLOTS) as u64)
     }
 
     /// A line of a segment, for the writer.

@@ -45,7 +45,8 @@ fn kind(base: u32) -> u64 {
 /// The 16 tag bits, in place, of an entry in its home line.
 #[inline]
 fn tag(hash: u64, base: u32) -> u64 {
-    let window = (hash << (base * BITS_PER_BASE)) >> (u64::BITS - WINDOW_BITS);
+    // (No base is that large, but what a damaged table says is asked for, too.)
+    let window = hash.wrapping_shl(base * BITS_PER_BASE) >> (u64::BITS - WINDOW_BITS);
     kind(base) << KIND_AT | window << TAG_AT
 }
 

@@ -21,7 +21,9 @@ pub(crate) use features::Features;
 pub(crate) use identity::{IdentityError, StoreIdentity};
 pub(crate) use location::{CAPACITY_LOG2, ChunkId, Geometry, Location};
 pub(crate) use names::{BodyNumber, FileName};
-pub(crate) use record::{Flags, Kind, Placement, RECORD_ALIGN, RecordHeader, RecordSeed};
+pub(crate) use record::{
+    Flags, HEADER_BYTES, Kind, Placement, RECORD_ALIGN, RecordHeader, RecordSeed, Usual,
+};
 pub(crate) use sector::{SECTOR_BYTES, Sector};
 pub(crate) use session::PoisonMark;
 

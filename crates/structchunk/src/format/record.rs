@@ -105,6 +105,53 @@ pub(crate) struct RecordHeader {
     pub sequence: u64,
 }
 
+/// What the headers say of all objects of one type and size under keys of one length: two comparisons tell such a header.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Usual {
+    /// The upper half of word 0, without [`Usual::ANY`].
+    first: u32,
+    payload_length: u64,
+}
+
+/// What a [`Usual`] leaves open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Particulars {
+    /// Length of the extension, in bytes.
+    pub extension_bytes: u64,
+    /// The type of the object.
+    pub type_number: u32,
+}
+
+impl Usual {
+    /// Bits that may be anything: a batch's flags, and the length of the extension.
+    const ANY: u32 = 0xf3 << 24;
+
+    /// Of objects whose payload has this length and alignment, arrays or not.
+    #[inline]
+    pub(crate) const fn new(key_length: u16, align_log2: u8, array: bool, payload_length: u64) -> Self {
+        let kind = Kind::Object.code() | align_log2 << 4;
+        let flags = Flags { batch: false, more: false, array }.code();
+        let first = key_length as u32 | (kind as u32) << 16 | (flags as u32) << 24;
+        Self { first, payload_length }
+    }
+
+    /// What is particular about the header with these words 0 to 2; `None` when it is another one.
+    #[inline]
+    pub(crate) fn recognise(self, words: [u64; 3]) -> Option<Particulars> {
+        let first = (words[0] >> 32) as u32;
+        let same = first & !Self::ANY == self.first && words[1] & LOW_48 == self.payload_length;
+        same.then(|| Particulars {
+            extension_bytes: u64::from(first >> 28) * 16,
+            type_number: type_number(words),
+        })
+    }
+}
+
+#[inline]
+fn type_number(words: [u64; 3]) -> u32 {
+    (words[1] >> 48) as u32 | ((words[2] >> 48) as u32) << 16
+}
+
 /// Where the parts of a record lie, as offsets in its chunk, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Placement {
@@ -167,7 +214,7 @@ impl RecordHeader {
             extension_units: flags_and_extension >> 4,
             key_length: (first >> 32) as u16,
             payload_length: second & LOW_48,
-            type_number: (second >> 48) as u32 | ((third >> 48) as u32) << 16,
+            type_number: type_number(words),
             sequence: third & LOW_48,
         }
     }
@@ -259,6 +306,26 @@ mod tests {
         assert_eq!(bytes[8..16], [0xbc, 0x9a, 0x78, 0x56, 0x34, 0x12, 0xef, 0xbe]);
         assert_eq!(bytes[16..24], [0x10, 0x32, 0x54, 0x76, 0x98, 0xba, 0xad, 0xde]);
         assert_eq!(RecordHeader::parse(words), Some(header()));
+    }
+
+    #[test]
+    fn a_usual_header_is_recognised_and_no_other_one() {
+        let usual = Usual::new(3, 6, true, 0x1234_5678_9abc);
+        let particulars = Particulars { extension_bytes: 32, type_number: 0xdead_beef };
+        assert_eq!(usual.recognise(header().words()), Some(particulars));
+        let plain =
+            RecordHeader { flags: Flags { array: true, ..Flags::default() }, extension_units: 0, ..header() };
+        assert_eq!(usual.recognise(plain.words()), Some(Particulars { extension_bytes: 0, ..particulars }));
+        for other in [
+            RecordHeader { kind: Kind::Tombstone, ..header() },
+            RecordHeader { kind: Kind::Type, ..header() },
+            RecordHeader { flags: Flags::default(), ..header() },
+            RecordHeader { align_log2: 5, ..header() },
+            RecordHeader { key_length: 4, ..header() },
+            RecordHeader { payload_length: 1, ..header() },
+        ] {
+            assert_eq!(usual.recognise(other.words()), None, "{other:?}");
+        }
     }
 
     #[test]

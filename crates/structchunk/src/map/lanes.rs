@@ -1,43 +1,74 @@
-//! Comparing eight numbers at once.
+//! Looking at the top 16 bits of eight words at once.
 #![cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "vector instructions"))]
 
-/// A bit for each of eight lanes that equals `wanted`.
+/// What the top 16 bits of eight words are, a bit for each word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Survey {
+    /// One of the numbers that were looked for.
+    pub(crate) wanted: u32,
+    /// Zero.
+    pub(crate) zero: u32,
+}
+
+/// Compares the top 16 bits of each word with two numbers and with zero.
 #[cfg(target_arch = "x86_64")]
 #[inline]
-pub(crate) fn equal_lanes(lanes: [u16; 8], wanted: u16) -> u32 {
+pub(crate) fn survey(words: [u64; 8], wanted: [u16; 2]) -> Survey {
     use std::arch::x86_64::{
-        _mm_cmpeq_epi16, _mm_movemask_epi8, _mm_packs_epi16, _mm_set_epi16, _mm_set1_epi16,
+        __m128i, _mm_castps_si128, _mm_castsi128_ps, _mm_cmpeq_epi16, _mm_movemask_epi8, _mm_or_si128,
+        _mm_packs_epi16, _mm_packs_epi32, _mm_set_epi64x, _mm_set1_epi16, _mm_setzero_si128, _mm_shuffle_ps,
+        _mm_srai_epi32,
     };
 
     #[inline]
     #[target_feature(enable = "sse2")]
-    fn with_sse2(lanes: [u16; 8], wanted: u16) -> u32 {
-        let l = lanes.map(u16::cast_signed);
-        let packed = _mm_set_epi16(l[7], l[6], l[5], l[4], l[3], l[2], l[1], l[0]);
-        let equal = _mm_cmpeq_epi16(packed, _mm_set1_epi16(wanted.cast_signed()));
-        _mm_movemask_epi8(_mm_packs_epi16(equal, equal)).cast_unsigned() & 0xff
+    fn with_sse2(words: [u64; 8], wanted: [u16; 2]) -> Survey {
+        /// The odd ones of eight halves of words.
+        const UPPER_HALVES: i32 = 0b11_01_11_01;
+        // From registers, not from memory: a vector load of what single stores have just written stalls.
+        let tops = |[a, b, c, d]: [u64; 4]| -> __m128i {
+            let [a, b, c, d] = [a, b, c, d].map(u64::cast_signed);
+            let (low, high) = (_mm_set_epi64x(b, a), _mm_set_epi64x(d, c));
+            let halves = _mm_shuffle_ps::<UPPER_HALVES>(_mm_castsi128_ps(low), _mm_castsi128_ps(high));
+            _mm_srai_epi32::<16>(_mm_castps_si128(halves))
+        };
+        let [first, second, third, fourth, fifth, sixth, seventh, eighth] = words;
+        // Sign-extended, so that packing cuts nothing off.
+        let tags =
+            _mm_packs_epi32(tops([first, second, third, fourth]), tops([fifth, sixth, seventh, eighth]));
+        let [first, second] = wanted.map(|tag| _mm_cmpeq_epi16(tags, _mm_set1_epi16(tag.cast_signed())));
+        let zero = _mm_cmpeq_epi16(tags, _mm_setzero_si128());
+        let bits = _mm_movemask_epi8(_mm_packs_epi16(_mm_or_si128(first, second), zero)).cast_unsigned();
+        Survey { wanted: bits & 0xff, zero: bits >> 8 }
     }
     // SAFETY: every x86-64 processor has SSE2.
-    unsafe { with_sse2(lanes, wanted) }
+    unsafe { with_sse2(words, wanted) }
 }
 
-/// A bit for each of eight lanes that equals `wanted`.
+/// Compares the top 16 bits of each word with two numbers and with zero.
 #[cfg(not(target_arch = "x86_64"))]
 #[inline]
-pub(crate) fn equal_lanes(lanes: [u16; 8], wanted: u16) -> u32 {
-    lanes.iter().rev().fold(0, |bits, &lane| bits << 1 | u32::from(lane == wanted))
+pub(crate) fn survey(words: [u64; 8], wanted: [u16; 2]) -> Survey {
+    let where_top = |is_it: &dyn Fn(u16) -> bool| {
+        words.iter().rev().fold(0, |bits, word| bits << 1 | u32::from(is_it((word >> 48) as u16)))
+    };
+    Survey { wanted: where_top(&|top| wanted.contains(&top)), zero: where_top(&|top| top == 0) }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::equal_lanes;
+    use super::{Survey, survey};
 
     #[test]
-    fn every_lane_has_its_bit() {
-        assert_eq!(equal_lanes([5, 0, 0, 5, 0xffff, 0x8000, 5, 0], 5), 0b0100_1001);
-        assert_eq!(equal_lanes([5, 0, 0, 5, 0xffff, 0x8000, 5, 0], 0), 0b1000_0110);
-        assert_eq!(equal_lanes([5, 0, 0, 5, 0xffff, 0x8000, 5, 0], 0xffff), 0b0001_0000);
-        assert_eq!(equal_lanes([5, 0, 0, 5, 0xffff, 0x8000, 5, 0], 0x8000), 0b0010_0000);
-        assert_eq!(equal_lanes([7; 8], 7), 0xff);
+    fn every_word_has_its_bit() {
+        let tops = [5, 0, 0x7fff, 5, 0xffff, 0x8000, 5, 0];
+        // What lies below the top is not looked at.
+        let words = std::array::from_fn(|i| tops[i] << 48 | (i as u64).wrapping_mul(0xffff_ffff_ffff) >> 16);
+        let see = |first, second| survey(words, [first, second]);
+        assert_eq!(see(5, 5), Survey { wanted: 0b0100_1001, zero: 0b1000_0010 });
+        assert_eq!(see(0, 9), Survey { wanted: 0b1000_0010, zero: 0b1000_0010 });
+        assert_eq!(see(9, 0xffff).wanted, 0b0001_0000);
+        assert_eq!(see(0x8000, 0x7fff).wanted, 0b0010_0100);
+        assert_eq!(survey([7 << 48; 8], [7, 8]), Survey { wanted: 0xff, zero: 0 });
     }
 }

@@ -6,6 +6,7 @@
 #![expect(unsafe_code, reason = "hands out memory of a mapped file")]
 
 use std::ops::Range;
+use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use memmap2::{MmapOptions, MmapRaw};
@@ -76,6 +77,12 @@ impl Mapping {
         self.memory.as_mut_ptr()
     }
 
+    /// As [`Mapping::as_ptr`], and known to be somewhere.
+    pub(crate) fn base(&self) -> NonNull<u8> {
+        // Nothing is mapped at address 0, which is no page of its own.
+        NonNull::new(self.as_ptr()).unwrap_or(NonNull::dangling())
+    }
+
     /// The address of an accessible range; valid as long as the mapping.
     #[inline]
     pub(crate) fn address(&self, offset: u64, bytes: u64) -> Option<*mut u8> {
@@ -92,10 +99,7 @@ impl Mapping {
     /// that includes what it asks for.
     #[inline]
     pub(crate) fn load_u64(&self, offset: u64, ordering: Ordering) -> Option<u64> {
-        let at = as_word(self.address(offset, 8)?)?;
-        // SAFETY: aligned, and inside the part of the mapping that the file backs; all access to words is atomic. On
-        // read-only pages nothing but this load goes through the reference.
-        let word = unsafe { AtomicU64::from_ptr(at) };
+        let [word] = self.cells(offset)?;
         Some(match ordering {
             Ordering::Relaxed | Ordering::Release => word.load(Ordering::Relaxed),
             Ordering::Acquire | Ordering::AcqRel => word.load(Ordering::Acquire),
@@ -103,15 +107,14 @@ impl Mapping {
         })
     }
 
-    /// `N` words from `offset` on, in the machine's byte order, each by a relaxed load of its own.
+    /// `N` words from `offset` on, in the machine's byte order, for who looks at them several times. For loads only: the mapping may
+    /// be read-only.
     #[inline]
-    pub(crate) fn load_words<const N: usize>(&self, offset: u64) -> Option<[u64; N]> {
-        let at = as_word(self.address(offset, 8 * N as u64)?)?;
-        Some(std::array::from_fn(|index| {
-            // SAFETY: aligned, and one of `N` words inside the part of the mapping that the file backs; all access to words is
-            // atomic, and on read-only pages nothing but this load goes through the reference.
-            unsafe { AtomicU64::from_ptr(at.wrapping_add(index)) }.load(Ordering::Relaxed)
-        }))
+    pub(crate) fn cells<const N: usize>(&self, offset: u64) -> Option<&[AtomicU64; N]> {
+        let at = as_word(self.address(offset, 8 * N as u64)?)?.cast::<[AtomicU64; N]>();
+        // SAFETY: aligned, inside the part of the mapping that the file backs, and borrowed from the mapping; an atomic has the size
+        // and alignment of its word here, and all access to words is atomic.
+        Some(unsafe { &*at })
     }
 
     /// Stores a word at `offset`, in the machine's byte order. Orderings as for [`Mapping::load_u64`].
@@ -130,10 +133,11 @@ impl Mapping {
     /// The word at `offset` of a writable mapping, for everything else atomics can do.
     #[inline]
     pub(crate) fn word(&self, offset: u64) -> Option<&AtomicU64> {
-        let at = as_word(self.writable_address(offset, 8)?)?;
-        // SAFETY: aligned, inside the part of the mapping that the file backs, mapped for writing, and borrowed from
-        // the mapping; all access to words is atomic.
-        Some(unsafe { AtomicU64::from_ptr(at) })
+        if !self.writable {
+            return None;
+        }
+        let [word] = self.cells(offset)?;
+        Some(word)
     }
 
     /// Copies `bytes` to `offset`. Not as a whole: meant for memory that nobody looks at yet.

@@ -69,28 +69,46 @@ pub(super) unsafe fn copy_out(source: *const u8, target: &mut [u8]) {
     }
 }
 
-/// Whether memory holds `expected`: a compare of words, without a call.
+/// Whether memory holds `expected`: a compare of words, without a call where memory is aligned to them.
 ///
 /// # Safety
 /// As for [`copy_out`].
 #[inline]
 pub(super) unsafe fn equal(source: *const u8, expected: &[u8]) -> bool {
-    let skew = source.addr() % WORD;
-    let mut at = source.wrapping_sub(skew);
-    let mut rest = expected;
-    if skew != 0 && !rest.is_empty() {
-        let (head, tail) = rest.split_at(rest.len().min(WORD - skew));
-        // SAFETY: rounded down to a word that holds the first byte, hence mapped.
-        let word = unsafe { load(at) } >> (8 * skew);
-        if (word ^ first_word(rest)) & low_bytes(head.len()) != 0 {
-            return false;
-        }
-        at = at.wrapping_add(WORD);
-        rest = tail;
+    if source.addr().is_multiple_of(WORD) {
+        // SAFETY: the caller's promise; aligned.
+        unsafe { equal_aligned(source, expected) }
+    } else {
+        // SAFETY: the caller's promise.
+        unsafe { equal_skewed(source, expected) }
     }
-    let (words, tail) = rest.as_chunks::<WORD>();
+}
+
+/// # Safety
+/// As for [`copy_out`], and `source` is not aligned to a word.
+#[inline(never)]
+unsafe fn equal_skewed(source: *const u8, expected: &[u8]) -> bool {
+    let skew = source.addr() % WORD;
+    if expected.is_empty() {
+        return true;
+    }
+    let first = source.wrapping_sub(skew);
+    let (head, rest) = expected.split_at(expected.len().min(WORD - skew));
+    // SAFETY: rounded down to a word that holds the first byte, hence mapped.
+    let word = unsafe { load(first) } >> (8 * skew);
+    // SAFETY: the caller's promise, less the first word; aligned.
+    (word ^ first_word(expected)) & low_bytes(head.len()) == 0
+        && unsafe { equal_aligned(first.wrapping_add(WORD), rest) }
+}
+
+/// # Safety
+/// As for [`copy_out`], and `source` is aligned to a word.
+#[inline]
+unsafe fn equal_aligned(source: *const u8, expected: &[u8]) -> bool {
+    let mut at = source;
+    let (words, tail) = expected.as_chunks::<WORD>();
     for expected in words {
-        // SAFETY: aligned since the head, and all 8 bytes belong to the range.
+        // SAFETY: aligned, and all 8 bytes belong to the range.
         let word = unsafe { load(at) };
         if word != u64::from_le_bytes(*expected) {
             return false;

@@ -1,6 +1,8 @@
 //! An array of 64-bit words in memory that other threads and processes read and write at the same time.
 #![expect(unsafe_code, reason = "words of a mapping are reached through a raw pointer")]
 
+#[cfg(not(loom))]
+use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64 as Limit;
 use std::sync::atomic::Ordering;
@@ -29,7 +31,7 @@ impl Backing for super::Mapping {
 /// answers `None` where it has not. So no index, however it was come by, leads outside of the memory.
 pub(crate) struct Words {
     #[cfg(not(loom))]
-    base: *const AtomicU64,
+    base: NonNull<AtomicU64>,
     #[cfg(loom)]
     base: Vec<AtomicU64>,
     length: u64,
@@ -54,7 +56,7 @@ impl Words {
     /// [`Words::store`] is to be called), the first `backing.backed_words()` of them are backed by the file, and
     /// nobody in this process touches them in any other way than by atomic accesses of 8 bytes.
     #[cfg(not(loom))]
-    pub(crate) unsafe fn from_raw(base: *const u64, length: u64, backing: Arc<dyn Backing>) -> Self {
+    pub(crate) unsafe fn from_raw(base: NonNull<u64>, length: u64, backing: Arc<dyn Backing>) -> Self {
         let limit = Limit::new(backing.backed_words().min(length));
         Self { base: base.cast(), length, limit, backing }
     }
@@ -62,8 +64,7 @@ impl Words {
     /// The words of a mapped file, as far as the file backs them.
     #[cfg(not(loom))]
     pub(crate) fn of_mapping(map: Arc<super::Mapping>) -> Self {
-        #[expect(clippy::cast_ptr_alignment, reason = "a mapping begins at a page")]
-        let (base, length) = (map.as_ptr().cast::<u64>(), map.len() / 8);
+        let (base, length) = (map.base().cast::<u64>(), map.len() / 8);
         // SAFETY: a mapping begins at a page, stays where it is until it is dropped, and tells how much of it the file backs; views
         // touch their files through `Words` only.
         unsafe { Self::from_raw(base, length, map) }
@@ -83,7 +84,7 @@ impl Words {
         // bit validity of `u64`.
         let cells = unsafe { Box::from_raw(zeroes as *mut [AtomicU64]) };
         let backing = Arc::new(Heap(cells));
-        let base = backing.0.as_ptr().cast();
+        let base = NonNull::from(&*backing.0).cast();
         // SAFETY: the cells live as long as `backing`, and only `Words` touches them.
         unsafe { Self::from_raw(base, length, backing) }
     }
@@ -126,34 +127,37 @@ impl Words {
     /// The word at `index`; `None` beyond the end of the file.
     #[inline]
     pub(crate) fn load(&self, index: u64, order: Ordering) -> Option<u64> {
-        self.cells(index, 1)?.first().map(|cell| cell.load(order))
+        self.cell(index).map(|cell| cell.load(order))
     }
 
-    /// `N` words from `index`, each by a load of its own; `None` beyond the end of the file.
+    /// The word at `index` itself, for who will look at it again; `None` beyond the end of the file.
     #[inline]
-    pub(crate) fn load_line<const N: usize>(&self, index: u64, order: Ordering) -> Option<[u64; N]> {
-        let cells: &[AtomicU64; N] = self.cells(index, N)?.try_into().ok()?;
-        Some(std::array::from_fn(|i| cells[i].load(order)))
+    pub(crate) fn cell(&self, index: u64) -> Option<&AtomicU64> {
+        self.cells(index, 1)?.first()
+    }
+
+    /// `N` words from `index`; `None` beyond the end of the file.
+    #[inline]
+    pub(crate) fn line<const N: usize>(&self, index: u64) -> Option<&[AtomicU64; N]> {
+        self.cells(index, N)?.try_into().ok()
     }
 
     /// The word at `index`, for the only one who stores: needs no order, because nobody else changes it.
     #[inline]
     pub(crate) fn load_own(&self, index: u64) -> Option<u64> {
-        self.cells(index, 1)?.first().map(load_own)
+        self.cell(index).map(load_own)
     }
 
     /// As [`load_own`](Self::load_own), `N` words from `index`.
     #[inline]
     pub(crate) fn load_own_line<const N: usize>(&self, index: u64) -> Option<[u64; N]> {
-        let cells: &[AtomicU64; N] = self.cells(index, N)?.try_into().ok()?;
-        Some(std::array::from_fn(|i| load_own(&cells[i])))
+        self.line(index).map(|cells: &[AtomicU64; N]| std::array::from_fn(|i| load_own(&cells[i])))
     }
 
     /// Sets the word at `index`; false, and nothing is done, beyond the end of the file.
     #[inline]
     pub(crate) fn store(&self, index: u64, value: u64, order: Ordering) -> bool {
-        let cell = self.cells(index, 1).and_then(<[_]>::first);
-        cell.inspect(|cell| cell.store(value, order)).is_some()
+        self.cell(index).inspect(|cell| cell.store(value, order)).is_some()
     }
 
     /// Asks the processor to fetch the cache line of a word; never faults, changes nothing.
@@ -162,7 +166,7 @@ impl Words {
         #[cfg(all(target_arch = "x86_64", not(loom), not(miri)))]
         {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            let cell = self.base.wrapping_add(index as usize);
+            let cell = self.base.as_ptr().wrapping_add(index as usize);
             // SAFETY: a prefetch is a hint; it is defined for every address, mapped or not.
             unsafe { _mm_prefetch::<_MM_HINT_T0>(cell.cast()) };
         }
@@ -184,27 +188,29 @@ impl Words {
             let first = unsafe { self.base.add(index as usize) };
             // SAFETY: `index + count <= limit`, these words are mapped and backed until `backing`, which `self`
             // holds, is dropped; they are aligned and touched by atomic accesses only (contract of `from_raw`).
-            Some(unsafe { std::slice::from_raw_parts(first, count) })
+            Some(unsafe { NonNull::slice_from_raw_parts(first, count).as_ref() })
         }
     }
 }
 
+/// The word, for the only one who stores: needs no order, because nobody else changes it.
 #[cfg(not(loom))]
 #[inline]
-fn load_own(cell: &AtomicU64) -> u64 {
+pub(crate) fn load_own(cell: &AtomicU64) -> u64 {
     cell.load(Ordering::Relaxed)
 }
 
 /// Not an access in loom's eyes: loom remembers one access per word, and a load by the one who stores would make it
 /// forget the searcher's load before it, and with it the orders of the two it has yet to try.
 #[cfg(loom)]
-fn load_own(cell: &AtomicU64) -> u64 {
+pub(crate) fn load_own(cell: &AtomicU64) -> u64 {
     // SAFETY: only the calling thread stores (loom checks that).
     unsafe { cell.unsync_load() }
 }
 
 #[cfg(all(test, not(loom)))]
 mod tests {
+    use std::ptr::NonNull;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -227,11 +233,11 @@ mod tests {
         let words = Words::heap(8);
         assert!(words.store(7, 5, Ordering::Relaxed));
         assert_eq!(words.load(7, Ordering::Relaxed), Some(5));
-        assert_eq!(words.load_line(4, Ordering::Relaxed), Some([0, 0, 0, 5]));
+        assert_eq!(words.load_own_line(4), Some([0, 0, 0, 5]));
         for beyond in [8, 1 << 40, u64::MAX] {
             assert_eq!(words.load(beyond, Ordering::Relaxed), None);
             assert!(!words.store(beyond, 1, Ordering::Relaxed));
-            assert_eq!(words.load_line::<4>(beyond - 3, Ordering::Relaxed), None);
+            assert!(words.line::<4>(beyond - 3).is_none());
             words.prefetch(beyond);
         }
     }
@@ -239,7 +245,7 @@ mod tests {
     #[test]
     fn the_limit_follows_the_file() {
         let growing = Arc::new(Growing { cells: Default::default(), backed: AtomicU64::new(2) });
-        let base = growing.cells.as_ptr().cast();
+        let base = NonNull::from(&growing.cells).cast();
         // SAFETY: the cells live in `growing`, four of them, and are touched through `Words` only.
         let words = unsafe { Words::from_raw(base, 4, growing.clone()) };
         assert!(words.store(1, 1, Ordering::Relaxed));

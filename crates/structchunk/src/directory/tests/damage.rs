@@ -1,3 +1,4 @@
+use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -25,7 +26,7 @@ fn file(words: usize) -> Arc<File> {
 
 #[expect(unsafe_code, reason = "a mapping is imitated")]
 fn map(file: &Arc<File>) -> Words {
-    let base = file.0.as_ptr().cast();
+    let base = NonNull::from(&*file.0).cast();
     // SAFETY: the cells live in `file`, as many as it says, and are touched by atomic accesses only.
     unsafe { Words::from_raw(base, file.0.len() as u64, file.clone()) }
 }

@@ -1,3 +1,4 @@
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::{audit, directory, fill, hash, key_of, location, reserve};
@@ -14,7 +15,7 @@ fn full_lines(directory: &Directory) -> f64 {
     let full = absent.filter(|&hash| {
         let target = directory.target(hash).expect("in range");
         let line = directory.line(target.segment, home_line(hash)).expect("in range");
-        !line.contains(&slot::EMPTY)
+        !line.iter().any(|slot| slot.load(Ordering::Relaxed) == slot::EMPTY)
     });
     full.count() as f64 / 10_000.0
 }
