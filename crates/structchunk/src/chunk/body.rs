@@ -82,7 +82,7 @@ impl Body {
 
     /// Lets go of what the page cache holds of it, as far as that goes.
     pub(crate) fn forget_cache(&self) -> Result<()> {
-        self.file.drop_cached_pages()
+        self.file.drop_cached_pages(0..self.map.len())
     }
 
     /// Whether anybody may write into it through a guard.

@@ -1,5 +1,6 @@
 //! One chunk file, mapped.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::SystemTime;
@@ -133,7 +134,13 @@ impl Chunk {
 
     /// Lets go of what the page cache holds of it, as far as that goes.
     pub(crate) fn forget_cache(&self) -> Result<()> {
-        self.file.drop_cached_pages()
+        self.file.drop_cached_pages(0..self.map.len())
+    }
+
+    /// The same for a part that this process may have touched: it is looked up anew when it is touched again.
+    pub(crate) fn let_go(&self, range: Range<u64>) -> Result<()> {
+        self.map.unmap_pages(range.clone());
+        self.file.drop_cached_pages(range)
     }
 
     /// Marks the chunk as full; durable with the next sync.

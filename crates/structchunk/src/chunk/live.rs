@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use crate::error::Result;
 use crate::format::{ChunkId, FORMAT_VERSION, Geometry, Location, PAGE_BYTES, RECORD_ALIGN, align_up};
 use crate::map::Words;
+use crate::map::words::AtomicU64;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"SCLIVE\0\x01");
 const HEADER_WORDS: u64 = PAGE_BYTES / 8;
@@ -19,7 +20,7 @@ const AT_FIRST_CHUNK: u64 = 6;
 
 // Words of a chunk's region: a line of counters, then the bits.
 const AT_LIVE_BYTES: u64 = 1;
-const AT_LIVE_RECORDS: u64 = 2;
+const AT_LIVE_RECORDS: u64 = AT_LIVE_BYTES + 1;
 const AT_BITS: u64 = 8;
 
 /// Makes the file at least so many words long, backed by disk space.
@@ -88,6 +89,7 @@ impl LiveMap {
     }
 
     /// The first word of a chunk's region.
+    #[inline]
     fn region(&self, chunk: ChunkId) -> Option<u64> {
         let bits = self.geometry.capacity() / RECORD_ALIGN;
         let region = align_up(AT_BITS + bits / 64, HEADER_WORDS);
@@ -111,31 +113,36 @@ impl LiveMap {
     }
 
     /// Marks a record of `bytes` bytes as current.
+    #[inline]
     pub(crate) fn set(&self, location: Location, bytes: u64) {
         self.change(location, true, bytes);
     }
 
     /// Marks a record of `bytes` bytes as superseded.
+    #[inline]
     pub(crate) fn clear(&self, location: Location, bytes: u64) {
         self.change(location, false, bytes);
     }
 
+    #[inline]
     fn change(&self, location: Location, live: bool, bytes: u64) {
-        let (Some((word, bit)), Some(region)) =
-            (self.bit(location), self.region(self.geometry.chunk(location)))
+        let Some(region) = self.region(self.geometry.chunk(location)) else { return };
+        let unit = self.geometry.offset(location) / RECORD_ALIGN;
+        let (Some(bits), Some([live_bytes, live_records])) =
+            (self.words.cell(region + AT_BITS + unit / 64), self.words.line(region + AT_LIVE_BYTES))
         else {
             return;
         };
         // One writer: loading and storing need not be one step.
-        let bits = self.words.load(word, Ordering::Relaxed).unwrap_or(0);
-        self.words.store(word, if live { bits | bit } else { bits & !bit }, Ordering::Release);
-        let count = |at: u64, by: u64| {
-            let old = self.words.load(region + at, Ordering::Relaxed).unwrap_or(0);
+        let count = |counter: &AtomicU64, by: u64| {
+            let old = counter.load(Ordering::Relaxed);
             let new = if live { old.wrapping_add(by) } else { old.wrapping_sub(by) };
-            self.words.store(region + at, new, Ordering::Relaxed);
+            counter.store(new, Ordering::Relaxed);
         };
-        count(AT_LIVE_BYTES, bytes);
-        count(AT_LIVE_RECORDS, 1);
+        let (old, bit) = (bits.load(Ordering::Relaxed), 1 << (unit % 64));
+        bits.store(if live { old | bit } else { old & !bit }, Ordering::Release);
+        count(live_bytes, bytes);
+        count(live_records, 1);
     }
 
     /// Bytes of the chunk that current records take.

@@ -162,11 +162,18 @@ fn words(chunk: &Chunk, offset: u64) -> Option<[u64; 3]> {
     Some(std::array::from_fn(|index| u64::from_le(cells[index].load(Ordering::Relaxed))))
 }
 
-/// Writes a header; the record must lie beyond the end of the log.
-pub(crate) fn write_header(chunk: &Chunk, offset: u64, words: [u64; 3], version_word: u64) -> Option<()> {
-    let store = |at: u64, word: u64| chunk.map.store_u64(offset + at, word.to_le(), Ordering::Relaxed);
-    store(0, words[0])?;
-    store(8, words[1])?;
-    store(16, words[2])?;
-    store(24, version_word)
+/// Writes a header. The record must lie beyond the end of the log, and its other parts have been written inside of the chunk.
+#[inline]
+pub(crate) fn write_header(
+    chunk: &Chunk,
+    offset: u64,
+    words: [u64; 3],
+    version_word: u64,
+) -> Option<Record<'_>> {
+    let cells = chunk.map.writable_cells::<4>(offset)?;
+    let [first, second, third] = words.map(u64::to_le);
+    for (cell, word) in cells.iter().zip([first, second, third, version_word]) {
+        cell.store(word, Ordering::Relaxed);
+    }
+    Some(Record { chunk, offset })
 }

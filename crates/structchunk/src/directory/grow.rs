@@ -103,16 +103,18 @@ impl Directory {
     /// Moves the entries whose next hash bit is 1 to a new segment.
     fn split(&self, hash: u64, target: &Target, image: &Image, supply: &mut Supply<'_>) -> Result<()> {
         let depth = target.segment.depth();
-        let entries = take_apart(image, depth, true, supply)?;
-        let (moving, staying): (Vec<_>, Vec<_>) =
-            entries.into_iter().partition(|entry| slot::split_bit(entry.slot, depth));
+        let mut staying = take_apart(image, depth, true, supply)?;
         let upper = Link::new(self.allocate(1, supply.grow)?, depth + 1);
         let lower = Link::new(target.segment.unit(), depth + 1);
 
         let mut new = Image::empty();
-        for entry in &moving {
-            new.place(entry.home, entry.slot);
-        }
+        staying.retain(|entry| {
+            let moves = slot::split_bit(entry.slot, depth);
+            if moves {
+                new.place(entry.home, entry.slot);
+            }
+            !moves
+        });
         new.write_to(self, upper);
 
         // A tag that will expire with the new depth is renewed before anybody learns of that depth.

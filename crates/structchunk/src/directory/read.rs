@@ -1,13 +1,14 @@
 //! Searching, from any thread of any process, without locks.
 
+use std::iter;
 use std::sync::atomic::Ordering;
-use std::{array, iter};
 
-use super::segment::{LINE_SLOTS, LINES, LineCells, first_slot, home_line, line_after};
-use super::slot::{self, DELETED, Query};
+use super::segment::{
+    LINE_SLOTS, LINES, Line, LineCells, LineSurvey, first_slot, home_line, line_after, look_through,
+};
+use super::slot::{self, Query};
 use super::{Directory, Link, Target, prefix};
 use crate::format::Location;
-use crate::map::lanes::survey;
 use crate::map::words::fence;
 
 impl Directory {
@@ -61,14 +62,23 @@ impl Directory {
         }
     }
 
+    /// For the writer, before it looks for a slot: the line of slots and the segment's header, both of which it will need.
+    #[inline]
+    pub(crate) fn prefetch_slot(&self, hash: u64) {
+        if let Some(Target { segment, .. }) = self.target(hash) {
+            self.words.prefetch(segment.first_word());
+            self.words.prefetch(segment.first_word() + (home_line(hash) * LINE_SLOTS) as u64);
+        }
+    }
+
     /// Third stage: the first location that may be the key's, so that its record can be fetched.
     #[inline]
     pub(crate) fn candidate(&self, hash: u64) -> Option<Location> {
         let Target { segment, .. } = self.target(hash)?;
         let line = home_line(hash);
         let slots = self.line(segment, line)?;
-        let (candidates, _) = look_through(slots, line, Query::new(hash, segment.depth()).tags(0));
-        slot::location(slots.get(candidates.trailing_zeros() as usize)?.load(Ordering::Acquire))
+        let seen = look_through(load(slots), line, Query::new(hash, segment.depth()).tags(0));
+        slot::location(slots.get(seen.candidates.trailing_zeros() as usize)?.load(Ordering::Acquire))
     }
 
     /// Every location there is, in no particular order; under a writer at work, some may be missing or come twice.
@@ -127,7 +137,7 @@ impl Directory {
         mut verify: impl FnMut(Location) -> Option<R>,
     ) -> Option<Step<R>> {
         let slots = self.line(segment, line)?;
-        let (mut candidates, has_empty) = look_through(slots, line, tags);
+        let LineSurvey { mut candidates, empty, .. } = look_through(load(slots), line, tags);
         while candidates != 0 {
             let candidate = &slots[candidates.trailing_zeros() as usize % LINE_SLOTS];
             candidates &= candidates - 1;
@@ -137,7 +147,7 @@ impl Directory {
                 return Some(Step::Over(found));
             }
         }
-        Some(if has_empty { Step::Over(None) } else { Step::Further })
+        Some(if empty != 0 { Step::Over(None) } else { Step::Further })
     }
 }
 
@@ -149,14 +159,10 @@ enum Step<R> {
     Further,
 }
 
-/// Which slots of a line (a bit each) may hold an entry with one of the tags; and whether one is empty.
+/// The newest state of each slot.
 #[inline]
-fn look_through(slots: &LineCells, line: usize, wanted: [u16; 2]) -> (u32, bool) {
-    // Words behind a shorter line look deleted.
-    let words = array::from_fn(|i| slots.get(i).map_or(DELETED, |slot| slot.load(Ordering::Acquire)));
-    let seen = survey(words, wanted);
-    let slots_only = u32::MAX << first_slot(line);
-    (seen.wanted & slots_only, seen.zero & slots_only != 0)
+fn load(slots: &LineCells) -> Line {
+    slots.each_ref().map(|slot| slot.load(Ordering::Acquire))
 }
 
 /// Iterator over all locations of a [`Directory`].

@@ -1,9 +1,12 @@
 //! One segment: a header word and 255 slots, in lines of eight as large as a cache line.
 
+use std::array;
+
 use super::header::HEADER_UNITS;
 use super::slot::{self, DELETED, EMPTY};
 use super::{Directory, Link};
 use crate::error::{Error, Result};
+use crate::map::lanes::survey;
 use crate::map::words::AtomicU64;
 
 /// Slots of a line. (The first word of a segment is its header and no slot.)
@@ -34,6 +37,30 @@ pub(super) fn line_after(line: usize, steps: usize) -> usize {
 #[inline]
 pub(super) fn first_slot(line: usize) -> usize {
     usize::from(line == 0)
+}
+
+/// What the slots of a line are, a bit for each.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LineSurvey {
+    /// May hold an entry with one of the tags.
+    pub(super) candidates: u32,
+    /// Empty: no path leads on.
+    pub(super) empty: u32,
+    /// Without an entry: empty or deleted.
+    pub(super) free: u32,
+}
+
+/// Looks through a line for entries with one of the tags.
+#[inline]
+pub(super) fn look_through(slots: Line, line: usize, wanted: [u16; 2]) -> LineSurvey {
+    // Words behind a shorter line look deleted.
+    let seen = survey(array::from_fn(|i| slots.get(i).copied().unwrap_or(DELETED)), wanted);
+    let slots_only = (u32::MAX << first_slot(line)) & ((1 << LINE_SLOTS) - 1);
+    LineSurvey {
+        candidates: seen.wanted & slots_only,
+        empty: seen.zero & slots_only,
+        free: !seen.high & slots_only,
+    }
 }
 
 /// How full a segment is. Kept in its header word by the writer, for the writer; searches never read it.
@@ -135,7 +162,8 @@ impl Image {
     /// Writes a fresh unit's words.
     pub(super) fn write_to(&self, directory: &Directory, segment: Link) {
         let first = segment.first_word();
-        for (index, &word) in self.words.iter().enumerate().skip(1) {
+        // What was never used is empty already.
+        for (index, word) in self.entries() {
             directory.set(first + index as u64, word);
         }
         directory.set_fill(segment, self.fill());

@@ -118,9 +118,9 @@ impl Query {
     }
 
     /// Whether a slot so many lines behind the home line may hold the entry.
-    #[inline]
+    #[cfg(all(test, not(loom)))]
     pub(super) fn matches(self, slot: u64, steps: u64) -> bool {
-        self.tags(steps).contains(&((slot >> TAG_AT) as u16)) && location(slot).is_some()
+        self.tags(steps).contains(&((slot >> TAG_AT) as u16))
     }
 }
 

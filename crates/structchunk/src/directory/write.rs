@@ -1,6 +1,8 @@
 //! Changing entries. One thread at a time; every change is a single store that searches see whole or not at all.
 
-use super::segment::{Image, LINE_SLOTS, LINES, UNIT_WORDS, damaged, first_slot, home_line, line_after};
+use super::segment::{
+    Image, LINE_SLOTS, LINES, UNIT_WORDS, damaged, first_slot, home_line, line_after, look_through,
+};
 use super::slot::{self, EMPTY, Query};
 use super::{Directory, Link};
 use crate::error::{Error, Result};
@@ -48,20 +50,24 @@ impl Directory {
         for steps in 0..LINES {
             let line = line_after(home_line(hash), steps);
             let slots = self.own_line(segment, line).ok_or_else(|| damaged(segment))?;
-            let first = segment.first_word() + (line * LINE_SLOTS) as u64;
-            let mut has_empty = false;
-            for (i, &found) in slots.iter().enumerate().skip(first_slot(line)) {
-                let at = first + i as u64;
-                if let Some(location) = slot::location(found) {
-                    if query.matches(found, steps as u64) && is_same_key(location) {
-                        return Ok(SlotRef { segment, at, found, entry: found });
-                    }
-                } else {
-                    has_empty |= found == EMPTY;
-                    free = free.or(Some((at, found, steps as u64)));
+            let seen = look_through(slots, line, query.tags(steps as u64));
+            let slot_of = |bits: u32| {
+                let i = bits.trailing_zeros() as usize % LINE_SLOTS;
+                (segment.first_word() + (line * LINE_SLOTS + i) as u64, slots[i])
+            };
+            let mut candidates = seen.candidates;
+            while candidates != 0 {
+                let (at, found) = slot_of(candidates);
+                if slot::location(found).is_some_and(&mut is_same_key) {
+                    return Ok(SlotRef { segment, at, found, entry: found });
                 }
+                candidates &= candidates - 1;
             }
-            if has_empty {
+            if free.is_none() && seen.free != 0 {
+                let (at, found) = slot_of(seen.free);
+                free = Some((at, found, steps as u64));
+            }
+            if seen.empty != 0 {
                 break;
             }
         }

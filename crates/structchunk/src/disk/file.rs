@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::io;
+use std::num::NonZeroU64;
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -130,9 +132,12 @@ impl File {
             .map_err(|error| Error::io("sync", &self.path, error))
     }
 
-    /// Asks the kernel to forget what it caches of this file; pages that are dirty or mapped stay.
-    pub(crate) fn drop_cached_pages(&self) -> Result<()> {
-        self.effect(Call::Inspect, || rustix::fs::fadvise(&self.descriptor, 0, None, Advice::DontNeed))
+    /// Asks the kernel to forget what it caches of a part of this file; pages that are dirty or mapped stay.
+    pub(crate) fn drop_cached_pages(&self, range: Range<u64>) -> Result<()> {
+        let bytes = NonZeroU64::new(range.end.saturating_sub(range.start));
+        let Some(bytes) = bytes else { return Ok(()) };
+        let advise = || rustix::fs::fadvise(&self.descriptor, range.start, Some(bytes), Advice::DontNeed);
+        self.effect(Call::Inspect, advise)
             .map_err(|error| Error::io("drop cached pages of", &self.path, error))
     }
 

@@ -40,3 +40,8 @@ pub(crate) const MAX_SEQUENCE: u64 = (1 << 48) - 1;
 pub(crate) const fn align_up(value: u64, align: u64) -> u64 {
     value.saturating_add(align - 1) & !(align - 1)
 }
+
+/// Rounds `value` down to a multiple of `align`, a power of two.
+pub(crate) const fn align_down(value: u64, align: u64) -> u64 {
+    value & !(align - 1)
+}

@@ -8,6 +8,8 @@ pub(crate) struct Survey {
     pub(crate) wanted: u32,
     /// Zero.
     pub(crate) zero: u32,
+    /// A number with its highest bit set.
+    pub(crate) high: u32,
 }
 
 /// Compares the top 16 bits of each word with two numbers and with zero.
@@ -39,7 +41,8 @@ pub(crate) fn survey(words: [u64; 8], wanted: [u16; 2]) -> Survey {
         let [first, second] = wanted.map(|tag| _mm_cmpeq_epi16(tags, _mm_set1_epi16(tag.cast_signed())));
         let zero = _mm_cmpeq_epi16(tags, _mm_setzero_si128());
         let bits = _mm_movemask_epi8(_mm_packs_epi16(_mm_or_si128(first, second), zero)).cast_unsigned();
-        Survey { wanted: bits & 0xff, zero: bits >> 8 }
+        let high = _mm_movemask_epi8(_mm_packs_epi16(tags, tags)).cast_unsigned() & 0xff;
+        Survey { wanted: bits & 0xff, zero: bits >> 8, high }
     }
     // SAFETY: every x86-64 processor has SSE2.
     unsafe { with_sse2(words, wanted) }
@@ -52,7 +55,11 @@ pub(crate) fn survey(words: [u64; 8], wanted: [u16; 2]) -> Survey {
     let where_top = |is_it: &dyn Fn(u16) -> bool| {
         words.iter().rev().fold(0, |bits, word| bits << 1 | u32::from(is_it((word >> 48) as u16)))
     };
-    Survey { wanted: where_top(&|top| wanted.contains(&top)), zero: where_top(&|top| top == 0) }
+    Survey {
+        wanted: where_top(&|top| wanted.contains(&top)),
+        zero: where_top(&|top| top == 0),
+        high: where_top(&|top| top >> 15 == 1),
+    }
 }
 
 #[cfg(test)]
@@ -65,10 +72,10 @@ mod tests {
         // What lies below the top is not looked at.
         let words = std::array::from_fn(|i| tops[i] << 48 | (i as u64).wrapping_mul(0xffff_ffff_ffff) >> 16);
         let see = |first, second| survey(words, [first, second]);
-        assert_eq!(see(5, 5), Survey { wanted: 0b0100_1001, zero: 0b1000_0010 });
-        assert_eq!(see(0, 9), Survey { wanted: 0b1000_0010, zero: 0b1000_0010 });
+        assert_eq!(see(5, 5), Survey { wanted: 0b0100_1001, zero: 0b1000_0010, high: 0b0011_0000 });
+        assert_eq!(see(0, 9), Survey { wanted: 0b1000_0010, zero: 0b1000_0010, high: 0b0011_0000 });
         assert_eq!(see(9, 0xffff).wanted, 0b0001_0000);
         assert_eq!(see(0x8000, 0x7fff).wanted, 0b0010_0100);
-        assert_eq!(survey([7 << 48; 8], [7, 8]), Survey { wanted: 0xff, zero: 0 });
+        assert_eq!(survey([7 << 48; 8], [7, 8]), Survey { wanted: 0xff, zero: 0, high: 0 });
     }
 }

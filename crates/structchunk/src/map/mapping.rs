@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use memmap2::{MmapOptions, MmapRaw};
+use memmap2::{MmapOptions, MmapRaw, UncheckedAdvice};
 
 use super::racing;
 use crate::disk::{Access, Call, File};
@@ -117,6 +117,12 @@ impl Mapping {
         Some(unsafe { &*at })
     }
 
+    /// As [`Mapping::cells`], of a mapping that may be written.
+    #[inline]
+    pub(crate) fn writable_cells<const N: usize>(&self, offset: u64) -> Option<&[AtomicU64; N]> {
+        if self.writable { self.cells(offset) } else { None }
+    }
+
     /// Stores a word at `offset`, in the machine's byte order. Orderings as for [`Mapping::load_u64`].
     #[inline]
     #[must_use]
@@ -133,10 +139,7 @@ impl Mapping {
     /// The word at `offset` of a writable mapping, for everything else atomics can do.
     #[inline]
     pub(crate) fn word(&self, offset: u64) -> Option<&AtomicU64> {
-        if !self.writable {
-            return None;
-        }
-        let [word] = self.cells(offset)?;
+        let [word] = self.writable_cells(offset)?;
         Some(word)
     }
 
@@ -187,6 +190,18 @@ impl Mapping {
         let end = range.end.min(self.len());
         if range.start < end {
             let _ = self.memory.advise_range(advice, range.start as usize, (end - range.start) as usize);
+        }
+    }
+
+    /// Takes pages out of this mapping until they are touched again. Their content stays where it is, in the file; only speed
+    /// depends on this.
+    pub(crate) fn unmap_pages(&self, range: Range<u64>) {
+        let end = range.end.min(self.len());
+        if range.start < end {
+            let (start, bytes) = (range.start as usize, (end - range.start) as usize);
+            // SAFETY: the mapping is shared, so what was stored is in the file's pages and found there again; nothing changes for
+            // whoever loads or stores meanwhile.
+            let _ = unsafe { self.memory.unchecked_advise_range(UncheckedAdvice::DontNeed, start, bytes) };
         }
     }
 

@@ -144,14 +144,18 @@ fn low_bytes(count: usize) -> u64 {
 /// The bytes from `target` on are mapped for writing.
 #[inline]
 pub(super) unsafe fn copy_in(target: *mut u8, source: &[u8]) {
-    let (head, rest) = source.split_at(source.len().min(target.align_offset(WORD)));
-    let (words, tail) = rest.as_chunks::<WORD>();
     let mut at = target;
-    for byte in head {
-        // SAFETY: one of the range's bytes.
-        unsafe { store_byte(at, *byte) };
-        at = at.wrapping_add(1);
+    let mut rest = source;
+    if !target.addr().is_multiple_of(WORD) {
+        let (head, behind) = source.split_at(source.len().min(WORD - target.addr() % WORD));
+        for byte in head {
+            // SAFETY: one of the range's bytes.
+            unsafe { store_byte(at, *byte) };
+            at = at.wrapping_add(1);
+        }
+        rest = behind;
     }
+    let (words, tail) = rest.as_chunks::<WORD>();
     for word in words {
         // SAFETY: aligned since the head, and all 8 bytes belong to the range.
         unsafe { store(at, u64::from_le_bytes(*word)) };

@@ -1,16 +1,16 @@
 //! How far the log goes, by the checkpoint and by what lies in `chunks/`.
 
-use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 
 use super::inner::Writer;
+use super::pace::Pace;
 use super::store_file::StoreFile;
-use super::types::MAX_TYPES;
+use super::types::{MAX_TYPES, TypesHere};
 use crate::chunk::{ChunkSet, Record};
 use crate::error::{Error, Result};
 use crate::format::{
     Checkpoint, ChunkId, ChunkNumbers, FileName, Geometry, Location, MAX_SEQUENCE, PAGE_BYTES,
 };
-use crate::map::Advice;
 
 /// Where the log ends, and the numbers that come next.
 #[derive(Clone)]
@@ -95,21 +95,19 @@ impl Log {
     /// # Errors
     /// When the active chunk cannot be opened.
     pub(crate) fn into_writer(self, chunks: &ChunkSet) -> Result<Writer> {
-        let active = chunks.get(self.active)?;
-        // A page touched behind the head must not drag its neighbours to the disk (4 KiB instead of up to 2 MiB a sync).
-        active.map.advise(Advice::Random, 0..active.map.len());
         Ok(Writer {
             active: self.active,
             head: self.head,
             reserved: self.head,
             spares: VecDeque::new(),
+            pace: Pace::default(),
             next_sequence: self.sequence + 1,
             first_sequence: self.first_sequence(chunks)?,
             next_chunk: self.next_chunk,
             next_body: self.next_body,
             next_type: self.next_type,
             chunks: self.chunks,
-            types_here: HashSet::default(),
+            types_here: TypesHere::default(),
             last_type: None,
             dirty_chunks: BTreeSet::new(),
             dirty_bodies: BTreeSet::new(),

@@ -1,7 +1,7 @@
 //! What all handles of an open store share.
 
 use std::any::TypeId;
-use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -9,16 +9,16 @@ use std::time::Duration;
 
 use super::borrow::{Borrows, Deadline};
 use super::lock::WRITER_BYTE;
+use super::pace::Pace;
 use super::report::RecoveryReport;
 use super::shared::Shared;
-use super::types::Types;
+use super::types::{Types, TypesHere};
 use super::views::Views;
 use crate::chunk::{BodySet, ChunkSet};
 use crate::disk::{self, File, Folder};
 use crate::error::{Error, Result};
 use crate::format::{BodyNumber, Checkpoint, ChunkId, Location, MAX_SEQUENCE, StoreIdentity};
 use crate::key::MAX_KEY_BYTES;
-use crate::quick_hash::Quick;
 
 /// An open store.
 pub(crate) struct Inner {
@@ -78,6 +78,7 @@ pub(crate) struct Writer {
     /// Chunks made ahead, empty, with how much of each is backed.
     pub spares: VecDeque<(ChunkId, u64)>,
     pub next_sequence: u64,
+    pub pace: Pace,
     /// Sequence of the first record of the active chunk.
     pub first_sequence: u64,
     pub next_chunk: u32,
@@ -86,7 +87,7 @@ pub(crate) struct Writer {
     /// All chunks of the log, the active one included, spares not.
     pub chunks: BTreeSet<ChunkId>,
     /// Types that have a record in the active chunk since it was opened.
-    pub types_here: HashSet<u32, Quick>,
+    pub types_here: TypesHere,
     /// The program's type that was stored last, and its number.
     pub last_type: Option<(TypeId, u32)>,
     /// Changed since the last cut.

@@ -102,7 +102,7 @@ impl Inner {
             let known = |types: &HashSet<u32>, first: bool| {
                 draft.type_number == 0
                     || types.contains(&draft.type_number)
-                    || first && writer.types_here.contains(&draft.type_number)
+                    || first && writer.types_here.has(draft.type_number)
             };
             let type_bytes = self.type_record_bytes(draft.type_number)?;
             let needed = (!known(&types, first_chunk)).then_some(type_bytes);
@@ -145,6 +145,7 @@ impl Inner {
             let target = self.step_above(bytes);
             let chunk = self.chunks.get(writer.active)?;
             self.back(chunk, writer.reserved, target)?;
+            writer.pace.announce(chunk, writer.reserved..target);
             writer.reserved = target;
         }
         Ok(())
@@ -193,12 +194,10 @@ impl Inner {
             || end <= writer.reserved
                 && writer.reserved == self.chunks.geometry.capacity()
                 && writer.spares.front().is_some_and(|(_, reserved)| *reserved > self.reserve_step);
-        kept_back && (draft.type_number == 0 || writer.types_here.contains(&draft.type_number))
+        kept_back && writer.types_here.has(draft.type_number)
     }
 
     /// Writes a record for which there is room. It does not exist until [`Inner::publish_end`].
-    ///
-    /// Payload first, then key and extension, then the sequence is taken, then the header.
     #[inline]
     pub(crate) fn append(
         &self,
@@ -214,7 +213,7 @@ impl Inner {
     /// What goes before a record: the next chunk, the record's type.
     #[inline]
     fn append_before(&self, writer: &mut Writer, draft: &Draft<'_>) -> Result<()> {
-        if draft.type_number != 0 && !writer.types_here.contains(&draft.type_number) {
+        if !writer.types_here.has(draft.type_number) {
             return self.append_type(writer, draft);
         }
         if draft.place(writer.head).end > self.chunks.geometry.capacity() {
@@ -226,8 +225,9 @@ impl Inner {
         Ok(())
     }
 
+    /// Writes a record at the head, where it fits: payload first, then key and extension, then the sequence is taken, then the header.
     #[inline]
-    fn append_here(
+    pub(crate) fn append_here(
         &self,
         writer: &mut Writer,
         draft: &Draft<'_>,
@@ -235,35 +235,32 @@ impl Inner {
     ) -> Result<Record<'_>> {
         let chunk = self.chunks.get(writer.active)?;
         let offset = writer.head;
-        let place = draft.place(offset);
+        let mut header = draft.header(0);
+        let place = header.place(offset);
         let location = self.chunks.geometry.location(chunk.id, offset);
         let written = (|| {
             fill(chunk, place.payload)?;
-            chunk.map.copy_in(place.key, draft.key)?;
-            chunk.map.copy_in(place.extension, draft.extension)
+            if !draft.extension.is_empty() {
+                chunk.map.copy_in(place.extension, draft.extension)?;
+            }
+            chunk.map.copy_in(place.key, draft.key)
         })();
-        let sequence = written
-            .ok_or_else(|| Error::corrupt(chunk.path(), offset, "the file is shorter than it was"))
+        let short = || Error::corrupt(chunk.path(), offset, "the file is shorter than it was");
+        header.sequence = written
+            .ok_or_else(short)
             .and_then(|()| writer.take_sequence())
             .map_err(|error| self.stop_writing(error))?;
-        let header = draft.header(sequence);
         let words = header.encode(self.chunks.seed, location, draft.extension, draft.key);
-        write_header(chunk, offset, words, draft.version_word)
-            .and_then(|()| Record::read(chunk, offset))
-            .inspect(|_| {
-                writer.head = place.end;
-                writer.changed = true;
-            })
-            .ok_or_else(|| {
-                let reason = "a record was changed while it was written";
-                self.stop_writing(Error::corrupt(chunk.path(), offset, reason))
-            })
+        let record = write_header(chunk, offset, words, draft.version_word);
+        let record = record.ok_or_else(|| self.stop_writing(short()))?;
+        writer.head = place.end;
+        writer.changed = true;
+        Ok(record)
     }
 
     /// Makes everything that was appended exist.
     #[inline]
-    pub(crate) fn publish_end(&self, writer: &mut Writer) {
-        writer.dirty_chunks.insert(writer.active);
+    pub(crate) fn publish_end(&self, writer: &Writer) {
         self.shared.set_end(self.end_of_log(writer));
     }
 
@@ -289,6 +286,7 @@ impl Inner {
         writer.active = next;
         writer.head = PAGE_BYTES;
         writer.reserved = reserved;
+        writer.pace.announce(self.chunks.get(next)?, 0..reserved);
         writer.first_sequence = writer.next_sequence;
         writer.types_here.clear();
         writer.chunks.insert(next);

@@ -15,6 +15,7 @@ mod lock;
 mod log;
 mod open;
 mod options;
+mod pace;
 mod read;
 mod rebuild;
 mod recover;

@@ -20,6 +20,8 @@ struct Cut {
     bodies: Vec<BodyNumber>,
     new_names: bool,
     superseded: Vec<BodyNumber>,
+    /// Small writes follow.
+    slow: bool,
 }
 
 impl Checkpoints {
@@ -65,6 +67,7 @@ impl Inner {
             return Err(self.poison(&checkpoints, error));
         }
         self.session_open.store(true, Ordering::Release);
+        self.announce_small(writer.active, writer.head);
         Ok(())
     }
 
@@ -107,6 +110,7 @@ impl Inner {
             bodies,
             new_names: std::mem::take(&mut writer.new_names),
             superseded: std::mem::take(&mut writer.superseded),
+            slow: writer.pace.cut(),
         }
     }
 
@@ -179,6 +183,9 @@ impl Inner {
             return Err(self.poison(checkpoints, error));
         }
         checkpoints.durable_cut = number;
+        if cut.slow {
+            self.announce_small(cut.checkpoint.active, cut.checkpoint.head);
+        }
         self.give_back(checkpoints, cut.superseded);
         Ok(())
     }

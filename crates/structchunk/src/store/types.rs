@@ -1,7 +1,7 @@
 //! The types of a store: numbers, and what they mean.
 
 use std::any::TypeId;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use super::Inner;
@@ -39,6 +39,32 @@ struct Numbers {
     of_encoding: HashMap<Vec<u8>, u32>,
     /// All numbers below this have been looked for in the store.
     loaded: u32,
+}
+
+/// The types that have a record in the active chunk.
+#[derive(Default)]
+pub(crate) struct TypesHere {
+    numbers: HashSet<u32, Quick>,
+    /// One of them, or 0, which stands for no type.
+    last: u32,
+}
+
+impl TypesHere {
+    /// Whether nothing has to be done before a record of this type is appended.
+    #[inline]
+    pub(crate) fn has(&self, number: u32) -> bool {
+        number == self.last || number == 0 || self.numbers.contains(&number)
+    }
+
+    pub(crate) fn insert(&mut self, number: u32) {
+        self.numbers.insert(number);
+        self.last = number;
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.numbers.clear();
+        self.last = 0;
+    }
 }
 
 impl Types {

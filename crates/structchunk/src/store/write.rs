@@ -95,6 +95,7 @@ impl Inner {
         let Change { key, condition, mut deadline } = *change;
         Self::check_key(key)?;
         let hash = self.views.hashes.of_key(key);
+        self.views.directory.prefetch_slot(hash);
         let (mut guard, slot, old) = loop {
             let guard = self.begin_change()?;
             let (slot, old) = self.slot_of(key, hash)?;
@@ -121,16 +122,16 @@ impl Inner {
             self.views.make_slots(&self.chunks, &mut [hash, of_type])?;
         }
         prepare(writer)?;
-        let record = self.append(writer, &draft, fill)?;
-        self.publish_end(writer);
-        let slot = if quick {
-            slot
+        let (record, slot) = if quick {
+            (self.append_here(writer, &draft, fill)?, slot)
         } else {
+            let record = self.append(writer, &draft, fill)?;
             // Making room may have moved the slot, and the type's record may have taken it.
-            self.slot_of(key, hash).map_err(|error| self.stop_writing(error))?.0
+            (record, self.slot_of(key, hash).map_err(|error| self.stop_writing(error))?.0)
         };
+        self.publish_end(writer);
         self.views.directory.store(&slot, record.location());
-        self.views.live.set(record.location(), record.bytes());
+        self.views.live.set(record.location(), writer.head - record.offset());
         match &old {
             Some(old) => self.supersede(writer, old),
             None => self.views.directory.change_len(1),
