@@ -56,6 +56,7 @@ impl Opened {
         Ok(self.store.put(key(number), value)?)
     }
 
+    #[inline]
     fn load(&self, number: u64) -> Outcome<Particle> {
         self.store.load(key(number))?.ok_or_else(|| missing(number))
     }

@@ -48,6 +48,12 @@ impl<'a> Record<'a> {
         if is_about { Self::read(chunk, offset) } else { None }
     }
 
+    /// The record at `offset`, of which the caller has seen that it is one and lies wholly inside its chunk.
+    #[inline]
+    pub(crate) fn recognised(chunk: &'a Chunk, offset: u64) -> Self {
+        Self { chunk, offset }
+    }
+
     /// What the header says.
     #[inline]
     pub(crate) fn header(&self) -> RecordHeader {

@@ -27,23 +27,27 @@ impl Directory {
         }
     }
 
-    /// As [`find`](Self::find), as far as the line goes where most searches end: straight ahead, so that a processor overlaps one
-    /// search with the next. `None`: only a whole search will tell.
+    /// A search as simple as most are: over at the first entry of its home line that looks right. Straight ahead, without a loop, so
+    /// that a processor overlaps one search with the next.
     #[inline]
-    #[expect(clippy::option_option, reason = "the inner one is what `find` answers")]
-    pub(crate) fn find_at_home<R>(
-        &self,
-        hash: u64,
-        verify: impl FnMut(Location) -> Option<R>,
-    ) -> Option<Option<R>> {
-        let target = self.target(hash)?;
-        let query = Query::new(hash, target.segment.depth());
-        let step = self.probe_line(target.segment, home_line(hash), query.tags(0), verify)?;
+    pub(crate) fn find_at_home<R>(&self, hash: u64, verify: impl FnOnce(Location) -> Option<R>) -> AtHome<R> {
+        let Some(target) = self.target(hash) else { return AtHome::Unclear };
+        let (line, query) = (home_line(hash), Query::new(hash, target.segment.depth()));
+        let Some(slots) = self.line(target.segment, line) else { return AtHome::Unclear };
+        let seen = look_through(load(slots), line, query.tags(0));
+        let answer = if seen.candidates == 0 {
+            if seen.empty == 0 {
+                return AtHome::Unclear;
+            }
+            AtHome::Absent
+        } else {
+            let candidate =
+                slots[seen.candidates.trailing_zeros() as usize % LINE_SLOTS].load(Ordering::Acquire);
+            let Some(found) = slot::location(candidate).and_then(verify) else { return AtHome::Unclear };
+            AtHome::Found(found)
+        };
         fence(Ordering::Acquire);
-        match step {
-            Step::Over(found) if target.is_current() => Some(found),
-            _ => None,
-        }
+        if target.is_current() { answer } else { AtHome::Unclear }
     }
 
     /// First stage of a batch of searches: have the table's word fetched.
@@ -149,6 +153,16 @@ impl Directory {
         }
         Some(if empty != 0 { Step::Over(None) } else { Step::Further })
     }
+}
+
+/// What a simple search came to.
+pub(crate) enum AtHome<R> {
+    /// What `verify` made of the key's record.
+    Found(R),
+    /// There is no such key.
+    Absent,
+    /// Only a whole search will tell.
+    Unclear,
 }
 
 /// What one line of a search came to.

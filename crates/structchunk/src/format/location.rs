@@ -47,12 +47,14 @@ impl Location {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Geometry {
     capacity_log2: u8,
+    /// log2 of the 16-byte units of a chunk.
+    units_log2: u8,
 }
 
 impl Geometry {
     /// `None` where the capacity is out of [`CAPACITY_LOG2`].
     pub(crate) fn new(capacity_log2: u8) -> Option<Self> {
-        CAPACITY_LOG2.contains(&capacity_log2).then_some(Self { capacity_log2 })
+        CAPACITY_LOG2.contains(&capacity_log2).then(|| Self { capacity_log2, units_log2: capacity_log2 - 4 })
     }
 
     /// log2 of the capacity.
@@ -72,25 +74,25 @@ impl Geometry {
 
     /// One more than the highest possible chunk number.
     pub(crate) const fn chunk_limit(self) -> u64 {
-        let bits = 48 - (self.capacity_log2 - 4);
+        let bits = 48 - self.units_log2;
         if bits >= 32 { 1 << 32 } else { 1 << bits }
     }
 
     /// The location of `offset` (a multiple of 16) in `chunk`.
     pub(crate) const fn location(self, chunk: ChunkId, offset: u64) -> Location {
-        Location(((chunk.0 as u64) << (self.capacity_log2 - 4)) + offset / 16)
+        Location(((chunk.0 as u64) << self.units_log2) + offset / 16)
     }
 
     /// The chunk of a location.
     #[inline]
     pub(crate) const fn chunk(self, location: Location) -> ChunkId {
-        ChunkId((location.0 >> (self.capacity_log2 - 4)) as u32)
+        ChunkId((location.0 >> self.units_log2) as u32)
     }
 
     /// The offset of a location in its chunk, in bytes.
     #[inline]
     pub(crate) const fn offset(self, location: Location) -> u64 {
-        (location.0 << 4) & (self.capacity() - 1)
+        (location.0 & ((1 << self.units_log2) - 1)) << 4
     }
 }
 

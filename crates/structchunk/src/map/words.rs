@@ -133,7 +133,19 @@ impl Words {
     /// The word at `index` itself, for who will look at it again; `None` beyond the end of the file.
     #[inline]
     pub(crate) fn cell(&self, index: u64) -> Option<&AtomicU64> {
-        self.cells(index, 1)?.first()
+        // (The length is a number of words in memory: what follows the highest index is no overflow.)
+        if index >= self.limit.load(Ordering::Acquire) && !self.follow_file(index.saturating_add(1)) {
+            return None;
+        }
+        #[cfg(loom)]
+        return self.base.get(index as usize);
+        #[cfg(not(loom))]
+        {
+            // SAFETY: `index < limit <= length`, and `length` words from `base` are mapped.
+            let cell = unsafe { self.base.add(index as usize) };
+            // SAFETY: as in `cells`.
+            Some(unsafe { cell.as_ref() })
+        }
     }
 
     /// `N` words from `index`; `None` beyond the end of the file.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Inner;
-use crate::chunk::{Body, Record};
+use crate::chunk::{Body, Chunk, Record};
 use crate::error::{Error, Result};
 use crate::format::{ExternPayload, Kind, Location, PAGE_BYTES};
 use crate::layout::Object;
@@ -21,7 +21,14 @@ enum Memory<'a> {
     Body(Arc<Body>),
 }
 
-impl Payload<'_> {
+impl<'a> Payload<'a> {
+    /// Of an object in the log.
+    #[inline]
+    pub(crate) fn inline(chunk: &'a Chunk, offset: u64, bytes: u64) -> Self {
+        Self { mapping: Memory::Chunk(&chunk.map), offset, bytes }
+    }
+
+    #[inline]
     pub(crate) fn map(&self) -> &Mapping {
         match &self.mapping {
             Memory::Chunk(map) => map,
@@ -148,11 +155,7 @@ impl Inner {
         if header.kind == Kind::Extern {
             return self.body_payload(record);
         }
-        Ok(Payload {
-            mapping: Memory::Chunk(&record.chunk.map),
-            offset: header.place(record.offset()).payload,
-            bytes: header.payload_length,
-        })
+        Ok(Payload::inline(record.chunk, header.place(record.offset()).payload, header.payload_length))
     }
 
     #[cold]

@@ -2,24 +2,21 @@
 //!
 //! A small plain object in the log, of the right type, that nobody changes at this moment. Everything else, and every error, is left to
 //! the general way in `find.rs` and `read.rs`, which knows all cases.
+#![expect(
+    clippy::inline_always,
+    reason = "a call costs as much as what is called, and stands in the way of overlapping look-ups"
+)]
 
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use super::Inner;
+use super::find::Payload;
 use super::read::LARGEST_STAGED;
 use crate::chunk::{Chunk, Record, WRITING};
+use crate::directory::AtHome;
+use crate::error::Result;
 use crate::format::{HEADER_BYTES, Location, Usual, align_up};
 use crate::layout::Object;
-
-/// What a glance came to.
-pub(crate) enum Glance<T> {
-    /// A copy that nobody changed meanwhile.
-    Copy(T),
-    /// There is no such key.
-    Absent,
-    /// Something that wants a closer look.
-    Unusual,
-}
 
 /// A usual object under the right key.
 #[derive(Clone, Copy)]
@@ -32,50 +29,64 @@ struct Sight<'a> {
     payload: u64,
 }
 
-/// What the record of a key is.
-enum Verified<'a> {
-    Usual(Sight<'a>),
-    /// Not the usual one; or it may not be the key's at all.
-    Other,
-}
-
 impl Inner {
-    /// Looks a key up and copies its object, where that is as simple as it mostly is.
+    /// Looks a key up and copies its object, where that is as simple as it mostly is; goes the general way else.
     #[inline]
-    pub(crate) fn glance<T: Object>(&self, key: &[u8], hash: u64) -> Glance<T> {
-        let Some(usual) = self.usual::<T>(key.len()) else { return Glance::Unusual };
-        let verify = |location| self.verify::<T>(location, key, usual);
-        match self.views.directory.find_at_home(hash, verify) {
-            Some(found) => self.look_at(found.as_ref()),
-            None => self.glance_further(key, hash, usual),
+    pub(crate) fn load<T: Object>(&self, key: &[u8], hash: u64) -> Result<Option<T>> {
+        if let Some(usual) = self.usual::<T>(key.len()) {
+            match self.views.directory.find_at_home(hash, |location| self.sight::<T>(location, key, usual)) {
+                AtHome::Found(sight) => {
+                    if let Some(copy) = self.copy_still(&sight) {
+                        return Ok(Some(copy));
+                    }
+                }
+                AtHome::Absent => return Ok(None),
+                AtHome::Unclear => return self.load_further(key, hash, usual),
+            }
         }
+        self.load_with_care(key, hash)
     }
 
     /// The same by a whole search.
     #[inline(never)]
-    fn glance_further<T: Object>(&self, key: &[u8], hash: u64, usual: Usual) -> Glance<T> {
-        let found = self.views.directory.find(hash, |location| self.verify::<T>(location, key, usual));
-        self.look_at(found.as_ref())
-    }
-
-    #[inline]
-    fn look_at<T: Object>(&self, found: Option<&Verified<'_>>) -> Glance<T> {
-        match found {
-            None => Glance::Absent,
-            Some(Verified::Usual(sight)) if sight.location.get() < self.shared.end() => {
-                self.copy_still(sight).map_or(Glance::Unusual, Glance::Copy)
-            }
-            Some(_) => Glance::Unusual,
+    fn load_further<T: Object>(&self, key: &[u8], hash: u64, usual: Usual) -> Result<Option<T>> {
+        // `None`: it is the key's record, or may be one, but not the usual one.
+        let found = self.views.directory.find(hash, |location| match self.sight::<T>(location, key, usual) {
+            None => self.is_other(location, key).then_some(None),
+            sight => Some(sight),
+        });
+        let Some(sight) = found else { return Ok(None) };
+        match sight.and_then(|sight| self.copy_still(&sight)) {
+            None => self.load_with_care(key, hash),
+            copy => Ok(copy),
         }
     }
 
-    /// `None`: the record there is not the key's.
+    /// The record of an object that may be seen as a `T`, and where the object lies.
     #[inline]
-    fn verify<T: Object>(&self, location: Location, key: &[u8], usual: Usual) -> Option<Verified<'_>> {
-        match self.sight::<T>(location, key, usual) {
-            Some(sight) => Some(Verified::Usual(sight)),
-            None => self.is_other(location, key).then_some(Verified::Other),
+    pub(crate) fn find_typed<T: Object>(
+        &self,
+        key: &[u8],
+        hash: u64,
+    ) -> Result<Option<(Record<'_>, Payload<'_>)>> {
+        if let Some(usual) = self.usual::<T>(key.len())
+            && let AtHome::Found(sight) =
+                self.views.directory.find_at_home(hash, |location| self.sight::<T>(location, key, usual))
+            && self.is_there::<T>(&sight)
+            && sight.chunk.map.address(sight.payload, size_of::<T>() as u64).is_some()
+        {
+            let record = Record::recognised(sight.chunk, sight.chunk.geometry.offset(sight.location));
+            return Ok(Some((record, Payload::inline(sight.chunk, sight.payload, size_of::<T>() as u64))));
         }
+        let Some(record) = self.find_hashed(key, hash)? else { return Ok(None) };
+        Ok(Some((record, self.typed_payload::<T>(&record)?)))
+    }
+
+    /// Whether the object exists yet, and is a `T`.
+    #[inline(always)]
+    fn is_there<T: Object>(&self, sight: &Sight<'_>) -> bool {
+        sight.location.get() < self.shared.end()
+            && self.types.met(sight.type_number).is_some_and(|stored| stored.fingerprint == T::FINGERPRINT)
     }
 
     /// A copy of the object that a record holds, where that is as simple as it mostly is.
@@ -88,7 +99,7 @@ impl Inner {
     }
 
     /// What a header looks like that leads to a `T`; `None` when no glance will do.
-    #[inline]
+    #[inline(always)]
     fn usual<T: Object>(&self, key_length: usize) -> Option<Usual> {
         let bytes = size_of::<T>() as u64;
         if T::ATOMIC || bytes > LARGEST_STAGED || self.borrows.any_atomic() {
@@ -97,7 +108,7 @@ impl Inner {
         Some(Usual::new(u16::try_from(key_length).ok()?, align_log2::<T>(), T::ARRAY, bytes))
     }
 
-    #[inline]
+    #[inline(always)]
     fn sight<T: Object>(&self, location: Location, key: &[u8], usual: Usual) -> Option<Sight<'_>> {
         let chunk = self.chunks.mapped(location)?;
         let (key_at, sight) = sight_at::<T>(chunk, location, key.len() as u64, usual)?;
@@ -111,12 +122,11 @@ impl Inner {
         Record::read_about(chunk, self.chunks.geometry.offset(location), key).is_some()
     }
 
-    /// A copy, if the object is a `T` and stood still meanwhile.
-    #[inline]
+    /// A copy, if the object is there already, is a `T` and stood still meanwhile.
+    #[inline(always)]
     fn copy_still<T: Object>(&self, sight: &Sight<'_>) -> Option<T> {
-        let stored = self.types.met(sight.type_number)?;
         let before = sight.version_word.load(Ordering::Acquire);
-        if stored.fingerprint != T::FINGERPRINT || before & WRITING != 0 {
+        if !self.is_there::<T>(sight) || before & WRITING != 0 {
             return None;
         }
         let copy = sight.chunk.map.read_object::<T>(sight.payload)?;
@@ -131,7 +141,7 @@ const fn align_log2<T: Object>() -> u8 {
 }
 
 /// What the header at a location leads to, and where the key lies, if it is the usual one.
-#[inline]
+#[inline(always)]
 fn sight_at<T: Object>(
     chunk: &Chunk,
     location: Location,

@@ -310,12 +310,28 @@ impl Inner {
         want: Want,
         waits: bool,
     ) -> Result<Option<WriteHold<'_>>> {
+        self.borrow_found(key, want, waits, |hash| {
+            let Some(record) = self.find_hashed(key, hash)? else { return Ok(None) };
+            Ok(Some((record, self.typed_payload::<T>(&record)?)))
+        })
+    }
+
+    /// The same, where somebody else finds the object by the hash of its key.
+    #[inline]
+    fn borrow_found<'a>(
+        &'a self,
+        key: &[u8],
+        want: Want,
+        waits: bool,
+        find: impl Fn(u64) -> Result<Option<(Record<'a>, Payload<'a>)>>,
+    ) -> Result<Option<WriteHold<'a>>> {
         let mut deadline = self.patience(waits);
         let mut waited_for: Option<Borrow<'_>> = None;
+        let hash = self.views.hashes.of_key(key);
+        self.views.directory.prefetch_line(hash);
         loop {
             let mut writer = self.begin_change()?;
-            let Some(record) = self.find(key)? else { return Ok(None) };
-            let payload = self.typed_payload::<T>(&record)?;
+            let Some((record, payload)) = find(hash)? else { return Ok(None) };
             // What was waited for may have been superseded meanwhile.
             let borrow = match waited_for.take() {
                 Some(borrow) if borrow.subject == Subject::of(&record) => Some(borrow),
@@ -424,13 +440,13 @@ impl Store {
             change(&mut object);
             return object.commit().map(|()| true);
         }
-        let Some(hold) = self.inner.borrow_to_write::<T>(key, Want::Exclusive, true)? else {
-            return Ok(false);
-        };
+        let inner = &*self.inner;
+        let find = |hash| inner.find_typed::<T>(key, hash);
+        let Some(hold) = inner.borrow_found(key, Want::Exclusive, true, find)? else { return Ok(false) };
         let copy = hold.payload.map().read_object::<T>(hold.payload.offset);
         let mut copy = copy.ok_or_else(|| out_of_bounds(&hold.record))?;
         change(&mut copy);
-        self.inner.write_back::<T>(&hold, std::ptr::from_ref(&copy).cast())?;
+        inner.write_back::<T>(&hold, std::ptr::from_ref(&copy).cast())?;
         Ok(true)
     }
 

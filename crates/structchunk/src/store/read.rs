@@ -4,7 +4,6 @@ use std::sync::atomic::{Ordering, fence};
 
 use super::borrow::{Subject, Want};
 use super::find::Payload;
-use super::glance::Glance;
 use super::{Inner, Store};
 use crate::chunk::{Record, WRITING};
 use crate::error::{Error, Result};
@@ -20,7 +19,7 @@ const IN_FLIGHT: usize = 16;
 impl Inner {
     /// [`Store::load`], whatever there is under the key.
     #[cold]
-    fn load_with_care<T: Object>(&self, key: &[u8], hash: u64) -> Result<Option<T>> {
+    pub(crate) fn load_with_care<T: Object>(&self, key: &[u8], hash: u64) -> Result<Option<T>> {
         self.with_object(key, hash, |record| self.copy_object(record))
     }
 
@@ -110,12 +109,7 @@ impl Store {
     pub fn load<T: Object>(&self, key: impl AsRef<[u8]>) -> Result<Option<T>> {
         self.inner.check_open()?;
         let key = key.as_ref();
-        let hash = self.inner.views.hashes.of_key(key);
-        match self.inner.glance(key, hash) {
-            Glance::Copy(copy) => Ok(Some(copy)),
-            Glance::Absent => Ok(None),
-            Glance::Unusual => self.inner.load_with_care(key, hash),
-        }
+        self.inner.load(key, self.inner.views.hashes.of_key(key))
     }
 
     /// [`Store::load`] for many keys at once: their cache misses overlap.
@@ -142,11 +136,7 @@ impl Store {
                 }
             }
             for (hash, key) in hashes.iter().zip(keys) {
-                objects.push(match self.inner.glance(key.as_ref(), *hash) {
-                    Glance::Copy(copy) => Some(copy),
-                    Glance::Absent => None,
-                    Glance::Unusual => self.inner.load_with_care(key.as_ref(), *hash)?,
-                });
+                objects.push(self.inner.load(key.as_ref(), *hash)?);
             }
         }
         Ok(objects)
