@@ -35,6 +35,8 @@ mod directory;
 mod disk;
 mod error;
 mod format;
+#[cfg(not(loom))]
+mod index;
 mod key;
 mod layout;
 mod map;
@@ -55,8 +57,8 @@ pub use layout::{
 };
 #[cfg(not(loom))]
 pub use store::{
-    AtomicRef, Batch, Check, ChunkStats, Entry, Finding, Found, Iter, Loan, Options, OwnedRef,
-    RecoveryReport, Ref, RefMut, Space, Stats, Store, StoredType,
+    AtomicRef, Batch, Check, ChunkStats, Entry, Finding, Found, Iter, KeyEntry, Keys, Loan, Options,
+    OwnedRef, Range, RecoveryReport, Ref, RefMut, Space, Stats, Store, StoredType,
 };
 pub use structchunk_derive::Object;
 

@@ -149,6 +149,24 @@ impl Folder {
         &self.0.path
     }
 
+    /// A path to the folder for code that does its own file I/O, whose files stay below `largest_file` bytes. It leads through the open
+    /// descriptor, so it is good while this folder is held, and wherever the folder is moved.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for a folder in memory, [`Error::NoSpace`] where files may not become that large.
+    #[cfg(feature = "leveldb")]
+    pub(crate) fn lend(&self, largest_file: u64) -> Result<PathBuf> {
+        use std::os::fd::AsRawFd;
+        super::space::require_room("lend", self.path(), largest_file, largest_file)?;
+        let what = "other code cannot reach a folder in memory";
+        let descriptor = self
+            .0
+            .backing
+            .descriptor()
+            .ok_or_else(|| Error::Unsupported { path: self.path().to_owned(), what: what.into() })?;
+        Ok(format!("/proc/self/fd/{}", descriptor.as_raw_fd()).into())
+    }
+
     /// Evidence of which boot of the machine this is; `None` where it cannot be had.
     pub(crate) fn boot_id(&self) -> Option<[u8; 16]> {
         self.0.faults.boot_id(environment::boot_id)

@@ -7,6 +7,7 @@ mod extension;
 mod extern_payload;
 mod features;
 mod identity;
+mod index;
 mod location;
 mod names;
 mod record;
@@ -19,6 +20,7 @@ pub(crate) use extension::{Extension, MAX_DIMENSIONS};
 pub(crate) use extern_payload::ExternPayload;
 pub(crate) use features::Features;
 pub(crate) use identity::{IdentityError, StoreIdentity};
+pub(crate) use index::{IndexMark, IndexValue, MARK_KEY};
 pub(crate) use location::{CAPACITY_LOG2, ChunkId, Geometry, Location};
 pub(crate) use names::{BodyNumber, FileName};
 pub(crate) use record::{

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::borrow::{Borrows, Deadline};
 use super::lock::WRITER_BYTE;
+use super::ordered::Ordered;
 use super::pace::Pace;
 use super::report::RecoveryReport;
 use super::shared::Shared;
@@ -38,6 +39,7 @@ pub(crate) struct Inner {
     pub shared: Shared,
     pub types: Types,
     pub borrows: Borrows,
+    pub ordered: Ordered,
 
     pub closed: AtomicBool,
     pub poisoned: OnceLock<String>,

@@ -8,6 +8,7 @@ use super::borrow::Borrows;
 use super::create::{CHUNKS, create, is_unfinished};
 use super::extent::Log;
 use super::lock::lock;
+use super::ordered::Ordered;
 use super::recover;
 use super::report::{Found, RecoveryReport};
 use super::shared::Shared;
@@ -27,7 +28,7 @@ impl Store {
     /// When the system gives no memory.
     pub fn in_memory() -> Result<Self> {
         let root = Folder::in_memory(Faults::none());
-        let options = Options::new().create(true);
+        let options = Options::new().create(true).index(false);
         create(&root, &options)?;
         open_folder(root, &options, true)
     }
@@ -151,6 +152,7 @@ pub(crate) fn open_folder(root: Folder, options: &Options, created: bool) -> Res
         reserve_step: options.step(identity.geometry)?,
         busy_timeout: options.busy_timeout,
         report,
+        ordered: Ordered::new(options, &root),
         root,
         writer: Mutex::new(log.into_writer(&chunks)?),
         chunks,

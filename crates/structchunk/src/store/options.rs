@@ -21,6 +21,8 @@ pub struct Options {
     pub(crate) busy_timeout: Duration,
     pub(crate) trust_page_cache: bool,
     pub(crate) allow_network_file_system: bool,
+    pub(crate) index: bool,
+    pub(crate) sorted_keys: u64,
     pub(crate) faults: Faults,
 }
 
@@ -38,6 +40,8 @@ impl Options {
             busy_timeout: Duration::from_secs(5),
             trust_page_cache: true,
             allow_network_file_system: false,
+            index: true,
+            sorted_keys: 4 << 20,
             faults: Faults::none(),
         }
     }
@@ -96,6 +100,23 @@ impl Options {
     /// not reach a disk. Default: false.
     pub fn allow_network_file_system(mut self, allow: bool) -> Self {
         self.allow_network_file_system = allow;
+        self
+    }
+
+    /// Whether keys in order are kept in an index on disk (LevelDB, in `index/`) when the store is opened for writing. It is brought up to
+    /// date by scans in key order, by [`Store::sync_index`], and by [`Store::close`] when less than a million records are missing. Without
+    /// it, or without the cargo feature `leveldb`, such scans sort the keys in memory. Default: true.
+    ///
+    /// Say false for a store whose files somebody else may have prepared: LevelDB reads its own.
+    pub fn index(mut self, index: bool) -> Self {
+        self.index = index;
+        self
+    }
+
+    /// Up to how many objects the keys are sorted in memory for a scan over all of them, although there is an index: that is faster, and
+    /// takes the bytes of the keys and 16 more for each. Scans of ranges use what was sorted then. Default: 4 Mi.
+    pub fn sorted_keys(mut self, keys: u64) -> Self {
+        self.sorted_keys = keys;
         self
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::create::CHUNKS;
+use super::ordered::remove_index;
 use super::store_file::{STORE, StoreFile};
 use super::views::Views;
 use super::{Options, RecoveryReport, Store};
@@ -49,6 +50,7 @@ fn rebuild(path: &Path, options: &Options) -> Result<RecoveryReport> {
             return Err(Error::Unsupported { path: path.to_owned(), what });
         }
         Views::remove(&root)?;
+        remove_index(&root)?;
     }
     let store = Store::open_with(options, path)?;
     let mut report = store.recovery().clone();

@@ -209,6 +209,8 @@ impl Inner {
             None if self.read_only || !self.session_open.load(Ordering::Acquire) => Ok(()),
             None => self.close_session(&mut checkpoints),
         };
+        // Behind the clean mark: whoever ends the process now costs only the index.
+        self.close_ordered(self.session_open.load(Ordering::Acquire));
         drop(checkpoints);
         self.release_lock_if_unused();
         result

@@ -229,6 +229,8 @@ pub fn assert_holds(store: &Store, model: &Model, mut may_be: impl FnMut(&[u8], 
     let keys: Vec<_> = found.keys().map(|key| String::from_utf8_lossy(key)).collect();
     let expected: Vec<_> = model.keys().map(|key| String::from_utf8_lossy(key)).collect();
     assert_eq!(keys, expected, "the keys of a scan");
+    let ordered: Vec<_> = store.keys().expect("a scan").map(|key| key.expect("a key").into_key()).collect();
+    assert!(ordered.iter().eq(model.keys()), "the keys in order");
     assert_eq!(store.len(), model.len() as u64, "len()");
     for (key, value) in model {
         let (name, shape, bytes) = &found[key];

@@ -13,6 +13,7 @@ mod guards;
 mod hostile;
 mod leftovers;
 mod model;
+mod ordered;
 mod power_cut;
 mod process;
 mod process_death;

@@ -85,7 +85,7 @@ fn any_bytes_are_a_key_and_no_file_is_named_after_one() {
     for place in [folder.path().to_owned(), folder.path().join("chunks")] {
         for entry in std::fs::read_dir(place).unwrap() {
             let name = entry.unwrap().file_name().into_string().unwrap();
-            let known = ["STORE", "LOCK", "chunks", "shared", "directory", "live"].contains(&&*name);
+            let known = ["STORE", "LOCK", "chunks", "shared", "directory", "live", "index"].contains(&&*name);
             let stem = name.strip_suffix(".chunk").or(name.strip_suffix(".body"));
             let numbered = stem.is_some_and(|stem| u64::from_str_radix(stem, 16).is_ok());
             assert!(known || numbered, "{name}");

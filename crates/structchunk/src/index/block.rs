@@ -1,0 +1,58 @@
+//! Some of what a scan will meet, copied, so that nothing is held between two steps.
+
+use crate::format::Location;
+
+/// Keys and locations, in the order in which a scan meets them.
+#[derive(Default)]
+pub(crate) struct Block {
+    keys: Vec<u8>,
+    /// Where each key ends in `keys`, and where its record lies.
+    entries: Vec<(usize, Location)>,
+    next: usize,
+}
+
+impl Block {
+    pub(crate) fn clear(&mut self) {
+        self.keys.clear();
+        self.entries.clear();
+        self.next = 0;
+    }
+
+    /// How many entries were put in.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    #[inline]
+    pub(crate) fn push(&mut self, key: &[u8], location: Location) {
+        self.keys.extend_from_slice(key);
+        self.entries.push((self.keys.len(), location));
+    }
+
+    #[inline]
+    fn get(&self, at: usize) -> Option<(&[u8], Location)> {
+        let (end, location) = *self.entries.get(at)?;
+        let start = at.checked_sub(1).map_or(0, |before| self.entries[before].0);
+        Some((&self.keys[start..end], location))
+    }
+
+    /// The entry that was put in last.
+    pub(crate) fn last(&self) -> Option<(&[u8], Location)> {
+        self.get(self.entries.len().checked_sub(1)?)
+    }
+
+    /// The next entry.
+    #[inline]
+    pub(crate) fn take(&mut self) -> Option<(&[u8], Location)> {
+        let at = self.next;
+        self.next = (at + 1).min(self.entries.len());
+        self.get(at)
+    }
+
+    /// Where the record lies that comes `ahead` entries after the next one.
+    #[inline]
+    pub(crate) fn ahead(&self, ahead: usize) -> Option<Location> {
+        self.entries.get(self.next + ahead).map(|(_, location)| *location)
+    }
+}
