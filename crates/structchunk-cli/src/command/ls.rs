@@ -5,12 +5,12 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use serde::Serialize;
-use structchunk::{Entry, Store};
+use structchunk::Entry;
 
 use crate::failure::{Failure, Outcome};
 use crate::key::{JsonKey, KeyForm, shown};
 use crate::numbers::grouped;
-use crate::survey::each_object;
+use crate::progress::Progress;
 use crate::text::quiet;
 use crate::{json, opening};
 
@@ -55,37 +55,38 @@ impl Ls {
     pub fn run(self, out: &mut dyn Write) -> Result<Outcome, Failure> {
         let prefix = self.prefix.as_deref().map_or(Ok(Vec::new()), |prefix| self.form.bytes(prefix))?;
         let store = opening::for_reading(&self.store)?;
-        let (keys, damage) = sorted_keys(&store, &prefix)?;
-        for key in keys {
-            if !(self.long || self.json) {
-                writeln!(out, "{}", shown(key))?;
-                continue;
+        let range = {
+            let _progress = Progress::waiting("sorting");
+            store.prefix(&prefix)?
+        };
+        // Damage is told at the end; what can be read comes first.
+        let mut damage = None;
+        if self.long || self.json {
+            for entry in range {
+                match entry {
+                    Ok(entry) => self.show(out, &entry)?,
+                    Err(error) => drop(damage.get_or_insert(error)),
+                }
             }
-            let Some(entry) = store.entry(key)? else { continue };
-            if self.json {
-                json::write(out, &line(&entry)?)?;
-            } else {
-                let name = quiet(entry.type_name()?) + &shape(&entry);
-                writeln!(out, "{:>15}  {name:<24}  {}", grouped(entry.len()?), shown(key))?;
+        } else {
+            for key in range.keys() {
+                match key {
+                    Ok(key) => writeln!(out, "{}", shown(key.key()))?,
+                    Err(error) => drop(damage.get_or_insert(error)),
+                }
             }
         }
         damage.map_or(Ok(Outcome::Fine), |damage| Err(damage.into()))
     }
-}
 
-/// The keys that begin with `prefix`, as they lie in the chunks: sixteen bytes of memory for each.
-fn sorted_keys<'a>(
-    store: &'a Store,
-    prefix: &[u8],
-) -> Result<(Vec<&'a [u8]>, Option<structchunk::Error>), Failure> {
-    let mut keys = Vec::new();
-    let damage = each_object(store, |entry| {
-        if entry.key().starts_with(prefix) {
-            keys.push(entry.key());
+    fn show(&self, out: &mut dyn Write, entry: &Entry<'_>) -> Result<(), Failure> {
+        if self.json {
+            return json::write(out, &line(entry)?);
         }
-    })?;
-    keys.sort_unstable();
-    Ok((keys, damage))
+        let name = quiet(entry.type_name()?) + &shape(entry);
+        writeln!(out, "{:>15}  {name:<24}  {}", grouped(entry.len()?), shown(entry.key()))?;
+        Ok(())
+    }
 }
 
 fn line<'a>(entry: &Entry<'a>) -> Result<Line<'a>, Failure> {

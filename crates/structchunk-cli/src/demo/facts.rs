@@ -79,6 +79,32 @@ pub struct Sought {
     pub absent: Work,
 }
 
+/// The keys in their order.
+#[derive(Serialize)]
+pub struct Ordered {
+    /// All of them.
+    pub keys: Work,
+    /// Some of the C library, where that is among the files.
+    pub prefix: Option<ByPrefix>,
+}
+
+/// Symbols of one file whose names begin alike.
+#[derive(Serialize)]
+pub struct ByPrefix {
+    #[serde(rename = "file", serialize_with = "displayed")]
+    pub path: PathBuf,
+    pub prefix: &'static str,
+    pub found: Work,
+    pub symbols: Vec<Named>,
+}
+
+/// A symbol and its address.
+#[derive(Serialize)]
+pub struct Named {
+    pub name: String,
+    pub st_value: u64,
+}
+
 /// A field changed in place.
 #[derive(Serialize)]
 pub struct Changed {
@@ -154,6 +180,7 @@ pub struct Facts {
     pub types: TypeCounts,
     pub files: Vec<FileCount>,
     pub found: Sought,
+    pub ordered: Ordered,
     pub changed: Changed,
     pub deleted: Deleted,
     pub check: Checked,

@@ -32,7 +32,7 @@ use story::Story;
 ///
 /// Reads the symbol tables (.symtab and .dynsym) of the 64-bit ELF files below the paths and stores every entry as it is, a C
 /// struct of 24 bytes, under the key "file NUL symbol NUL number"; the number counts through all tables of the file. Then
-/// reopens the store and scans, finds, changes, deletes and checks, with measured rates.
+/// reopens the store and scans, finds, orders, changes, deletes and checks, with measured rates.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -129,6 +129,8 @@ impl Demo {
         story.scanned(&scanned)?;
         let found = work::find(&symbols, &scanned.sample, interrupt)?;
         story.found(&found)?;
+        let ordered = work::order(&symbols, &scanned.files, interrupt)?;
+        story.ordered(&ordered)?;
         let changed = work::change(&symbols, &scanned.sample, interrupt)?;
         story.changed(&changed)?;
         let deleted = work::delete(&symbols, &scanned.files, interrupt)?;
@@ -146,6 +148,7 @@ impl Demo {
             types,
             files,
             found,
+            ordered,
             changed,
             deleted,
             check,

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use clap::builder::styling::{AnsiColor, Style};
 
-use super::facts::{Changed, Checked, Deleted, Facts, Sought, Stored, TypeCounts};
+use super::facts::{ByPrefix, Changed, Checked, Deleted, Facts, Ordered, Sought, Stored, TypeCounts};
 use super::scan::Scanned;
 use crate::failure::Failure;
 use crate::key::shown;
@@ -14,6 +14,8 @@ use crate::text::quiet;
 
 /// So many chunks are drawn; the others are counted.
 const MOST_CHUNKS: usize = 24;
+/// So many symbols are named that were found by prefix.
+const MOST_NAMES: usize = 6;
 /// So many skipped files are named; the others are counted.
 const MOST_SKIPPED: usize = 3;
 
@@ -107,6 +109,23 @@ impl<'a> Story<'a> {
                 line(found.absent, "keys that are not there"),
             ],
         )
+    }
+
+    pub fn ordered(&mut self, ordered: &Ordered) -> Told {
+        let work = ordered.keys;
+        let all = counted(work.count, "key", "keys");
+        let mut lines =
+            vec![format!("{all} in their order in {}: {}", duration(work.time), rate(work.count, work.time))];
+        if let Some(ByPrefix { path, prefix, found, symbols }) = &ordered.prefix {
+            let path = quiet(&path.display().to_string());
+            let symbols_found = counted(found.count, "symbol", "symbols");
+            lines.push(format!("{prefix}... in {path}: {symbols_found} in {}", duration(found.time)));
+            let shown = symbols.iter().take(MOST_NAMES);
+            let shown: Vec<_> =
+                shown.map(|symbol| format!("{} at {:#x}", quiet(&symbol.name), symbol.st_value)).collect();
+            lines.extend(shown.chunks(2).map(|names| names.join(", ")));
+        }
+        self.step("order", &lines)
     }
 
     pub fn changed(&mut self, changed: &Changed) -> Told {

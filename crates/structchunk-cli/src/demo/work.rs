@@ -1,19 +1,23 @@
 //! What is done with the stored symbols.
 
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::time::Instant;
 
 use structchunk::Store;
 
-use super::facts::{Changed, Checked, Deleted, FileCount, Sought, Work};
+use super::facts::{ByPrefix, Changed, Checked, Deleted, FileCount, Named, Ordered, Sought, Work};
 use super::interrupt::Interrupt;
-use super::symbol::Symbol;
+use super::symbol::{Symbol, parse_key};
 use crate::command::JsonFinding;
 use crate::failure::Failure;
 use crate::progress::Progress;
 
 /// How many keys are worked on between two looks for an interruption.
 const STRIDE: usize = 1 << 14;
+
+/// Sought by prefix in the C library.
+const NAME: &str = "malloc";
 
 /// Added to every address of the sample, as a loader does when it places a file in memory.
 const BASE: u64 = 0x5555_5555_4000;
@@ -47,6 +51,41 @@ pub fn find(store: &Store, sample: &[Vec<u8>], interrupt: &Interrupt) -> Result<
     Ok(Sought { load, load_many: Work { count: load.count, ..load_many }, absent })
 }
 
+/// Goes over all keys in their order; and finds, in the C library if it is there, the symbols that begin with [`NAME`].
+pub fn order(store: &Store, files: &[FileCount], interrupt: &Interrupt) -> Result<Ordered, Failure> {
+    let begin = Instant::now();
+    let mut count = 0;
+    for key in store.keys()? {
+        key?;
+        count += 1;
+        if count % STRIDE as u64 == 0 {
+            interrupt.check()?;
+        }
+    }
+    let keys = Work { count, time: begin.elapsed() };
+    let is_library =
+        |path: &Path| path.file_name().is_some_and(|name| name.as_bytes().starts_with(b"libc.so"));
+    let library = files.iter().find(|file| is_library(&file.path));
+    let prefix = library.map(|library| by_prefix(store, &library.path)).transpose()?;
+    Ok(Ordered { keys, prefix })
+}
+
+fn by_prefix(store: &Store, file: &Path) -> Result<ByPrefix, Failure> {
+    let prefix = [file.as_os_str().as_bytes(), &[0], NAME.as_bytes()].concat();
+    let mut names = Vec::new();
+    let begin = Instant::now();
+    for entry in store.prefix(&prefix)? {
+        let entry = entry?;
+        let [_, name, _] = parse_key(entry.key()).unwrap_or_default();
+        names.push((name, entry.load::<Symbol>()?.st_value));
+    }
+    let found = Work { count: names.len() as u64, time: begin.elapsed() };
+    let symbol =
+        |(name, st_value): (&[u8], u64)| Named { name: String::from_utf8_lossy(name).into(), st_value };
+    let symbols = names.into_iter().map(symbol).collect();
+    Ok(ByPrefix { path: file.to_owned(), prefix: NAME, found, symbols })
+}
+
 /// Adds the base address to symbols, in place, and looks whether that is what is there then.
 pub fn change(store: &Store, sample: &[Vec<u8>], interrupt: &Interrupt) -> Result<Changed, Failure> {
     let mut before = Vec::with_capacity(sample.len());
@@ -72,12 +111,8 @@ pub fn delete(store: &Store, files: &[FileCount], interrupt: &Interrupt) -> Resu
     let largest = files.iter().max_by_key(|file| file.symbols);
     let largest = largest.ok_or_else(|| Failure::Other("there is no file to delete".into()))?;
     let mut keys = Vec::new();
-    for entry in store.iter()? {
-        let entry = entry?;
-        let file = entry.key().split(|&byte| byte == 0).next();
-        if file == Some(largest.path.as_os_str().as_bytes()) {
-            keys.push(entry.key());
-        }
+    for key in store.prefix([largest.path.as_os_str().as_bytes(), &[0]].concat())?.keys() {
+        keys.push(key?.into_key());
     }
     interrupt.check()?;
     let before = store.len();

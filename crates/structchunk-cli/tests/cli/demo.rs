@@ -31,9 +31,10 @@ fn demo(arguments: &[&str]) -> crate::stores::Ran {
 #[test]
 fn the_story_has_every_step_and_a_map() {
     let ran = demo(&["/bin/sh", "/bin/ls"]).succeeds();
-    for part in
-        ["store", "read", "put", "sync", "reopen", "scan", "find", "change", "delete", "check", "map", "end"]
-    {
+    for part in [
+        "store", "read", "put", "sync", "reopen", "scan", "find", "order", "change", "delete", "check",
+        "map", "end",
+    ] {
         assert!(ran.out.lines().any(|line| line.trim_start().starts_with(part)), "{part}: {}", ran.out);
     }
     for part in ["/s", "FUNC", "in place", "in one batch", "no findings", "apparent", "on disk", "░", "·"]
@@ -64,6 +65,31 @@ fn the_document_has_the_same_facts() {
     assert_eq!(map.chars().count(), 64);
     assert!(map.starts_with(['▒', '▓']) && map.ends_with('·'), "one file is left of two: {map}");
     assert!(facts["changed"]["key_hex"].is_string());
+}
+
+/// The C library that this very test runs with.
+fn c_library() -> String {
+    let maps = fs::read_to_string("/proc/self/maps").unwrap();
+    let path = maps.lines().filter_map(|line| line.split_whitespace().nth(5));
+    path.into_iter()
+        .find(|path| path.contains("/libc.so") || path.contains("/libc-"))
+        .expect("a C library")
+        .to_owned()
+}
+
+#[test]
+fn malloc_is_found_by_prefix_in_the_c_library() {
+    let facts = demo(&["/bin/sh", &c_library(), "--json"]).succeeds().json();
+    assert_eq!(facts["ordered"]["keys"]["count"], facts["scan"]["count"]);
+    let prefix = &facts["ordered"]["prefix"];
+    let names: Vec<_> =
+        prefix["symbols"].as_array().unwrap().iter().map(|symbol| symbol["name"].as_str().unwrap()).collect();
+    assert!(names.contains(&"malloc") && names.iter().all(|name| name.starts_with("malloc")), "{names:?}");
+    assert!(names.is_sorted());
+    assert!(prefix["file"].as_str().unwrap().contains("/libc.so"));
+    let story = demo(&[&c_library()]).succeeds().out;
+    assert!(story.contains("malloc at 0x"), "{story}");
+    assert!(demo(&["/bin/sh", "--json"]).succeeds().json()["ordered"]["prefix"].is_null());
 }
 
 #[test]
