@@ -24,6 +24,9 @@ const LITTLE: u64 = 1_000_000;
 /// How often catching up begins anew before it is given up.
 const MOST_TRIES: usize = 3;
 
+/// Sorting all keys pays when there were as many scans of the index as there are keys, divided by this.
+const KEYS_A_SCAN: u64 = 256;
+
 /// The boot of a mark where the boot is not known: it equals none.
 const NO_BOOT: [u8; 16] = [u8::MAX; 16];
 
@@ -43,6 +46,8 @@ pub(crate) struct Ordered {
     runs: Mutex<Runs>,
     /// How far the index on disk is known to go.
     sequence: AtomicU64,
+    /// How many scans it has served.
+    scans: AtomicU64,
 }
 
 /// The index on disk.
@@ -93,6 +98,7 @@ impl Ordered {
             disk: Mutex::default(),
             runs: Mutex::default(),
             sequence: AtomicU64::new(NONE),
+            scans: AtomicU64::new(0),
         }
     }
 
@@ -113,15 +119,17 @@ impl Inner {
         can && !self.is_forked() && self.poisoned.get().is_none()
     }
 
-    /// Whether runs serve a scan better than the index would: where they are there already, or everything is asked for, as long as
-    /// they are not too large.
+    /// Whether runs serve a scan better than the index would: where they are there already, everything is asked for, or scans are so
+    /// many that sorting pays; as long as they are not too large.
     fn prefers_runs(&self, everything: bool) -> bool {
+        let keys = self.views.directory.len();
         let mut runs = self.ordered.lock_runs();
-        let fits = self.views.directory.len() <= self.ordered.sorted_keys;
-        if !fits {
+        if keys > self.ordered.sorted_keys {
             *runs = Runs::default();
+            return false;
         }
-        fits && (everything || runs.covered.is_some())
+        let scans = self.ordered.scans.load(Ordering::Relaxed);
+        everything || runs.covered.is_some() || scans > keys / KEYS_A_SCAN
     }
 
     /// All keys up to now, for a scan; and where the log could not be read, if so.
@@ -130,7 +138,10 @@ impl Inner {
             let mut disk = self.ordered.lock_disk();
             self.check_open()?;
             match self.catch_up(&mut disk, u64::MAX, false) {
-                Ok(Some(index)) => return Ok((Source::Index(Arc::downgrade(&index)), None)),
+                Ok(Some(index)) => {
+                    self.ordered.scans.fetch_add(1, Ordering::Relaxed);
+                    return Ok((Source::Index(Arc::downgrade(&index)), None));
+                }
                 Ok(None) => {}
                 Err(error) => tracing::warn!(%error, "no index: the keys are sorted in memory"),
             }

@@ -90,8 +90,10 @@ impl<'a> Scan<'a> {
     }
 
     /// The next key at one end that `look` makes something of.
+    ///
+    /// `BLIND`: where the keys are our own, the records are not looked at.
     #[inline]
-    fn next<R>(
+    fn next<const BLIND: bool, R>(
         &mut self,
         direction: Direction,
         mut look: impl FnMut(&'a Inner, bool, &[u8], Location) -> Result<Option<R>>,
@@ -112,12 +114,20 @@ impl<'a> Scan<'a> {
                 Direction::Forward => &mut self.front,
                 Direction::Backward => &mut self.back,
             };
-            if let Some(ahead) = end.block.ahead(AHEAD) {
+            let is_own = matches!(self.source, Source::Runs(_));
+            if !(is_own && BLIND)
+                && let Some(ahead) = end.block.ahead(AHEAD)
+            {
                 inner.chunks.prefetch(ahead);
             }
             let Some((key, location)) = end.block.take() else {
                 match self.refill(direction) {
-                    Ok(true) => continue,
+                    Ok(true) => {
+                        let block = &self.end(direction).block;
+                        let first: Vec<_> = (0..AHEAD).map_while(|ahead| block.ahead(ahead)).collect();
+                        first.into_iter().for_each(|location| inner.chunks.prefetch(location));
+                        continue;
+                    }
                     Ok(false) => {
                         self.met = true;
                         return None;
@@ -133,7 +143,6 @@ impl<'a> Scan<'a> {
                 self.met = true;
                 return None;
             }
-            let is_own = matches!(self.source, Source::Runs(_));
             let found = look(inner, is_own, key, location);
             self.left.pass(key, direction);
             if let Some(found) = found.transpose() {
@@ -244,7 +253,8 @@ pub struct Range<'a> {
 
 impl<'a> Range<'a> {
     fn step(&mut self, direction: Direction) -> Option<Result<Entry<'a>>> {
-        let record = self.scan.next(direction, |inner, _, key, location| inner.current(key, location))?;
+        let record =
+            self.scan.next::<false, _>(direction, |inner, _, key, location| inner.current(key, location))?;
         Some(record.map(|record| Entry { store: self.scan.store, record }))
     }
 
@@ -324,7 +334,7 @@ pub struct Keys<'a> {
 
 impl Keys<'_> {
     fn step(&mut self, direction: Direction) -> Option<Result<KeyEntry>> {
-        self.scan.next(direction, |inner, is_own, key, location| {
+        self.scan.next::<true, _>(direction, |inner, is_own, key, location| {
             // A location that we noted ourselves is that of a record of this key.
             let location = if is_own && inner.views.live.is_live(location) {
                 Some(location)
