@@ -52,13 +52,14 @@ pub const LARGEST_INLINE: u64 = CHUNK_BYTES / 8;
 /// Space is reserved in steps of this in [`options`].
 pub const STEP_BYTES: u64 = 64 << 10;
 
-/// Small chunks, small steps, little patience; creates the store where there is none.
+/// Small chunks, small steps, little patience, scans of the index; creates the store where there is none.
 pub fn options() -> Options {
     Store::options()
         .create(true)
         .chunk_capacity(CHUNK_BYTES)
         .reserve_step(STEP_BYTES)
         .busy_timeout(Duration::from_millis(200))
+        .sorted_keys(0)
 }
 
 /// Opens with options.

@@ -265,3 +265,47 @@ fn what_a_child_does_below_a_limit() {
     store.sync().expect("sync");
     assert_eq!(store.load::<u64>("key").expect("load"), Some(1));
 }
+
+#[test]
+fn a_disk_that_is_too_full_for_the_index_costs_no_object_and_no_scan() {
+    for (kind, mount) in mounts("a disk too full for the index") {
+        let path = mount.place.join("store");
+        let store = open(&path);
+        for n in 0..20_000_u32 {
+            store.put(n.to_be_bytes(), &n).unwrap();
+        }
+        let keys =
+            |store: &Store| store.keys().unwrap().map(|key| key.unwrap().into_key()).collect::<Vec<_>>();
+        let check = |store: &Store, what: &str| {
+            assert!(
+                keys(store)
+                    .iter()
+                    .eq((0..20_000_u32).map(|n| n.to_be_bytes().to_vec()).collect::<Vec<_>>().iter()),
+                "{kind}: {what}"
+            );
+        };
+        // From nothing at all to almost enough: each refusal comes somewhere else.
+        for left in [0, 4, 8, 16, 64, 100, 200, 300, 400, 500] {
+            fill(&mount.place, left << 10);
+            match store.sync_index() {
+                Err(Error::NoSpace { path, .. }) => {
+                    assert!(path.starts_with(&mount.place), "{kind}: {}", path.display())
+                }
+                Err(error) => panic!("{kind}, {left} KiB: {error}"),
+                Ok(()) => {
+                    assert!(left >= 300 || cfg!(not(feature = "leveldb")), "{kind}, {left} KiB: it fitted")
+                }
+            }
+            check(&store, "on a full disk");
+            free(&mount.place);
+        }
+        fill(&mount.place, 0);
+        store.close().unwrap_or_else(|error| panic!("{kind}: close on a full disk: {error}"));
+        let store = open(&path);
+        check(&store, "opened again");
+        free(&mount.place);
+        store.sync_index().unwrap_or_else(|error| panic!("{kind}: with room: {error}"));
+        check(&store, "with room");
+        store.close().unwrap();
+    }
+}

@@ -30,8 +30,8 @@ pub const SOURCES: [Source; 3] = [Source::Index, Source::Preferred, Source::Sort
 impl Source {
     pub fn options(self) -> Options {
         match self {
-            Self::Index => options().sorted_keys(0),
-            Self::Preferred => options(),
+            Self::Index => options(),
+            Self::Preferred => options().sorted_keys(1 << 20),
             Self::Sorted => options().index(false),
         }
     }
