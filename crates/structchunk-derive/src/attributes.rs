@@ -1,10 +1,10 @@
 //! What `#[repr(...)]` and `#[object(...)]` say.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{TokenStream, TokenTree};
 use quote::quote;
 use syn::meta::ParseNestedMeta;
 use syn::spanned::Spanned;
-use syn::{Attribute, DeriveInput, Error, Field, Ident, LitInt, LitStr, Result};
+use syn::{Attribute, DeriveInput, Error, Field, Ident, LitInt, LitStr, Result, Token, Type};
 
 /// The units of time in the order of the library's `TimeBase`, with the variant's name.
 const TIME_UNITS: [(&str, &str); 13] = [
@@ -28,6 +28,15 @@ const TIME_UNITS: [(&str, &str); 13] = [
 pub struct StructAttributes {
     pub atomic: bool,
     pub name: Option<LitStr>,
+    pub extends: Vec<Extended>,
+}
+
+/// An older layout.
+pub enum Extended {
+    /// By its fingerprint.
+    Fingerprint(u64),
+    /// By a type that has it.
+    Type(Box<Type>),
 }
 
 /// `#[object(...)]` on a field.
@@ -37,6 +46,9 @@ pub struct FieldAttributes {
     pub title: Option<LitStr>,
     /// A value of the library's `Presentation`.
     pub presentation: Option<TokenStream>,
+    pub former_names: Vec<LitStr>,
+    /// An expression.
+    pub default: Option<TokenStream>,
 }
 
 impl FieldAttributes {
@@ -53,8 +65,14 @@ pub fn of_struct(input: &DeriveInput) -> Result<StructAttributes> {
             set_flag(&mut found.atomic, &meta)
         } else if meta.path.is_ident("name") {
             set_label(&mut found.name, &meta)
+        } else if meta.path.is_ident("extends") {
+            found.extends.push(extended(&meta)?);
+            Ok(())
         } else {
-            Err(meta.error("unknown attribute; on a struct there are `atomic` and `name = \"...\"`"))
+            Err(meta.error(
+                "unknown attribute; on a struct there are `atomic`, `name = \"...\"`, `extends = Older` and \
+                 `extends = \"<fingerprint>\"`",
+            ))
         }
     })?;
     Ok(found)
@@ -78,14 +96,22 @@ pub fn of_field(field: &Field) -> Result<FieldAttributes> {
         } else if path.is_ident("duration") {
             let unit = time_unit(&meta)?;
             set_presentation(&mut found, &meta, &quote!(Duration(#unit)))
+        } else if path.is_ident("renamed_from") {
+            let mut name = None;
+            set_label(&mut name, &meta)?;
+            found.former_names.extend(name);
+            Ok(())
+        } else if path.is_ident("default") {
+            set_default(&mut found.default, &meta)
         } else {
             Err(meta.error(
                 "unknown attribute; on a field there are `padding`, `text`, `complex`, `instant = \"ns\"`, \
-                 `duration = \"ns\"` and `title = \"...\"`",
+                 `duration = \"ns\"`, `title = \"...\"`, `renamed_from = \"...\"` and `default = ...`",
             ))
         }
     })?;
-    if found.padding && (found.title.is_some() || found.presentation.is_some()) {
+    let says_more = found.title.is_some() || found.presentation.is_some() || found.default.is_some();
+    if found.padding && (says_more || !found.former_names.is_empty()) {
         return Err(Error::new(
             field.span(),
             "padding is not part of the layout and takes no other attribute",
@@ -155,6 +181,37 @@ fn set_label(label: &mut Option<LitStr>, meta: &ParseNestedMeta<'_>) -> Result<(
         return Err(Error::new(text.span(), "must have 1 to 255 bytes"));
     }
     if label.replace(text).is_some() { Err(meta.error("given twice")) } else { Ok(()) }
+}
+
+/// A fingerprint in quotes, or a type.
+fn extended(meta: &ParseNestedMeta<'_>) -> Result<Extended> {
+    let value = meta.value()?;
+    if !value.peek(LitStr) {
+        return Ok(Extended::Type(Box::new(value.parse()?)));
+    }
+    let text: LitStr = value.parse()?;
+    let digits = text.value();
+    let well_formed = digits.len() == 16 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let bits = u64::from_str_radix(&digits, 16).ok().filter(|_| well_formed);
+    bits.map(Extended::Fingerprint).ok_or_else(|| {
+        Error::new(
+            text.span(),
+            "a fingerprint has 16 hexadecimal digits, as `structchunk types` shows it; a type is given without quotes",
+        )
+    })
+}
+
+/// Everything up to the next comma: the compiler looks at it where it stands in the code.
+fn set_default(default: &mut Option<TokenStream>, meta: &ParseNestedMeta<'_>) -> Result<()> {
+    let value = meta.value()?;
+    let mut tokens = TokenStream::new();
+    while !value.is_empty() && !value.peek(Token![,]) {
+        tokens.extend([value.parse::<TokenTree>()?]);
+    }
+    if tokens.is_empty() {
+        return Err(meta.error("needs a value: `default = 1.5`"));
+    }
+    if default.replace(tokens).is_some() { Err(meta.error("given twice")) } else { Ok(()) }
 }
 
 fn set_presentation(

@@ -5,8 +5,8 @@ use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{DeriveInput, Error, GenericParam, Ident, LitStr, Result, Type, parse_quote_spanned};
 
-use crate::attributes;
 use crate::fields::{self, StructField};
+use crate::{attributes, evolution};
 
 pub fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let attributes = attributes::of_struct(input)?;
@@ -23,6 +23,7 @@ pub fn expand(input: &DeriveInput) -> Result<TokenStream> {
     }
 
     let ident = &input.ident;
+    evolution::check(&attributes.extends, &fields)?;
     let label = attributes.name.unwrap_or_else(|| LitStr::new(&ident.to_string(), ident.span()));
     let marker = if attributes.atomic { format_ident!("SharedAtomic") } else { format_ident!("Plain") };
     let atomic = attributes.atomic;
@@ -37,6 +38,13 @@ pub fn expand(input: &DeriveInput) -> Result<TokenStream> {
         bounds.push(parse_quote_spanned!(ty.span()=> #ty: ::structchunk::#marker));
     }
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
+
+    let evolves = evolution::expand(input, &attributes.extends, &fields, &generics);
+    let evolution = if evolves.is_empty() {
+        quote!(::core::option::Option::None)
+    } else {
+        quote!(::core::option::Option::Some(<Self as ::structchunk::Evolves>::EVOLUTION))
+    };
 
     // What a generic struct violates shows when it is used; all else at once.
     let force = input.generics.params.is_empty().then(|| {
@@ -57,6 +65,7 @@ pub fn expand(input: &DeriveInput) -> Result<TokenStream> {
                     size: ::core::mem::size_of::<Self>(),
                     align: ::core::mem::align_of::<Self>(),
                     content: ::structchunk::__derive::Content::Struct { fields: &[#(#layouts),*] },
+                    evolution: #evolution,
                 }
             };
             const FINGERPRINT: ::structchunk::Fingerprint =
@@ -86,6 +95,8 @@ pub fn expand(input: &DeriveInput) -> Result<TokenStream> {
         // SAFETY: every field is, as the bounds demand.
         #[automatically_derived]
         unsafe impl #impl_generics ::structchunk::#marker for #ident #type_generics #where_clause {}
+
+        #evolves
 
         #force
     })
@@ -187,10 +198,12 @@ fn field_layout(field: &StructField<'_>, atomic: bool) -> TokenStream {
     };
     let presentation = option(attributes.presentation.clone());
     let title = option(attributes.title.as_ref().map(|title| quote!(#title)));
+    let names = &attributes.former_names;
+    let former = (!names.is_empty()).then(|| quote!(.renamed_from(&[#(#names),*])));
     let constructor = Ident::new(if atomic { "atomic" } else { "plain" }, ty.span());
     let offset = quote!(::core::mem::offset_of!(Self, #ident));
     quote_spanned! {ty.span()=>
-        ::structchunk::__derive::FieldLayout::#constructor::<#ty>(#name, #offset, #presentation, #title)
+        ::structchunk::__derive::FieldLayout::#constructor::<#ty>(#name, #offset, #presentation, #title) #former
     }
 }
 

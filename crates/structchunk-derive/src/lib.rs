@@ -1,6 +1,7 @@
 //! `#[derive(Object)]`; what it asks for is in the documentation of `structchunk::Object`.
 
 mod attributes;
+mod evolution;
 mod expand;
 mod fields;
 

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::key::EscapedKey;
-use crate::layout::LayoutMismatch;
+use crate::layout::{Fingerprint, LayoutMismatch};
 
 /// Everything that can go wrong, each with what, which file or key, and where.
 ///
@@ -86,6 +86,14 @@ pub enum Error {
         /// The object's key.
         key: Vec<u8>,
         /// Where the two layouts differ first.
+        mismatch: Box<LayoutMismatch>,
+    },
+    /// A type says that it extends a stored layout, and does not keep one of its fields.
+    #[error("{} (fingerprint {fingerprint})", mismatch.contradicts())]
+    NoExtension {
+        /// The fingerprint of the stored layout.
+        fingerprint: Fingerprint,
+        /// The first field that is not kept.
         mismatch: Box<LayoutMismatch>,
     },
     /// The object does not lie at a multiple of the alignment asked for. Putting it again cures that.

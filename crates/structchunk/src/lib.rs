@@ -50,15 +50,15 @@ mod store;
 pub use error::{Error, Result};
 pub use key::{EscapedKey, MAX_KEY_BYTES};
 pub use layout::{
-    Bool, ByteOrder, DecodeError, F16, Field, FieldContent, Fingerprint, Json, Kind, Layout, LayoutError,
-    LayoutMismatch, MAX_DEPTH, MAX_DIMENSIONS, MAX_ENCODED_BYTES, MAX_TYPE_BYTES, Object,
+    Bool, ByteOrder, DecodeError, Evolves, F16, Field, FieldContent, Fingerprint, Json, Kind, Layout,
+    LayoutError, LayoutMismatch, MAX_DEPTH, MAX_DIMENSIONS, MAX_ENCODED_BYTES, MAX_TYPE_BYTES, Object,
     ParseFingerprintError, Plain, Presentation, Scalar, Shape, SharedAtomic, TimeBase, TimeUnit, TypeLayout,
     Value,
 };
 #[cfg(not(loom))]
 pub use store::{
     AtomicRef, Batch, Check, ChunkStats, Entry, Finding, Found, Iter, KeyEntry, Keys, Loan, Options,
-    OwnedRef, Range, RecoveryReport, Ref, RefMut, Space, Stats, Store, StoredType,
+    OwnedRef, Range, RecoveryReport, Ref, RefMut, Space, Stats, Store, StoredType, Upgraded,
 };
 pub use structchunk_derive::Object;
 

@@ -1,6 +1,7 @@
 //! Bodies: files of their own for large or sparse objects.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -93,6 +94,12 @@ impl Body {
     /// Bytes of disk space that the file takes.
     pub(crate) fn allocated_bytes(&self) -> Result<u64> {
         self.file.allocated_bytes()
+    }
+
+    /// The next part of the payload at or behind `from` that may hold anything but zeroes.
+    pub(crate) fn next_data(&self, from: u64) -> Result<Option<Range<u64>>> {
+        let found = self.file.next_data(PAGE_BYTES.saturating_add(from))?;
+        Ok(found.map(|data| data.start - PAGE_BYTES..data.end - PAGE_BYTES))
     }
 
     /// The file, for messages.

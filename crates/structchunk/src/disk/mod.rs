@@ -12,6 +12,7 @@ mod faults;
 mod file;
 mod folder;
 mod fork;
+mod holes;
 mod lock;
 mod memory;
 mod real;

@@ -92,7 +92,7 @@ impl File {
     }
 
     /// The next hole or data; `None` when there is none up to the file's end.
-    fn next(&self, from: SeekFrom) -> Result<Option<u64>> {
+    pub(super) fn next(&self, from: SeekFrom) -> Result<Option<u64>> {
         match self.effect(Call::Inspect, || rustix::fs::seek(self.descriptor(), from)) {
             Ok(position) => Ok(Some(position)),
             Err(error) if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => Ok(None),

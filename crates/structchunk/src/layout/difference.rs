@@ -46,6 +46,16 @@ impl LayoutMismatch {
         if let Some(mismatch) = Self::between(stored, &asked) {
             return mismatch;
         }
+        Self::of_shape::<T>(stored, shape, payload_bytes)
+    }
+
+    /// Why an array, or what is none, cannot be used as a `T`, whatever it consists of.
+    pub(crate) fn of_shape<T: Object + ?Sized>(
+        stored: &Layout,
+        shape: Option<&[u64]>,
+        payload_bytes: u64,
+    ) -> Self {
+        let asked = Layout::from(T::ELEMENT);
         let (stored_says, asked_says) = match (shape, T::ARRAY) {
             (Some(shape), false) => (format!("an array {shape:?}"), "no array".to_owned()),
             (None, true) => ("no array".to_owned(), format!("an array{}", dimensions::<T>())),
@@ -101,7 +111,7 @@ fn first_difference(stored: &Layout, asked: &Layout) -> (String, String, String)
     (String::new(), format!("{} bytes", stored.size()), format!("{} bytes", asked.size()))
 }
 
-fn describe(field: Option<&Field>, with_name: bool) -> String {
+pub(super) fn describe(field: Option<&Field>, with_name: bool) -> String {
     match field {
         None => "absent".to_owned(),
         Some(field) if with_name && !field.name().is_empty() => format!("{}: {field}", Escaped(field.name())),
@@ -112,14 +122,28 @@ fn describe(field: Option<&Field>, with_name: bool) -> String {
 impl fmt::Display for LayoutMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (stored_type, asked_type) = (Escaped(&self.stored_type), Escaped(&self.asked_type));
-        write!(f, "stored as {stored_type}, asked for as {asked_type}: ")?;
-        match &self.field {
+        write!(f, "stored as {stored_type}, asked for as {asked_type}: {}", self.says())
+    }
+}
+
+impl LayoutMismatch {
+    /// What both sides say, without the names of the types.
+    fn says(&self) -> impl fmt::Display {
+        fmt::from_fn(|f| match &self.field {
             // The one field of a number has no name.
             Some(field) => {
                 write!(f, "field {field} is {} in the store, {} in the program", self.stored, self.asked)
             }
             None => write!(f, "{} in the store, {} in the program", self.stored, self.asked),
-        }
+        })
+    }
+
+    /// The same as what contradicts a declaration.
+    pub(crate) fn contradicts(&self) -> impl fmt::Display {
+        let (stored_type, asked_type) = (Escaped(&self.stored_type), Escaped(&self.asked_type));
+        fmt::from_fn(move |f| {
+            write!(f, "{asked_type} does not extend {stored_type}, though it says so: {}", self.says())
+        })
     }
 }
 

@@ -19,6 +19,7 @@ pub struct Field {
     presentation: Presentation,
     title: Option<String>,
     group: Option<String>,
+    former_names: Vec<String>,
 }
 
 /// What a field is, or each of its elements when it is an array.
@@ -58,6 +59,7 @@ impl Field {
             presentation: Presentation::Number,
             title: None,
             group: None,
+            former_names: Vec::new(),
         }
     }
 
@@ -86,6 +88,13 @@ impl Field {
     #[must_use]
     pub fn with_group(mut self, group: impl Into<String>) -> Self {
         self.group = Some(group.into());
+        self
+    }
+
+    /// The field with one more name that it had in an older layout.
+    #[must_use]
+    pub fn with_former_name(mut self, name: impl Into<String>) -> Self {
+        self.former_names.push(name.into());
         self
     }
 
@@ -132,6 +141,11 @@ impl Field {
     /// The anonymous member that the field comes from.
     pub fn group(&self) -> Option<&str> {
         self.group.as_deref()
+    }
+
+    /// Names that it had in layouts that the type extends, as far as the type says.
+    pub fn former_names(&self) -> &[String] {
+        &self.former_names
     }
 
     pub(super) fn nested(&self) -> Option<&Layout> {

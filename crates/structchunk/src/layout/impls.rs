@@ -128,6 +128,7 @@ plain! {
         size: 1,
         align: 1,
         content: Content::Scalar { scalar: Scalar::native(Kind::U1), presentation: Presentation::Bool },
+        evolution: None,
     };
 }
 

@@ -1,7 +1,9 @@
 //! What bytes mean: layouts of types, their fingerprints, and the traits of what can be stored.
 
 mod codec;
+mod conversion;
 mod difference;
+mod evolution;
 mod field;
 mod fingerprint;
 mod impls;
@@ -18,7 +20,9 @@ mod value;
 mod wrappers;
 
 pub use codec::{DecodeError, MAX_ENCODED_BYTES};
+pub(crate) use conversion::Conversion;
 pub use difference::LayoutMismatch;
+pub use evolution::Evolves;
 pub use field::{Field, FieldContent};
 pub use fingerprint::{Fingerprint, ParseFingerprintError};
 pub use kind::{ByteOrder, Kind, Presentation, Scalar, TimeBase, TimeUnit};

@@ -39,6 +39,8 @@ use super::statics::{Dimensions, TypeLayout};
 /// - `#[object(atomic)]`: all fields are atomics, and the struct is [`SharedAtomic`]. Without it all fields are plain,
 ///   and the struct is [`Plain`]. A mix does not compile.
 /// - `#[object(name = "...")]`: the name in type records, else the struct's own. A label, no part of the fingerprint.
+/// - `#[object(extends = Older)]`, `#[object(extends = "<fingerprint>")]`: an older layout that this one extends. See
+///   [`Evolves`](crate::Evolves), also for `renamed_from` and `default` on fields.
 ///
 /// On a field:
 ///

@@ -1,5 +1,6 @@
 //! Descriptions of Rust types as constants, made by the compiler from `#[derive(Object)]`.
 
+use super::evolution::{Evolution, equal};
 use super::kind::{Kind, Presentation, Scalar};
 use super::object::{Plain, SharedAtomic};
 
@@ -19,6 +20,9 @@ pub struct TypeLayout {
     pub align: usize,
     #[doc(hidden)]
     pub content: Content,
+    /// Which older layouts it extends, where it says so.
+    #[doc(hidden)]
+    pub evolution: Option<&'static Evolution>,
 }
 
 /// What a type is made of.
@@ -45,6 +49,8 @@ pub struct FieldLayout {
     pub dimensions: Dimensions,
     pub presentation: Option<Presentation>,
     pub title: Option<&'static str>,
+    /// Names that it had in layouts that the type extends.
+    pub former_names: &'static [&'static str],
 }
 
 /// Lengths of nested arrays, outermost first; `None` is no array.
@@ -77,6 +83,7 @@ impl TypeLayout {
             size: scalar.kind().size(),
             align,
             content: Content::Scalar { scalar, presentation: Presentation::Number },
+            evolution: None,
         }
     }
 
@@ -125,7 +132,15 @@ impl FieldLayout {
         presentation: Option<Presentation>,
         title: Option<&'static str>,
     ) -> Self {
-        Self { name, offset, element: T::ELEMENT, dimensions: T::DIMENSIONS, presentation, title }
+        Self {
+            name,
+            offset,
+            element: T::ELEMENT,
+            dimensions: T::DIMENSIONS,
+            presentation,
+            title,
+            former_names: &[],
+        }
     }
 
     /// A field of an atomic struct.
@@ -135,7 +150,36 @@ impl FieldLayout {
         presentation: Option<Presentation>,
         title: Option<&'static str>,
     ) -> Self {
-        Self { name, offset, element: T::ELEMENT, dimensions: T::DIMENSIONS, presentation, title }
+        Self {
+            name,
+            offset,
+            element: T::ELEMENT,
+            dimensions: T::DIMENSIONS,
+            presentation,
+            title,
+            former_names: &[],
+        }
+    }
+
+    /// The field with names that it had before.
+    #[must_use]
+    pub const fn renamed_from(self, former_names: &'static [&'static str]) -> Self {
+        Self { former_names, ..self }
+    }
+
+    /// Whether the field has this name, or had it before.
+    pub const fn was_named(&self, name: &str) -> bool {
+        if equal(self.name, name) {
+            return true;
+        }
+        let mut index = 0;
+        while index < self.former_names.len() {
+            if equal(self.former_names[index], name) {
+                return true;
+            }
+            index += 1;
+        }
+        false
     }
 
     /// Whether the field only fills a gap: bytes named `_pad`, `_pad0`, `_pad1` and so on.

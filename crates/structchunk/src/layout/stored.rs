@@ -34,6 +34,7 @@ struct Inner {
     fields: Vec<Field>,
     fingerprint: Fingerprint,
     depth: usize,
+    extends: Vec<Fingerprint>,
 }
 
 /// Why fields do not make a layout.
@@ -112,7 +113,15 @@ impl Layout {
     fn of_checked(name: String, size: u64, align: u32, fields: Vec<Field>) -> Self {
         let nested = fields.iter().filter_map(Field::nested);
         let depth = 1 + nested.map(|layout| layout.0.depth).max().unwrap_or(0);
-        let mut layout = Inner { name, size, align, fields, fingerprint: Fingerprint::from_bits(0), depth };
+        let mut layout = Inner {
+            name,
+            size,
+            align,
+            fields,
+            fingerprint: Fingerprint::from_bits(0),
+            depth,
+            extends: Vec::new(),
+        };
         layout.fingerprint = layout.fold();
         Self(Arc::new(layout))
     }
@@ -151,6 +160,19 @@ impl Layout {
     /// Stands for the physical facts.
     pub fn fingerprint(&self) -> Fingerprint {
         self.0.fingerprint
+    }
+
+    /// The older layouts that the type extends, as far as it says: a hint.
+    pub fn extends(&self) -> &[Fingerprint] {
+        &self.0.extends
+    }
+
+    /// The layout with the older ones that it extends; of one that was just made, and is not shared.
+    pub(super) fn extending(mut self, extends: Vec<Fingerprint>) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.extends = extends;
+        }
+        self
     }
 
     /// The same layout object, not only an equal one.
@@ -206,12 +228,15 @@ impl From<&TypeLayout> for Layout {
             let made = Field::new(field.name, field.offset as u64, content)
                 .with_shape(shape)
                 .with_presentation(field.presentation.unwrap_or(presentation));
+            let made = field.former_names.iter().fold(made, |made, name| made.with_former_name(*name));
             match field.title {
                 Some(title) => made.with_title(title),
                 None => made,
             }
         });
+        let extends = layout.evolution.map_or(Vec::new(), |evolution| evolution.extends.to_vec());
         Self::of_checked(layout.name.to_owned(), layout.size as u64, layout.align as u32, fields.collect())
+            .extending(extends)
     }
 }
 

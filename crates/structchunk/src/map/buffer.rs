@@ -65,6 +65,12 @@ impl Buffer {
         // SAFETY: `layout.size()` initialised bytes belong to this buffer; whoever writes through `as_ptr` borrows it exclusively.
         unsafe { std::slice::from_raw_parts(self.memory.as_ptr(), self.layout.size()) }
     }
+
+    /// All bytes, to be changed.
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: `layout.size()` initialised bytes belong to this buffer, which is borrowed exclusively.
+        unsafe { std::slice::from_raw_parts_mut(self.memory.as_ptr(), self.layout.size()) }
+    }
 }
 
 impl Drop for Buffer {

@@ -37,14 +37,19 @@ unsafe impl<T: ?Sized + Sync> Send for Ref<'_, T> {}
 unsafe impl<T: ?Sized + Sync> Sync for Ref<'_, T> {}
 
 /// An entry in the table of what is borrowed, for as long as it lives.
-struct Borrow<'a> {
+pub(super) struct Borrow<'a> {
     inner: &'a Inner,
     subject: Subject,
     want: Want,
 }
 
 impl<'a> Borrow<'a> {
-    fn acquire(inner: &'a Inner, record: &Record<'_>, want: Want, deadline: &mut Deadline) -> Option<Self> {
+    pub(super) fn acquire(
+        inner: &'a Inner,
+        record: &Record<'_>,
+        want: Want,
+        deadline: &mut Deadline,
+    ) -> Option<Self> {
         let subject = Subject::of(record);
         // Made only when it is taken: a `Borrow` that is dropped gives the object back, whoever has it.
         inner.borrows.acquire(subject, want, deadline).then(|| Self { inner, subject, want })

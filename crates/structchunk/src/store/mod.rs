@@ -5,6 +5,7 @@ mod borrow;
 mod check;
 mod create;
 mod entry;
+mod evolve;
 mod extent;
 mod find;
 mod glance;
@@ -31,6 +32,7 @@ mod stats;
 mod store_file;
 mod sync;
 mod types;
+mod upgrade;
 mod view_file;
 mod views;
 mod write;
@@ -49,6 +51,7 @@ pub use range::{KeyEntry, Keys, Range};
 pub use report::{Found, RecoveryReport};
 pub use scan::{Entry, Iter};
 pub use stats::{ChunkStats, Stats, StoredType};
+pub use upgrade::Upgraded;
 
 /// A handle of an open store. Clones are the same store. End with [`Store::close`]: dropping the last clone loses nothing either, but the
 /// next open has to recover.

@@ -80,7 +80,7 @@ impl<'a> Entry<'a> {
     }
 
     /// Does something with the object; where its body was given back, with the one that is current now.
-    fn with_object<R>(&self, action: impl Fn(&'a Inner, &Record<'a>) -> Result<R>) -> Result<R> {
+    pub(super) fn with_object<R>(&self, action: impl Fn(&'a Inner, &Record<'a>) -> Result<R>) -> Result<R> {
         let inner: &'a Inner = &self.store.inner;
         inner.check_open()?;
         match action(inner, &self.record) {

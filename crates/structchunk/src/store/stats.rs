@@ -1,6 +1,6 @@
 //! How much there is of everything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::{Inner, Store};
 use crate::error::Result;
@@ -61,6 +61,11 @@ pub struct StoredType {
     pub layout: Layout,
     /// Its fingerprint.
     pub fingerprint: Fingerprint,
+    /// Types of one name may have several layouts: which of them this is, from 1, in the order in which they came into the store.
+    /// Which of them extends which, [`Layout::extends`] says as far as the program did that stored it.
+    pub version: u32,
+    /// How many layouts types of this name have.
+    pub versions: u32,
 }
 
 impl Inner {
@@ -132,14 +137,24 @@ impl Store {
         self.inner.check_open()?;
         let next_type = self.inner.lock_writer().next_type;
         let types = self.inner.all_types(next_type)?;
-        Ok(types
-            .into_iter()
-            .map(|stored| StoredType {
-                number: stored.number,
-                layout: stored.layout.clone(),
-                fingerprint: stored.fingerprint,
-            })
-            .collect())
+        let mut layouts: HashMap<&str, Vec<Fingerprint>> = HashMap::new();
+        let mut versions = Vec::with_capacity(types.len());
+        for stored in &types {
+            let known = layouts.entry(stored.layout.name()).or_default();
+            let version = known.iter().position(|layout| *layout == stored.fingerprint);
+            versions.push(1 + version.unwrap_or(known.len()) as u32);
+            if version.is_none() {
+                known.push(stored.fingerprint);
+            }
+        }
+        let described = types.iter().zip(versions).map(|(stored, version)| StoredType {
+            number: stored.number,
+            layout: stored.layout.clone(),
+            fingerprint: stored.fingerprint,
+            version,
+            versions: layouts.get(stored.layout.name()).map_or(1, |layouts| layouts.len() as u32),
+        });
+        Ok(described.collect())
     }
 
     /// How many objects each type has, by its number. Scans the whole store.

@@ -2,14 +2,14 @@
 
 use std::any::TypeId;
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Inner;
 use super::inner::Writer;
 use crate::chunk::Record;
 use crate::error::{Error, Result};
 use crate::format::Kind;
-use crate::layout::{Fingerprint, Layout, LayoutMismatch, Object};
+use crate::layout::{Conversion, Evolves, Fingerprint, Layout, LayoutMismatch, Object};
 use crate::quick_hash::Quick;
 use crate::sparse_table::SparseTable;
 
@@ -29,6 +29,8 @@ pub(crate) struct TypeEntry {
 pub(crate) struct Types {
     by_number: SparseTable<TypeEntry>,
     numbers: Mutex<Numbers>,
+    /// From stored types, by their numbers, to types of the program that extend them.
+    conversions: Mutex<HashMap<(u32, TypeId), Arc<Conversion>>>,
 }
 
 #[derive(Default)]
@@ -69,7 +71,7 @@ impl TypesHere {
 
 impl Types {
     pub(crate) fn new() -> Self {
-        Self { by_number: SparseTable::new(), numbers: Mutex::default() }
+        Self { by_number: SparseTable::new(), numbers: Mutex::default(), conversions: Mutex::default() }
     }
 
     /// A type that was met before.
@@ -182,6 +184,27 @@ impl Inner {
             return Ok(());
         }
         Err(self.mismatch::<T>(record))
+    }
+
+    /// How objects of a stored type become objects of the `T` that says it extends it; `None` when it does not say so.
+    ///
+    /// # Errors
+    /// [`Error::NoExtension`] when it says so, and the layouts contradict it.
+    pub(crate) fn conversion<T: Evolves + ?Sized>(
+        &self,
+        stored: &TypeEntry,
+    ) -> Result<Option<Arc<Conversion>>> {
+        if !T::EVOLUTION.declares(stored.fingerprint) {
+            return Ok(None);
+        }
+        let mut known = self.types.conversions.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_both = (stored.number, TypeId::of::<T>());
+        if let Some(conversion) = known.get(&of_both) {
+            return Ok(Some(conversion.clone()));
+        }
+        let refuse = |mismatch| Error::NoExtension { fingerprint: stored.fingerprint, mismatch };
+        let conversion = Conversion::new(&stored.layout, T::ELEMENT, T::EVOLUTION).map_err(refuse)?;
+        Ok(Some(known.entry(of_both).or_insert(Arc::new(conversion)).clone()))
     }
 
     /// The types of the store, by number.

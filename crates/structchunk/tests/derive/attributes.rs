@@ -1,7 +1,7 @@
 use structchunk::Object;
 
 #[derive(Object)]
-#[object(extends = "0123456789abcdef")]
+#[object(inherits = "0123456789abcdef")]
 #[repr(C)]
 struct OnStruct {
     x: u32,

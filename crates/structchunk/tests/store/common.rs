@@ -29,6 +29,32 @@ pub struct Sample {
     pub pair: [u8; 2],
 }
 
+/// What a [`Sample`] is after an upgrade.
+#[derive(Object, Clone, Copy, Debug, PartialEq, Eq)]
+#[object(extends = Sample)]
+#[repr(C)]
+pub struct Grown {
+    pub at: u64,
+    #[object(renamed_from = "value")]
+    pub amount: u64,
+    pub kind: u32,
+    pub flags: u16,
+    pub pair: [u8; 2],
+    #[object(default = GROWN)]
+    pub more: u64,
+}
+
+impl Sample {
+    /// What an upgrade makes of it.
+    pub fn grown(self) -> Grown {
+        let Self { at, value, kind, flags, pair } = self;
+        Grown { at, amount: value, kind, flags, pair, more: GROWN }
+    }
+}
+
+/// What an upgrade appends.
+pub const GROWN: u64 = 0x600d_600d;
+
 /// 1,024 bytes: changed where it lies, not in a copy.
 #[derive(Object, Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
@@ -101,6 +127,8 @@ pub fn copy_folder(from: &Path, to: &Path) {
 pub enum Value {
     Point(Point),
     Sample(Sample),
+    /// Only made by upgrades.
+    Grown(Grown),
     Wide(Box<Wide>),
     /// A `[u8]`; a body above [`LARGEST_INLINE`].
     Bytes(Vec<u8>),
@@ -134,6 +162,7 @@ impl Value {
         match self {
             Self::Point(value) => store.put(key, value),
             Self::Sample(value) => store.put(key, value),
+            Self::Grown(value) => store.put(key, value),
             Self::Wide(value) => store.put(key, &**value),
             Self::Bytes(value) => store.put(key, &value[..]),
             Self::Numbers(value) => store.put(key, &value[..]),
@@ -150,6 +179,10 @@ impl Value {
                 bytes.extend(value.flags.to_le_bytes());
                 bytes.extend(value.pair);
                 bytes
+            }
+            Self::Grown(Grown { at, amount, kind, flags, pair, more }) => {
+                let sample = Sample { at: *at, value: *amount, kind: *kind, flags: *flags, pair: *pair };
+                [&Self::Sample(sample).bytes()[..], &more.to_le_bytes()].concat()
             }
             Self::Wide(value) => value.words.iter().flat_map(|word| word.to_le_bytes()).collect(),
             Self::Bytes(value) => value.clone(),
@@ -171,6 +204,13 @@ impl Value {
                 flags: (word(2) >> 32) as u16,
                 pair: [bytes[22], bytes[23]],
             }),
+            Self::Grown(_) => {
+                let sample = Self::Sample(Sample { at: 0, value: 0, kind: 0, flags: 0, pair: [0; 2] });
+                let Self::Sample(sample) = sample.with_bytes(bytes) else {
+                    unreachable!("a sample stays one")
+                };
+                Self::Grown(Grown { more: word(3), ..sample.grown() })
+            }
             Self::Wide(_) => Self::Wide(Box::new(Wide { words: std::array::from_fn(word) })),
             Self::Bytes(_) => Self::Bytes(bytes.to_vec()),
             Self::Numbers(_) => Self::Numbers(words().collect()),
@@ -182,6 +222,7 @@ impl Value {
         match name {
             "Point" => Self::Point(Point { x: 0.0, y: 0.0 }),
             "Sample" => Self::Sample(Sample { at: 0, value: 0, kind: 0, flags: 0, pair: [0; 2] }),
+            "Grown" => Self::Grown(Sample { at: 0, value: 0, kind: 0, flags: 0, pair: [0; 2] }.grown()),
             "Wide" => Self::Wide(Box::new(Wide { words: [0; 128] })),
             "u1" => Self::Bytes(Vec::new()),
             "u8" => Self::Numbers(Vec::new()),
@@ -195,6 +236,7 @@ impl Value {
         match self {
             Self::Point(_) => ("Point", None),
             Self::Sample(_) => ("Sample", None),
+            Self::Grown(_) => ("Grown", None),
             Self::Wide(_) => ("Wide", None),
             Self::Bytes(value) => ("u1", Some(vec![value.len() as u64])),
             Self::Numbers(value) => ("u8", Some(vec![value.len() as u64])),

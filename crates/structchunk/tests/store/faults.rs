@@ -154,8 +154,10 @@ fn session(path: &Path, start: Start, seed: u64, n: u64, errno: i32) -> Outcome 
 fn changes_nothing(op: &Op, tracked: &Tracked) -> bool {
     let there = |key: &Vec<u8>| tracked.model.contains_key(key);
     match op {
-        Op::PutIf(key, ..) | Op::Update(key, _) | Op::Remove(key) | Op::Take(key) | Op::Rename(key, _) => {
-            !there(key)
+        Op::PutIf(key, ..) | Op::Update(key, _) | Op::Remove(key) | Op::Rename(key, _) => !there(key),
+        // Some values are not taken at all.
+        Op::Take(key) => {
+            !matches!(tracked.model.get(key), Some(Value::Point(_) | Value::Sample(_) | Value::Grown(_)))
         }
         Op::Replace(..) => true,
         _ => false,

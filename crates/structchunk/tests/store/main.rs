@@ -6,6 +6,7 @@ mod api;
 mod bodies;
 mod common;
 mod craft;
+mod evolution;
 mod faults;
 mod full_disk;
 mod golden;

@@ -128,6 +128,18 @@ fn verify(store: &Store, start: &Tracked, ops: &[Op], returned: usize) -> Tracke
         assert_same(store, &before.model);
         return before;
     };
+    if matches!(op, Op::UpgradeAll) {
+        // One object after the other: any of them may be upgraded by now.
+        let upgraded: Vec<_> = contents(store).into_iter().filter(|(_, seen)| seen.0 == "Grown").collect();
+        for (key, _) in upgraded {
+            if let Some(Value::Sample(sample)) = before.model.get(&key) {
+                let grown = sample.grown();
+                before.set(&key, Value::Grown(grown));
+            }
+        }
+        assert_same(store, &before.model);
+        return before;
+    }
     let mut after = replay(&before, std::slice::from_ref(op));
     let keys: Vec<_> = contents(store).into_keys().collect();
     let sizes_agree = contents(store).iter().all(|(key, (name, shape, bytes))| {

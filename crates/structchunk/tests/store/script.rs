@@ -19,6 +19,9 @@ pub enum Op {
     Rename(Vec<u8>, Vec<u8>),
     /// Changes a field, or some items of an array, in place.
     Update(Vec<u8>, u64),
+    /// Of one object, or of all that are [`Sample`]s.
+    Upgrade(Vec<u8>),
+    UpgradeAll,
     /// `None` removes.
     Batch(Vec<(Vec<u8>, Option<Value>)>),
     /// A slice that is filled in place; dropped instead of published where `bool` is false.
@@ -36,7 +39,7 @@ impl Op {
     /// Any of them; large objects are rarer than small ones.
     pub fn any(random: &mut Random) -> Self {
         let value = |random: &mut Random| Value::from_seed(random.next());
-        match random.below(40) {
+        match random.below(43) {
             0..12 => Self::Put(key(random), value(random)),
             12..14 => Self::InsertNew(key(random), value(random)),
             14..16 => Self::PutIf(key(random), value(random), !random.one_in(3)),
@@ -54,7 +57,9 @@ impl Op {
                 let count = 1 + random.below(9000);
                 Self::Loan(key(random), random.words(count), !random.one_in(4))
             }
-            _ => Self::Sync,
+            36..40 => Self::Sync,
+            40..42 => Self::Upgrade(key(random)),
+            _ => Self::UpgradeAll,
         }
     }
 
@@ -136,6 +141,7 @@ impl Tracked {
                     None => assert_eq!(store.take::<Point>(key)?, None),
                     Some(Value::Point(point)) => assert_eq!(store.take::<Point>(key)?, Some(*point)),
                     Some(Value::Sample(sample)) => assert_eq!(store.take::<Sample>(key)?, Some(*sample)),
+                    Some(Value::Grown(grown)) => assert_eq!(store.take::<Grown>(key)?, Some(*grown)),
                     Some(_) => return Ok(()),
                 }
                 self.remove(key);
@@ -164,6 +170,8 @@ impl Tracked {
                 update(store, key, old, &new)?;
                 self.model.insert(key.clone(), new);
             }
+            Op::Upgrade(key) => self.upgrade(store, key)?,
+            Op::UpgradeAll => self.upgrade_all(store)?,
             Op::Batch(changes) => self.batch(store, changes)?,
             Op::Loan(key, words, publish) => {
                 let mut loan = store.loan_slice::<u64>(key, words.len() as u64)?;
@@ -182,12 +190,46 @@ impl Tracked {
         Ok(())
     }
 
+    fn upgrade(&mut self, store: &Store, key: &[u8]) -> Result<()> {
+        match (store.upgrade::<Grown>(key), self.model.get(key)) {
+            (Ok(true), Some(Value::Sample(sample))) => self.set(key, Value::Grown(sample.grown())),
+            (Ok(false), None | Some(Value::Grown(_)))
+            | (
+                Err(Error::LayoutMismatch { .. }),
+                Some(Value::Point(_) | Value::Wide(_) | Value::Bytes(_) | Value::Numbers(_)),
+            ) => {}
+            (Err(error), _) => return Err(error),
+            (Ok(done), old) => panic!("upgrade of {old:?}: {done}"),
+        }
+        Ok(())
+    }
+
+    /// What fails on the way leaves a part done; then the store says which.
+    fn upgrade_all(&mut self, store: &Store) -> Result<()> {
+        let samples: Vec<_> =
+            self.model.iter().filter(|(_, value)| matches!(value, Value::Sample(_))).collect();
+        let samples: Vec<Vec<u8>> = samples.into_iter().map(|(key, _)| key.clone()).collect();
+        let outcome = store.upgrade_all::<Grown>();
+        for key in &samples {
+            let Some(Value::Sample(sample)) = self.model.get(key) else { continue };
+            let grown = sample.grown();
+            if outcome.is_ok() || store.load::<Grown>(key).is_ok() {
+                self.set(key, Value::Grown(grown));
+            }
+        }
+        let done = outcome?;
+        assert_eq!((done.rewritten, done.left), (samples.len() as u64, 0), "{done:?}");
+        assert_eq!(done.seen(), self.model.len() as u64, "every object is looked at: {done:?}");
+        Ok(())
+    }
+
     fn batch(&mut self, store: &Store, changes: &[(Vec<u8>, Option<Value>)]) -> Result<()> {
         let mut batch = store.batch();
         for (key, change) in changes {
             match change {
                 Some(Value::Point(value)) => batch.put(key, value)?,
                 Some(Value::Sample(value)) => batch.put(key, value)?,
+                Some(Value::Grown(value)) => batch.put(key, value)?,
                 Some(Value::Wide(value)) => batch.put(key, &**value)?,
                 Some(Value::Bytes(value)) => batch.put(key, &value[..])?,
                 Some(Value::Numbers(value)) => batch.put(key, &value[..])?,
@@ -255,6 +297,7 @@ fn insert_new(store: &Store, key: &[u8], value: &Value) -> Result<()> {
     match value {
         Value::Point(value) => store.insert_new(key, value),
         Value::Sample(value) => store.insert_new(key, value),
+        Value::Grown(value) => store.insert_new(key, value),
         Value::Wide(value) => store.insert_new(key, &**value),
         Value::Bytes(value) => store.insert_new(key, &value[..]),
         Value::Numbers(value) => store.insert_new(key, &value[..]),
@@ -265,6 +308,7 @@ fn put_if(store: &Store, key: &[u8], sequence: u64, value: &Value) -> Result<boo
     match value {
         Value::Point(value) => store.put_if(key, sequence, value),
         Value::Sample(value) => store.put_if(key, sequence, value),
+        Value::Grown(value) => store.put_if(key, sequence, value),
         Value::Wide(value) => store.put_if(key, sequence, &**value),
         Value::Bytes(value) => store.put_if(key, sequence, &value[..]),
         Value::Numbers(value) => store.put_if(key, sequence, &value[..]),
@@ -277,6 +321,7 @@ fn updated(old: &Value, word: u64) -> Value {
     match &mut new {
         Value::Point(value) => value.x = f64::from(word as u32),
         Value::Sample(value) => value.value = word,
+        Value::Grown(value) => value.more = word,
         Value::Wide(value) => (value.words[0], value.words[127]) = (word, !word),
         Value::Bytes(value) => {
             let last = value.len() - 1;
@@ -301,6 +346,7 @@ fn update(store: &Store, key: &[u8], old: &Value, new: &Value) -> Result<()> {
             }
             None => false,
         },
+        (Value::Grown(_), Value::Grown(new)) => store.update(key, |it: &mut Grown| *it = *new)?,
         (Value::Wide(_), Value::Wide(new)) => store.update(key, |it: &mut Wide| *it = **new)?,
         (Value::Bytes(_), Value::Bytes(new)) => match store.get_mut::<[u8]>(key)? {
             Some(mut it) => {
