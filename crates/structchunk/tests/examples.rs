@@ -90,3 +90,18 @@ fn two_threads_lose_no_change_and_see_no_half_batch() {
     let batches = numbers(line(&shown, "batches"));
     assert!(batches[0] > 0 && batches[1] > 0, "{shown}");
 }
+
+#[test]
+fn a_type_that_has_grown_reads_and_rewrites_what_is_older() {
+    let folder = tempfile::tempdir().unwrap();
+    let shown = run("evolution", folder.path());
+    assert!(line(&shown, "read as new").ends_with("42 cents, flags 0, interest 0.02"), "{shown}");
+    assert!(line(&shown, "refused").contains("field balance"), "{shown}");
+    assert!(line(&shown, "an older program").contains("field cents"), "{shown}");
+    let half = numbers(line(&shown, "interrupted"));
+    let rest = numbers(line(&shown, "finished"));
+    assert!(half[0] >= 500 && half[0] < 1000, "{shown}");
+    assert_eq!(rest[0] + rest[1], 1000, "{shown}");
+    assert_eq!(half[0] + 1, rest[1], "{shown}");
+    assert!(line(&shown, "version 2 of Account").contains("extends [Fingerprint("), "{shown}");
+}
