@@ -37,6 +37,9 @@ struct JsonTypes<'a> {
 struct JsonType<'a> {
     number: u32,
     objects: u64,
+    /// Which of the layouts of this name it is, in the order in which they came into the store, and how many there are.
+    version: u32,
+    versions: u32,
     #[serde(flatten)]
     layout: JsonLayout<'a>,
     /// The layouts of fields that are structs, each once.
@@ -49,6 +52,9 @@ struct JsonLayout<'a> {
     fingerprint: String,
     size: u64,
     align: u32,
+    /// Fingerprints of older layouts, as far as the program said.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    extends: Vec<String>,
     fields: Vec<JsonField<'a>>,
 }
 
@@ -60,6 +66,9 @@ struct JsonField<'a> {
     #[serde(rename = "type")]
     kind: String,
     shape: &'a [u64],
+    /// In layouts that the type extends.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    former_names: &'a [String],
     /// Of a bit field, its first bit counted from the struct's start, and its width.
     #[serde(skip_serializing_if = "Option::is_none")]
     bits: Option<(u64, u8)>,
@@ -77,16 +86,32 @@ impl Types {
             json::write(out, &JsonTypes { types })?;
         } else {
             for (index, CountedType { stored, objects }) in types.iter().enumerate() {
-                let objects = format!(", {}", counted(*objects, "object", "objects"));
+                let version = match (stored.version, stored.versions) {
+                    (_, 1) => String::new(),
+                    (version, versions) => format!(", version {version} of {versions}"),
+                };
+                let more = format!(", {}{version}", counted(*objects, "object", "objects"));
                 let gap = if index == 0 { "" } else { "\n" };
                 write!(out, "{gap}")?;
-                print(out, &stored.layout, &objects)?;
+                let older = stored.layout.extends().iter().map(|older| described(*older, &types));
+                print(out, &stored.layout, &more, &older.collect::<Vec<_>>())?;
                 for nested in nested(&stored.layout) {
-                    print(out, nested, "")?;
+                    print(out, nested, "", &[])?;
                 }
             }
         }
         damage.map_or(Ok(Outcome::Fine), |damage| Err(damage.into()))
+    }
+}
+
+/// An older layout: its fingerprint and, where the store knows it, its name and version.
+fn described(older: Fingerprint, types: &[CountedType]) -> String {
+    match types.iter().map(|counted| &counted.stored).find(|stored| stored.fingerprint == older) {
+        Some(known) if known.versions > 1 => {
+            format!("{older}, {} version {}", quiet(known.layout.name()), known.version)
+        }
+        Some(known) => format!("{older}, {}", quiet(known.layout.name())),
+        None => format!("{older}, which this store has never held"),
     }
 }
 
@@ -108,10 +133,13 @@ fn nested(layout: &Layout) -> Vec<&Layout> {
     found.split_off(1)
 }
 
-fn print(out: &mut dyn Write, layout: &Layout, objects: &str) -> Result<(), Failure> {
+fn print(out: &mut dyn Write, layout: &Layout, objects: &str, older: &[String]) -> Result<(), Failure> {
     let size = counted(layout.size(), "byte", "bytes");
     let (name, fingerprint) = (quiet(layout.name()), layout.fingerprint());
     writeln!(out, "{name}: {size}, aligned to {}, fingerprint {fingerprint}{objects}", layout.align())?;
+    for older in older {
+        writeln!(out, "  extends {older}")?;
+    }
     if layout.scalar().is_some() {
         return Ok(());
     }
@@ -122,7 +150,8 @@ fn print(out: &mut dyn Write, layout: &Layout, objects: &str) -> Result<(), Fail
             Some((first, _)) => format!("{} bit {}", grouped(field.offset()), first % 8),
             None => grouped(field.offset()),
         };
-        let title = field.title().map_or(String::new(), quiet);
+        let former_names = field.former_names().iter().map(|name| format!("once {}", quiet(name)));
+        let title = field.title().map(quiet).into_iter().chain(former_names).collect::<Vec<_>>().join("; ");
         rows.add_row([at, quiet(&kind(field)) + &shape, quiet(field.name()), title]);
     }
     writeln!(out, "{}", rows.trim_fmt())?;
@@ -150,6 +179,8 @@ fn json_type(CountedType { stored, objects }: &CountedType) -> JsonType<'_> {
     JsonType {
         number: stored.number,
         objects: *objects,
+        version: stored.version,
+        versions: stored.versions,
         layout: json_layout(&stored.layout),
         nested: nested(&stored.layout).into_iter().map(json_layout).collect(),
     }
@@ -162,6 +193,7 @@ fn json_layout(layout: &Layout) -> JsonLayout<'_> {
         fingerprint: layout.fingerprint().to_string(),
         size: layout.size(),
         align: layout.align(),
+        extends: layout.extends().iter().map(Fingerprint::to_string).collect(),
         fields: layout.fields().iter().map(field).collect(),
     }
 }
@@ -172,6 +204,7 @@ fn json_field(field: &Field) -> JsonField<'_> {
         offset: field.offset(),
         kind: kind(field),
         shape: field.shape(),
+        former_names: field.former_names(),
         bits: bits(field),
         fingerprint: match field.content() {
             FieldContent::Nested(layout) => Some(layout.fingerprint().to_string()),

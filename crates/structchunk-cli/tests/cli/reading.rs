@@ -99,6 +99,53 @@ fn get_shows_the_beginning_of_a_large_array_and_says_so() {
 }
 
 #[test]
+fn types_shows_versions_and_which_extends_which() {
+    #[derive(Object)]
+    #[object(name = "Quote")]
+    #[repr(C)]
+    struct QuoteV1 {
+        bid: f64,
+        ask: f64,
+    }
+    #[derive(Object)]
+    #[object(extends = QuoteV1, extends = "0123456789abcdef")]
+    #[repr(C)]
+    struct Quote {
+        bid: f64,
+        #[object(renamed_from = "ask", title = "what is wanted")]
+        offer: f64,
+        #[object(default = 1.0)]
+        rate: f64,
+    }
+    let sample = Sample::new();
+    let store = open(Store::options(), &sample.path());
+    store.put("q/1", &QuoteV1 { bid: 1.0, ask: 2.0 }).unwrap();
+    store.put("q/2", &QuoteV1 { bid: 1.0, ask: 2.0 }).unwrap();
+    store.put("q/3", &Quote { bid: 1.0, offer: 2.0, rate: 3.0 }).unwrap();
+    store.close().unwrap();
+    let text = sample.run("types", &[]).succeeds().out;
+    let (old, new) = (QuoteV1::FINGERPRINT, Quote::FINGERPRINT);
+    for part in [
+        &format!("fingerprint {old}, 2 objects, version 1 of 2\n"),
+        &format!("fingerprint {new}, 1 object, version 2 of 2\n  extends {old}, Quote version 1\n"),
+        "  extends 0123456789abcdef, which this store has never held\n",
+        "what is wanted; once ask",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(
+        !text.contains("Particle: 32 bytes, aligned to 8, version"),
+        "one version is not worth a word: {text}"
+    );
+    let types = sample.run("types", &["--json"]).succeeds().json();
+    let all = types["types"].as_array().unwrap();
+    let quote = all.iter().find(|stored| stored["fingerprint"] == new.to_string()).unwrap();
+    assert_eq!((&quote["version"], &quote["versions"], &quote["objects"]), (&json!(2), &json!(2), &json!(1)));
+    assert_eq!(quote["extends"], json!([old.to_string(), "0123456789abcdef"]));
+    assert_eq!(quote["fields"][1]["former_names"], json!(["ask"]));
+}
+
+#[test]
 fn types_shows_every_field_and_nested_types_once() {
     let sample = Sample::new();
     let text = sample.run("types", &[]).succeeds().out;
