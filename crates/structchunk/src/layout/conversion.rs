@@ -8,7 +8,6 @@ use unicode_normalization::UnicodeNormalization;
 use super::difference::{LayoutMismatch, describe};
 use super::evolution::Evolution;
 use super::field::{Field, FieldContent};
-use super::fingerprint::FieldCode;
 use super::statics::{Content, FieldLayout, TypeLayout};
 use super::stored::Layout;
 
@@ -174,14 +173,9 @@ fn step(old: &Field, new: &Field, element: &TypeLayout) -> Result<Step, Differen
                 }
             }
         }
-        (was, is) if same_code(was.code(), is.code()) => Ok(Step::Copy { at, bytes }),
+        (was, is) if was.code().parts() == is.code().parts() => Ok(Step::Copy { at, bytes }),
         _ => Err(Difference::default()),
     }
-}
-
-fn same_code(a: FieldCode, b: FieldCode) -> bool {
-    // Bit fields begin within a byte; no type of Rust has any.
-    a.parts() == b.parts() && !matches!(a, FieldCode::Bits { .. })
 }
 
 /// Makes one copy of those that lie side by side.
