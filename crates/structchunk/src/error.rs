@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::key::EscapedKey;
+use crate::key::{EscapedKey, KeyError};
 use crate::layout::{Fingerprint, LayoutMismatch};
 
 /// Everything that can go wrong, each with what, which file or key, and where.
@@ -129,6 +129,22 @@ pub enum Error {
     KeyExists {
         /// The key.
         key: Vec<u8>,
+    },
+    /// The prefix of a table is empty or longer than 255 bytes.
+    #[error("a table's prefix of {length} bytes; prefixes have 1 to 255")]
+    TablePrefix {
+        /// The prefix's length, in bytes.
+        length: usize,
+    },
+    /// A key begins with the prefix of a table and stands for none of its keys: something else was stored there.
+    #[error("object {} is no entry of table {}: its key, {error}", EscapedKey(key), EscapedKey(table))]
+    TableKey {
+        /// The table's prefix.
+        table: Vec<u8>,
+        /// The whole key.
+        key: Vec<u8>,
+        /// What is wrong with it.
+        error: KeyError,
     },
     /// An object, key or batch is larger than the store can hold.
     #[error("{what} of {bytes} bytes; at most {limit} are possible")]

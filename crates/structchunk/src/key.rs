@@ -1,6 +1,10 @@
-//! Keys as people read them.
+//! Keys as people read them; and, in `ordered`, as typed tables make them.
+
+mod ordered;
 
 use std::fmt;
+
+pub use ordered::{AsKey, Key, KeyError, KeyReader, KeyWriter};
 
 /// Longest key, in bytes.
 pub const MAX_KEY_BYTES: usize = 65_535;

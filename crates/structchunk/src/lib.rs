@@ -46,9 +46,11 @@ mod quick_hash;
 mod sparse_table;
 #[cfg(not(loom))]
 mod store;
+#[cfg(not(loom))]
+mod table;
 
 pub use error::{Error, Result};
-pub use key::{EscapedKey, MAX_KEY_BYTES};
+pub use key::{AsKey, EscapedKey, Key, KeyError, KeyReader, KeyWriter, MAX_KEY_BYTES};
 pub use layout::{
     Bool, ByteOrder, DecodeError, Evolves, F16, Field, FieldContent, Fingerprint, Json, Kind, Layout,
     LayoutError, LayoutMismatch, MAX_DEPTH, MAX_DIMENSIONS, MAX_ENCODED_BYTES, MAX_TYPE_BYTES, Object,
@@ -61,6 +63,8 @@ pub use store::{
     OwnedRef, Range, RecoveryReport, Ref, RefMut, Space, Stats, Store, StoredType, Upgraded,
 };
 pub use structchunk_derive::Object;
+#[cfg(not(loom))]
+pub use table::{Table, TableEntry};
 
 #[doc(hidden)]
 pub use layout::support as __derive;

@@ -20,3 +20,4 @@ mod process;
 mod process_death;
 mod same_boot;
 mod script;
+mod tables;
