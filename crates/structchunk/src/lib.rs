@@ -64,7 +64,7 @@ pub use store::{
 };
 pub use structchunk_derive::Object;
 #[cfg(not(loom))]
-pub use table::{Table, TableEntry};
+pub use table::{Row, Rows, Table, TableEntry};
 
 #[doc(hidden)]
 pub use layout::support as __derive;

@@ -1,12 +1,14 @@
 //! Typed tables: maps from keys of one type to objects of one type, in a store, under a prefix.
 
 mod entry;
+mod range;
 
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
 pub use entry::TableEntry;
+pub use range::{Row, Rows};
 
 use crate::error::{Error, Result};
 use crate::key::{AsKey, EscapedKey, Key, KeyReader, KeyWriter};

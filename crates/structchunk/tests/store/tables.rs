@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use structchunk::{Error, Key, KeyError, Store, Table};
+use structchunk::{Error, Key, KeyError, Row, Rows, Store, Table};
 
 use crate::common::*;
 
@@ -99,6 +100,52 @@ fn a_key_that_does_not_decode_is_named_with_its_table() {
     let Error::TableKey { table: prefix, key, error } = error else { panic!("{error:?}") };
     assert_eq!((&prefix[..], &key[..]), (&b"t/"[..], &b"t/ab\0\x01\x07"[..]));
     assert_eq!(error, KeyError { offset: 6, reason: "the key is too short" });
+}
+
+#[test]
+fn a_scan_names_what_is_no_key_of_its_table_and_goes_on() {
+    let store = memory();
+    let table = store.table::<u16, u8>("t/").expect("a table");
+    table.put(1, &1).expect("put");
+    store.put("t/x", &0_u8).expect("put");
+    table.put(0x7879, &2).expect("put");
+    for key in ["t", "t.", "t0"] {
+        store.put(key, &0_u8).expect("put");
+    }
+    let mut rows = table.iter().expect("a scan");
+    assert_eq!(rows.next().expect("a row").expect("a row").into_pair().expect("a value"), (1, 1));
+    let error = rows.next().expect("an error").expect_err("no key");
+    assert_eq!(
+        error.to_string(),
+        r#"object "t/x" is no entry of table "t/": its key, byte 2: the key is too short"#
+    );
+    assert_eq!(rows.next().expect("a row").expect("a row").into_key(), 0x7879);
+    assert!(rows.next().is_none() && rows.next_back().is_none());
+    // A value of another type shows when it is read.
+    store.put(table.key(3), &0_u64).expect("put");
+    let row = table.range(3..=3).expect("a scan").next().expect("a row").expect("a row");
+    assert!(matches!(row.load(), Err(Error::LayoutMismatch { .. })));
+}
+
+#[test]
+fn ranges_take_what_stands_for_a_key_and_an_inverted_one_is_empty() {
+    let store = memory();
+    let table = store.table::<(String, u32), [u8]>("t/").expect("a table");
+    for (name, number) in [("a", 1), ("a", 2), ("b", 1), ("b\0", 7)] {
+        table.put((name, number), &[number as u8; 3]).expect("put");
+    }
+    let keys = |rows: Rows<'_, (String, u32), [u8]>| -> Vec<String> {
+        rows.map(|row| row.expect("a row").into_key())
+            .map(|(name, number)| format!("{name}{number}"))
+            .collect()
+    };
+    assert_eq!(keys(table.range(("a", 2)..).expect("a scan")), ["a2", "b1", "b\x007"]);
+    assert_eq!(keys(table.range(..("b", 0)).expect("a scan")), ["a1", "a2"]);
+    assert_eq!(keys(table.range(("b", 1)..=("b", 1)).expect("a scan")), ["b1"]);
+    assert_eq!(keys(table.range(("b", 1)..("a", 1)).expect("a scan")), [""; 0]);
+    let row = table.first().expect("a scan").expect("a row");
+    assert_eq!(*row.get().expect("get").expect("it is there"), [1, 1, 1]);
+    assert_eq!((row.key().1, row.entry().len().expect("a length")), (1, 3));
 }
 
 #[test]
@@ -196,6 +243,55 @@ fn contents_of<K: Sampled>(store: &Store, table: &Table<K, u64>) -> Vec<(K, u64)
     found.into_iter().map(|(_, key, value)| (key, value)).collect()
 }
 
+/// Ranges of every kind, from both ends, against the map's.
+fn compare_scans<K: Sampled>(table: &Table<K, u64>, expected: &BTreeMap<K, u64>, random: &mut Random) {
+    let pairs = |rows: &mut dyn Iterator<Item = Result<Row<'_, K, u64>, Error>>| {
+        rows.map(|row| row.expect("a row").into_pair().expect("a value")).collect::<Vec<_>>()
+    };
+    let all: Vec<_> = expected.iter().map(|(key, value)| (key.clone(), *value)).collect();
+    assert_eq!(pairs(&mut table.iter().expect("a scan")), all);
+    let first = table.first().expect("a scan").map(Row::into_key);
+    assert_eq!(first.as_ref(), expected.first_key_value().map(|(key, _)| key));
+    let last = table.last().expect("a scan").map(Row::into_key);
+    assert_eq!(last.as_ref(), expected.last_key_value().map(|(key, _)| key));
+    for _ in 0..30 {
+        let bound = |random: &mut Random| match random.below(3) {
+            0 => Bound::Unbounded,
+            1 => Bound::Included(K::sample(random)),
+            _ => Bound::Excluded(K::sample(random)),
+        };
+        let (lower, upper) = (bound(random), bound(random));
+        let within = |key: &K| {
+            (match &lower {
+                Bound::Unbounded => true,
+                Bound::Included(lower) => key >= lower,
+                Bound::Excluded(lower) => key > lower,
+            }) && match &upper {
+                Bound::Unbounded => true,
+                Bound::Included(upper) => key <= upper,
+                Bound::Excluded(upper) => key < upper,
+            }
+        };
+        let wanted: Vec<_> = all.iter().filter(|(key, _)| within(key)).cloned().collect();
+        let scan = || table.range::<K>((lower.clone(), upper.clone())).expect("a scan");
+        assert_eq!(pairs(&mut scan()), wanted, "{lower:?} {upper:?}");
+        let mut back = pairs(&mut scan().rev());
+        back.reverse();
+        assert_eq!(back, wanted, "backward, {lower:?} {upper:?}");
+        // From both ends, with a seek.
+        let mut rows = scan();
+        let taken = random.below(3) as usize;
+        let mut found = pairs(&mut rows.by_ref().rev().take(taken));
+        let target = K::sample(random);
+        rows.seek(&target);
+        let rest = &wanted[..wanted.len().saturating_sub(taken)];
+        found.extend(pairs(&mut rows));
+        let mut hoped: Vec<_> = wanted.iter().rev().take(taken).cloned().collect();
+        hoped.extend(rest.iter().filter(|(key, _)| *key >= target).cloned());
+        assert_eq!(found, hoped, "{taken} from the back, then from {target:?} in {lower:?} {upper:?}");
+    }
+}
+
 fn model<K: Sampled>(prefix: &str, random: &mut Random) {
     let folder = folder();
     let path = folder.path().join("store");
@@ -231,6 +327,7 @@ fn model<K: Sampled>(prefix: &str, random: &mut Random) {
         }
         let pairs: Vec<_> = expected.iter().map(|(key, value)| (key.clone(), *value)).collect();
         assert_eq!(contents_of(&store, &table), pairs, "round {round}: the order of bytes is that of keys");
+        compare_scans(&table, &expected, random);
         drop(table);
         if round % 2 == 0 {
             store.close().expect("close");
