@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::borrow::Want;
 use super::find::Payload;
-use super::glance::Glance;
 use super::guard::Borrow;
 use super::read::out_of_bounds;
 use super::{Entry, Inner, Store};
@@ -162,11 +161,10 @@ impl Store {
         self.inner.check_open()?;
         let key = key.as_ref();
         let hash = self.inner.views.hashes.of_key(key);
-        match self.inner.glance(key, hash) {
-            Glance::Copy(copy) => Ok(Some(copy)),
-            Glance::Absent => Ok(None),
-            Glance::Unusual => self.inner.with_object(key, hash, |record| self.inner.copy_as(record)),
-        }
+        self.inner.with_object(key, hash, |record| match self.inner.glance_into(record) {
+            Some(copy) => Ok(copy),
+            None => self.inner.copy_as(record),
+        })
     }
 }
 

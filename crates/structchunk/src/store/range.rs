@@ -125,7 +125,9 @@ impl<'a> Scan<'a> {
                     Ok(true) => {
                         let block = &self.end(direction).block;
                         let first: Vec<_> = (0..AHEAD).map_while(|ahead| block.ahead(ahead)).collect();
-                        first.into_iter().for_each(|location| inner.chunks.prefetch(location));
+                        for location in first {
+                            inner.chunks.prefetch(location);
+                        }
                         continue;
                     }
                     Ok(false) => {
