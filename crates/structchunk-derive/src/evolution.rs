@@ -68,11 +68,15 @@ pub fn expand(
             quote_spanned!(older.span()=> <#older as ::structchunk::Object>::FINGERPRINT)
         }
     });
-    let values = fields.iter().map(|StructField { ident, ty, attributes, .. }| {
-        let zero = || quote!(::structchunk::__derive::zeroed::<#ty>());
-        let value = attributes.default.clone().unwrap_or_else(zero);
-        quote_spanned!(value.span()=> #ident: #value)
+    let values = fields.iter().filter_map(|StructField { ident, ty, attributes, .. }| {
+        let default = attributes.default.as_ref()?;
+        Some(quote_spanned! {default.span()=> {
+            let value: #ty = #default;
+            ::structchunk::__derive::write_default(bytes, ::core::mem::offset_of!(Self, #ident), value);
+        }})
     });
+    let values: Vec<_> = values.collect();
+    let defaults = if values.is_empty() { quote!(|_| {}) } else { quote!(|bytes| { #(#values)* }) };
     let own_fingerprint = quote_spanned! {ident.span()=>
         if <Self as ::structchunk::Evolves>::EVOLUTION.declares(<Self as ::structchunk::Object>::FINGERPRINT) {
             ::core::panic!("the layout extends itself: give the fingerprint of an older one");
@@ -114,7 +118,7 @@ pub fn expand(
         impl #impl_generics ::structchunk::Evolves for #ident #type_generics #where_clause {
             const EVOLUTION: &'static ::structchunk::__derive::Evolution = &::structchunk::__derive::Evolution {
                 extends: &[#(#fingerprints),*],
-                defaults: || ::structchunk::__derive::object_bytes(Self { #(#values),* }),
+                defaults: #defaults,
             };
             const CHECKED: () = {
                 #(#kept)*

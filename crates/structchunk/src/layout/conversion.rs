@@ -103,8 +103,8 @@ impl Conversion {
 
     /// What a new object is before it gets what the older one has.
     pub(crate) fn defaults(&self) -> Vec<u8> {
-        let mut bytes = (self.evolution.defaults)();
-        bytes.resize(self.new_bytes, 0);
+        let mut bytes = vec![0; self.new_bytes];
+        (self.evolution.defaults)(&mut bytes);
         for step in &self.steps {
             let Step::Nested { at, count, conversion } = step else { continue };
             let defaults = conversion.defaults();

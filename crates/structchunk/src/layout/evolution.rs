@@ -3,9 +3,8 @@
 //! That a type extends another one is said, never guessed from a name: by the fingerprint of the older layout, or by the older type.
 //! What is said here of types of the program, `conversion.rs` checks again of what a store holds.
 
-#![expect(unsafe_code, reason = "any bytes are an object: makes objects of zeroes, and bytes of objects")]
+#![expect(unsafe_code, reason = "copies the bytes of an object")]
 
-use std::mem::MaybeUninit;
 use std::ptr;
 
 use super::fingerprint::Fingerprint;
@@ -83,8 +82,8 @@ impl<T: Evolves> Evolves for [T] {
 #[derive(Debug)]
 pub struct Evolution {
     pub extends: &'static [Fingerprint],
-    /// The bytes of a value whose fields have their defaults.
-    pub defaults: fn() -> Vec<u8>,
+    /// Writes the defaults that are not zero into the zeroed bytes of a value. (Never a whole value: it may be larger than a stack.)
+    pub defaults: fn(&mut [u8]),
 }
 
 impl Evolution {
@@ -100,21 +99,16 @@ impl Evolution {
     }
 }
 
-/// A value of zeroes.
-pub fn zeroed<T: Object>() -> T {
-    const { assert!(T::ELEMENT.size() > 0) };
-    // SAFETY: any bytes are a `T`.
-    unsafe { MaybeUninit::zeroed().assume_init() }
-}
-
-/// The bytes of a value.
+/// Writes a field's default into the bytes of a value. Out of bounds it writes nothing.
 #[expect(clippy::needless_pass_by_value, reason = "made for this call")]
-pub fn object_bytes<T: Object>(value: T) -> Vec<u8> {
-    const { assert!(T::ELEMENT.size() > 0) };
-    let mut bytes = vec![0; size_of::<T>()];
-    // SAFETY: `value` is a whole `T` that nobody else knows; `bytes` has room for it.
-    unsafe { T::copy_racy(ptr::from_ref(&value).cast(), bytes.as_mut_ptr(), size_of::<T>()) };
-    bytes
+pub fn write_default<T: Object>(bytes: &mut [u8], offset: usize, value: T) {
+    let size = const {
+        assert!(T::ELEMENT.size() > 0);
+        size_of::<T>()
+    };
+    let Some(target) = bytes.get_mut(offset..).and_then(|rest| rest.get_mut(..size)) else { return };
+    // SAFETY: `value` is a whole `T` that nobody else knows; `target` has room for it.
+    unsafe { T::copy_racy(ptr::from_ref(&value).cast(), target.as_mut_ptr(), size) };
 }
 
 /// Why `new` does not extend `old`, for the compiler's message.

@@ -1,6 +1,6 @@
 //! What the code written by `#[derive(Object)]` refers to. Not for people.
 
-pub use super::evolution::{Evolution, has_field, misfit, object_bytes, zeroed};
+pub use super::evolution::{Evolution, has_field, misfit, write_default};
 pub use super::fingerprint::Fingerprint;
 pub use super::kind::{Presentation, TimeBase, TimeUnit};
 pub use super::racy::{copy_words, write_words};

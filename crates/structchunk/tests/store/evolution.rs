@@ -233,6 +233,31 @@ fn large_arrays_become_bodies_and_sparse_ones_stay_sparse() {
 }
 
 #[test]
+fn objects_larger_than_a_stack_are_upgraded_too() {
+    #[derive(Object)]
+    #[repr(C)]
+    struct Huge {
+        words: [u64; 4 << 20],
+    }
+    #[derive(Object)]
+    #[object(extends = Huge)]
+    #[repr(C)]
+    struct Larger {
+        words: [u64; 4 << 20],
+        #[object(default = 7)]
+        more: u64,
+    }
+    let folder = folder();
+    let store = open(folder.path().join("store"));
+    let mut loan = store.loan::<Huge>("huge").expect("a loan");
+    (loan.words[0], loan.words[(4 << 20) - 1]) = (1, 2);
+    loan.publish().expect("publish");
+    assert!(store.upgrade::<Larger>("huge").expect("upgrade"));
+    let new = store.get::<Larger>("huge").expect("get").expect("it is there");
+    assert_eq!((new.words[0], new.words[1], new.words[(4 << 20) - 1], new.more), (1, 0, 2, 7));
+}
+
+#[test]
 fn everything_is_upgraded_in_pieces_that_may_be_interrupted_and_gone_on_with() {
     let folder = folder();
     let path = folder.path().join("store");

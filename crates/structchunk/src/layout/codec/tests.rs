@@ -105,6 +105,27 @@ fn unknown_hints_are_stepped_over_and_unknown_kinds_are_not() {
 }
 
 #[test]
+fn a_hint_of_older_layouts_that_has_no_whole_number_of_them_says_nothing() {
+    let bytes = Layout::from(u8::ELEMENT).encode().unwrap();
+    // Header, layout with the name `u1`: `at` is where its hints begin.
+    let at = 4 + 16 + 2;
+    let hinted = |hint: &[u8]| {
+        let mut hinted = bytes.clone();
+        hinted[4 + 14] = hint.len() as u8;
+        hinted.splice(at..at, hint.iter().copied());
+        Layout::decode(&hinted)
+    };
+    let eight = [super::HINT_EXTENDS, 8, 0, 1, 0, 0, 0, 0, 0, 0, 0x80];
+    assert_eq!(hinted(&eight).unwrap().extends(), [Fingerprint::from_bits(1 << 63 | 1)]);
+    let nine = [&eight[..], &[7]].concat();
+    assert!(hinted(&nine).is_err(), "a byte that belongs to no hint");
+    let nine = [&[super::HINT_EXTENDS, 9], &nine[2..]].concat();
+    assert!(hinted(&nine).unwrap().extends().is_empty());
+    assert_eq!(hinted(&nine).unwrap().fingerprint(), u8::FINGERPRINT);
+    assert!(hinted(&[super::HINT_EXTENDS, 0, 0]).unwrap().extends().is_empty());
+}
+
+#[test]
 fn a_struct_can_only_nest_what_was_told_before_it() {
     let inner =
         Layout::new("I", 1, 1, vec![Field::new("x", 0, FieldContent::Scalar(Scalar::native(Kind::U1)))]);
