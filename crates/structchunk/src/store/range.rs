@@ -176,6 +176,8 @@ impl<'a> Scan<'a> {
                     runs.fill(&mut end.block, &self.left, direction, most);
                     return Ok(end.block.len() > 0);
                 }
+                // A forked child has none of LevelDB's threads, and perhaps a lock that nobody opens again.
+                Source::Index(_) if self.store.inner.is_forked() => Some(Error::Closed),
                 Source::Index(index) => match index.upgrade() {
                     Some(index) => read_block(&*index, &mut end.block, &self.left, direction, most).err(),
                     None => Some(Error::Closed),

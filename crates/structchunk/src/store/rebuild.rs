@@ -50,7 +50,10 @@ fn rebuild(path: &Path, options: &Options) -> Result<RecoveryReport> {
             return Err(Error::Unsupported { path: path.to_owned(), what });
         }
         Views::remove(&root)?;
-        remove_index(&root)?;
+        if let Err(error) = remove_index(&root) {
+            // Whatever is there is noticed when it is needed.
+            tracing::warn!(%error, "the index could not be taken away");
+        }
     }
     let store = Store::open_with(options, path)?;
     let mut report = store.recovery().clone();

@@ -148,3 +148,25 @@ fn a_log_that_is_damaged_is_told_of_by_every_scan_which_goes_on() {
         store.close().unwrap();
     }
 }
+
+#[test]
+fn damage_behind_the_mark_is_a_gap_that_no_index_passes_over() {
+    use std::os::unix::fs::FileExt;
+    let folder = folder();
+    let store = Source::Index.open(folder.path());
+    (0..50_u8).for_each(|n| store.put([n], &[n; 64]).unwrap());
+    store.close().unwrap();
+    let store = Source::Sorted.open(folder.path());
+    (50..100_u8).for_each(|n| store.put([n], &[n; 64]).unwrap());
+    let at = store.keys().unwrap().nth(70).unwrap().unwrap().location();
+    store.close().unwrap();
+    let chunk = folder.path().join("chunks/00000000.chunk");
+    let chunk = fs::OpenOptions::new().write(true).open(chunk).unwrap();
+    chunk.write_at(&[0xff; 8], at * 16).unwrap();
+    let store = Source::Index.open(folder.path());
+    let (damage, rest): (Vec<_>, Vec<_>) = store.ordered().unwrap().partition(Result::is_err);
+    assert_eq!((damage.len(), rest.len()), (1, 99));
+    if cfg!(feature = "leveldb") {
+        assert!(store.sync_index().unwrap_err().to_string().contains(&format!("byte {}", at * 16)));
+    }
+}
