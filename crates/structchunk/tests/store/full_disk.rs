@@ -289,11 +289,11 @@ fn a_disk_that_is_too_full_for_the_index_costs_no_object_and_no_scan() {
             fill(&mount.place, left << 10);
             match store.sync_index() {
                 Err(Error::NoSpace { path, .. }) => {
-                    assert!(path.starts_with(&mount.place), "{kind}: {}", path.display())
+                    assert!(path.starts_with(&mount.place), "{kind}: {}", path.display());
                 }
                 Err(error) => panic!("{kind}, {left} KiB: {error}"),
                 Ok(()) => {
-                    assert!(left >= 300 || cfg!(not(feature = "leveldb")), "{kind}, {left} KiB: it fitted")
+                    assert!(left >= 300 || cfg!(not(feature = "leveldb")), "{kind}, {left} KiB: it fitted");
                 }
             }
             check(&store, "on a full disk");
