@@ -95,6 +95,7 @@ fn restore_store(root: &Folder, notes: &mut Vec<String>) -> Result<()> {
     let mut next_type = 1;
     let mut epoch = 0;
     let mut last_sequence = 0;
+    let mut last_is_full = true;
     let mut readable = BTreeSet::new();
     for &id in &ids {
         let chunk = match chunks.get(id) {
@@ -111,9 +112,11 @@ fn restore_store(root: &Folder, notes: &mut Vec<String>) -> Result<()> {
         let to = seal.map_or(geometry.capacity(), |seal| seal.head);
         let mut walk = Walk::new(chunk, chunks.seed, to, last_sequence);
         end = LogEnd { chunk: id, head: PAGE_BYTES, ..end };
-        if whole.sequence == end.sequence {
+        // Behind a chunk that is not full, one without records was made ahead, and is no part of the log.
+        if whole.sequence == end.sequence && last_is_full {
             whole = end;
         }
+        last_is_full = seal.is_some();
         for step in walk.by_ref() {
             let Step::Record(record) = step else { continue };
             end = LogEnd { chunk: id, head: record.place().end, sequence: record.header().sequence };

@@ -234,3 +234,24 @@ fn a_seal_that_the_death_of_the_machine_took_back_hides_nothing_from_a_rebuild()
     unsafe { Store::rebuild(&path) }.expect("rebuild");
     assert_eq!(open(&path).len(), objects);
 }
+
+#[test]
+fn a_chunk_that_was_made_ahead_is_not_where_the_log_ends_for_a_rebuild() {
+    let folder = folder();
+    let path = folder.path().join("store");
+    let store = open(&path);
+    let is_made = || path.join("chunks/00000001.chunk").exists();
+    let mut number = 0_u64;
+    while !is_made() {
+        store.put(number.to_le_bytes(), &[number; 100]).expect("put");
+        number += 1;
+    }
+    assert_eq!(store.stats().expect("stats").chunks.len(), 1, "there is room in the first one");
+    drop(store);
+    fs::remove_file(path.join("STORE")).expect("removed");
+    // SAFETY: the store is closed, and nobody else knows its folder.
+    unsafe { Store::rebuild(&path) }.expect("rebuild");
+    let store = open(&path);
+    assert_eq!(contents(&store).len() as u64, number, "a scan gets through");
+    assert_eq!(store.check().expect("a check").count(), 0);
+}
