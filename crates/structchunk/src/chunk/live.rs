@@ -21,6 +21,7 @@ const AT_FIRST_CHUNK: u64 = 6;
 // Words of a chunk's region: a line of counters, then the bits.
 const AT_LIVE_BYTES: u64 = 1;
 const AT_LIVE_RECORDS: u64 = AT_LIVE_BYTES + 1;
+const AT_TOMBSTONE_BYTES: u64 = 3;
 const AT_BITS: u64 = 8;
 
 /// Makes the file at least so many words long, backed by disk space.
@@ -145,6 +146,19 @@ impl LiveMap {
         count(live_records, 1);
     }
 
+    /// Counts a tombstone of `bytes` bytes that was appended to the chunk.
+    pub(crate) fn count_tombstone(&self, chunk: ChunkId, bytes: u64) {
+        if let Some(region) = self.region(chunk) {
+            let count = self.counter(chunk, AT_TOMBSTONE_BYTES);
+            self.words.store(region + AT_TOMBSTONE_BYTES, count.wrapping_add(bytes), Ordering::Relaxed);
+        }
+    }
+
+    /// Bytes of the chunk that tombstones take, whether anything still depends on them or not.
+    pub(crate) fn tombstone_bytes(&self, chunk: ChunkId) -> u64 {
+        self.counter(chunk, AT_TOMBSTONE_BYTES)
+    }
+
     /// Bytes of the chunk that current records take.
     pub(crate) fn live_bytes(&self, chunk: ChunkId) -> u64 {
         self.counter(chunk, AT_LIVE_BYTES)
@@ -194,6 +208,9 @@ mod tests {
         map.clear(first, 112);
         assert!(!map.is_live(first) && map.is_live(second));
         assert_eq!((map.live_bytes(ChunkId(3)), map.live_records(ChunkId(3))), (16, 1));
+        map.count_tombstone(ChunkId(3), 48);
+        map.count_tombstone(ChunkId(3), 64);
+        assert_eq!((map.tombstone_bytes(ChunkId(3)), map.tombstone_bytes(ChunkId(4))), (112, 0));
     }
 
     #[test]

@@ -128,7 +128,8 @@ impl<'a> Record<'a> {
         self.set_version_word(checksum << 32 | next, Ordering::Release);
     }
 
-    fn extension_bytes(&self) -> &'a [u8] {
+    /// The extension as it lies there.
+    pub(crate) fn extension_bytes(&self) -> &'a [u8] {
         let header = self.header();
         self.chunk.map.frozen(header.place(self.offset).extension, u64::from(header.extension_units) * 16)
     }

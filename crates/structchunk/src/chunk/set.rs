@@ -43,7 +43,7 @@ impl ChunkSet {
         Ok(self.mapped.insert(id.0, chunk))
     }
 
-    /// Removes the file of a chunk that nobody has mapped yet.
+    /// Removes the file of a chunk. Whoever has it mapped keeps it: this set does until it is dropped.
     pub(crate) fn remove(&self, id: ChunkId) -> Result<()> {
         self.folder.remove(&FileName::of_chunk(id))
     }

@@ -6,6 +6,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+use super::dropped::{DroppedChunks, RawDropped};
 use super::{ChunkId, Features, Sector};
 
 const MAGIC: [u8; 8] = *b"SCCHECK\x01";
@@ -36,6 +37,8 @@ pub(crate) struct Checkpoint {
     pub next_type: u32,
     /// Tells a dropped chunk from a lost one.
     pub chunks: ChunkNumbers,
+    /// Chunks that are not counted although their files may be there.
+    pub dropped: DroppedChunks,
     /// Where and in which boot the session that wrote this runs.
     pub evidence: Evidence,
 }
@@ -92,7 +95,8 @@ struct Raw {
     inode: U64,
     session: U64,
     journal_position: U64,
-    reserved: [u8; 356],
+    dropped: RawDropped,
+    reserved: [u8; 92],
     checksum: U32,
 }
 
@@ -105,6 +109,8 @@ const _: () = assert!(
         && offset_of!(Raw, boot) == 104
         && offset_of!(Raw, session) == 136
         && offset_of!(Raw, journal_position) == 144
+        && offset_of!(Raw, dropped) == 152
+        && offset_of!(Raw, reserved) == 416
         && offset_of!(Raw, checksum) == 508
 );
 
@@ -134,7 +140,8 @@ impl Checkpoint {
             inode: self.evidence.inode.into(),
             session: self.evidence.session.into(),
             journal_position: U64::ZERO,
-            reserved: [0; 356],
+            dropped: self.dropped.encode(),
+            reserved: [0; 92],
             checksum: U32::ZERO,
         }
         .to_sector()
@@ -155,6 +162,7 @@ impl Checkpoint {
             next_body: raw.next_body.get(),
             next_type: raw.next_type.get(),
             chunks: ChunkNumbers { count: raw.chunk_count.get(), checksum: raw.chunk_checksum.get() },
+            dropped: DroppedChunks::decode(&raw.dropped)?,
             evidence: Evidence {
                 boot: raw.boot,
                 device: raw.device.get(),
@@ -183,6 +191,7 @@ mod tests {
             next_body: 10,
             next_type: 11,
             chunks: [ChunkId(1), ChunkId(2)].into_iter().collect(),
+            dropped: DroppedChunks::new(&[ChunkId(3)].into()).unwrap(),
             evidence: Evidence { boot: [12; 16], device: 13, inode: 14, session: 15 },
         };
         let bytes = checkpoint.encode();

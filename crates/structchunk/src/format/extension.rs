@@ -38,6 +38,12 @@ impl Extension {
         bytes
     }
 
+    /// The entries of an extension, also those that are not understood, without that of a batch.
+    pub(crate) fn without_previous(bytes: &[u8]) -> Vec<u8> {
+        let is_kept = |entry: &&[u8]| u16::from_le_bytes([entry[0], entry[1]]) != PREVIOUS;
+        bytes.chunks_exact(ENTRY_BYTES).filter(is_kept).flatten().copied().collect()
+    }
+
     /// Reads entries; what is not understood is left out.
     pub(crate) fn decode(bytes: &[u8]) -> Self {
         let mut extension = Self::default();
@@ -64,6 +70,9 @@ mod tests {
         assert_eq!(bytes.len(), 48);
         bytes.extend_from_slice(&[0xff; 16]);
         assert_eq!(Extension::decode(&bytes), extension);
+        let rest = Extension::without_previous(&bytes);
+        assert_eq!((rest.len(), &rest[32..]), (48, &[0xff; 16][..]));
+        assert_eq!(Extension::decode(&rest), Extension { previous: None, ..extension });
         let first = Extension { previous: Some(None), ..Extension::default() };
         assert_eq!(Extension::decode(&first.encode()), first);
     }

@@ -3,6 +3,7 @@
 
 mod checkpoint;
 mod chunk_page;
+mod dropped;
 mod extension;
 mod extern_payload;
 mod features;
@@ -16,6 +17,7 @@ mod session;
 
 pub(crate) use checkpoint::{Checkpoint, ChunkNumbers, Evidence};
 pub(crate) use chunk_page::{BodyIdentity, ChunkIdentity, Seal};
+pub(crate) use dropped::DroppedChunks;
 pub(crate) use extension::{Extension, MAX_DIMENSIONS};
 pub(crate) use extern_payload::ExternPayload;
 pub(crate) use features::Features;

@@ -7,7 +7,7 @@ use super::inner::Writer;
 use super::replay::Replay;
 use super::views::Views;
 use super::{Inner, Store};
-use crate::chunk::{Chunk, Record, Step, Walk};
+use crate::chunk::{Chunk, LiveMap, Record, Step, Walk};
 use crate::disk::{Faults, Folder};
 use crate::error::Result;
 use crate::format::{ChunkId, Kind, PAGE_BYTES};
@@ -170,6 +170,13 @@ impl<'a> Checker<'a> {
                 self.find(record.chunk.path(), record.offset(), error.to_string());
             }
         }
+        for location in inner.views.directory.locations() {
+            let chunk = inner.chunks.geometry.chunk(location);
+            if !writer.chunks.contains(&chunk) {
+                let what = format!("it leads to chunk {chunk}, which is not in the log");
+                self.find(&root.join("directory"), 0, what);
+            }
+        }
         let count = |views: &Views| views.directory.locations().count();
         if count(&inner.views) != count(self.views) {
             let what = format!("it has {} entries, the log has {}", count(&inner.views), count(self.views));
@@ -177,7 +184,12 @@ impl<'a> Checker<'a> {
         }
         for &id in &writer.chunks {
             let (is, should) = (&inner.views.live, &self.views.live);
-            let counts = |live: &crate::chunk::LiveMap| (live.live_records(id), live.live_bytes(id));
+            let counts = |live: &LiveMap| (live.live_records(id), live.live_bytes(id));
+            // Those that an earlier version appended were not counted.
+            let too_many = is.tombstone_bytes(id) > should.tombstone_bytes(id);
+            if too_many {
+                self.find(&root.join("live"), 0, format!("chunk {id}: it counts too many tombstones"));
+            }
             if counts(is) != counts(should) {
                 let what = format!("chunk {id}: counts {:?}, the log has {:?}", counts(is), counts(should));
                 self.find(&root.join("live"), 0, what);

@@ -6,7 +6,9 @@ use super::store_file::{STORE, StoreFile};
 use crate::chunk::{Chunk, nanoseconds_since_1970};
 use crate::disk::{self, Folder, Lock};
 use crate::error::{Error, Result};
-use crate::format::{Checkpoint, ChunkId, Evidence, Features, FileName, PAGE_BYTES, StoreIdentity};
+use crate::format::{
+    Checkpoint, ChunkId, DroppedChunks, Evidence, Features, FileName, PAGE_BYTES, StoreIdentity,
+};
 
 pub(crate) const CHUNKS: &str = "chunks";
 
@@ -59,6 +61,7 @@ pub(crate) fn create(root: &Folder, options: &Options) -> Result<()> {
         next_body: 0,
         next_type: 1,
         chunks: [first].into_iter().collect(),
+        dropped: DroppedChunks::default(),
         evidence: Evidence::default(),
     };
     StoreFile::create(root, &identity, &checkpoint)?;

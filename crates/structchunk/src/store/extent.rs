@@ -26,6 +26,8 @@ pub(crate) struct Log {
     pub next_type: u32,
     /// Everything in `chunks/` that is not a chunk of the log.
     pub others: Vec<FileName>,
+    /// Chunks that were dropped from the log, whose files are still to be unlinked.
+    pub dropped: BTreeSet<ChunkId>,
 }
 
 impl Log {
@@ -54,6 +56,7 @@ impl Log {
                 FileName::Chunk(_) | FileName::Unknown => {}
             }
         }
+        let dropped = found.extract_if(.., |id| newest.dropped.contains(*id)).collect();
         let mut counted: ChunkNumbers = found.range(..=newest.active).copied().collect();
         if counted != newest.chunks {
             // A chunk that was made but never used may have outlived its removal: a power cut can bring back a name.
@@ -81,6 +84,7 @@ impl Log {
             next_body,
             next_type: newest.next_type.max(1),
             others,
+            dropped,
         })
     }
 
@@ -113,6 +117,7 @@ impl Log {
             dirty_bodies: BTreeSet::new(),
             new_names: false,
             superseded: Vec::new(),
+            dropped: self.dropped,
             changed: false,
         })
     }

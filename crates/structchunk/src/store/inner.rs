@@ -8,6 +8,8 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::borrow::{Borrows, Deadline};
+use super::compact::Auto;
+use super::hold::Holds;
 use super::lock::WRITER_BYTE;
 use super::ordered::Ordered;
 use super::pace::Pace;
@@ -30,6 +32,7 @@ pub(crate) struct Inner {
     pub epoch: u64,
     pub reserve_step: u64,
     pub busy_timeout: Duration,
+    pub auto_compact: bool,
     pub report: RecoveryReport,
 
     pub root: Folder,
@@ -50,9 +53,11 @@ pub(crate) struct Inner {
     /// How often the process had forked when the store was opened.
     pub process: u32,
 
-    // Locked in this order.
+    // Locked in this order; before a sync begins, the first one is only tried.
+    pub compaction: Mutex<Auto>,
     pub checkpoints: Mutex<Checkpoints>,
     pub writer: Mutex<Writer>,
+    pub holds: Holds,
     /// Holds the writer's byte; `None` after the store was closed and the last guard went.
     pub lock: Mutex<Option<File>>,
 }
@@ -66,6 +71,8 @@ pub(crate) struct Checkpoints {
     pub slot: u64,
     /// Bodies that the newest checkpoint no longer needs, but the other slot may.
     pub retiring: Vec<BodyNumber>,
+    /// Chunks that the newest checkpoint names as dropped, but the other slot may need.
+    pub retiring_chunks: BTreeSet<ChunkId>,
     /// The highest cut that has become durable.
     pub durable_cut: u64,
 }
@@ -99,6 +106,8 @@ pub(crate) struct Writer {
     pub new_names: bool,
     /// Bodies that were superseded since the last cut.
     pub superseded: Vec<BodyNumber>,
+    /// Chunks that are no longer in the log, until their files are gone for good: what checkpoints have to name.
+    pub dropped: BTreeSet<ChunkId>,
     /// Anything at all was changed since the last cut.
     pub changed: bool,
 }

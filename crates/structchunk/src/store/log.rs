@@ -139,6 +139,29 @@ impl Inner {
         self.back_spares(writer, &ahead)
     }
 
+    /// Makes sure that about so many bytes can be appended, whatever records they will be.
+    pub(crate) fn back_ahead(&self, writer: &mut Writer, bytes: u64) -> Result<()> {
+        let capacity = self.chunks.geometry.capacity();
+        let here = bytes.min(capacity - writer.head);
+        self.back_active(writer, writer.head + here)?;
+        let (mut left, mut ahead) = (bytes - here, Vec::new());
+        while left > 0 {
+            let part = left.min(capacity - PAGE_BYTES);
+            ahead.push(PAGE_BYTES + part);
+            left -= part;
+        }
+        self.back_spares(writer, &ahead)
+    }
+
+    /// Ends the active chunk although there is room in it.
+    pub(crate) fn end_active_chunk(&self, writer: &mut Writer) -> Result<()> {
+        self.back_spares(writer, &[PAGE_BYTES + self.reserve_step])?;
+        self.begin_next_chunk(writer).map_err(|error| self.stop_writing(error))?;
+        writer.changed = true;
+        self.publish_end(writer);
+        Ok(())
+    }
+
     /// Backs the first `bytes` of the active chunk, and its part of the live map.
     fn back_active(&self, writer: &mut Writer, bytes: u64) -> Result<()> {
         if bytes > writer.reserved {
@@ -255,6 +278,9 @@ impl Inner {
         let record = record.ok_or_else(|| self.stop_writing(short()))?;
         writer.head = place.end;
         writer.changed = true;
+        if draft.kind == Kind::Tombstone {
+            self.views.live.count_tombstone(chunk.id, place.end - offset);
+        }
         Ok(record)
     }
 
@@ -326,6 +352,14 @@ impl Inner {
         let (slot, _) = self.views.slot_where(&self.chunks, hash, is_it)?;
         self.views.directory.store(&slot, written.location());
         Ok(())
+    }
+
+    /// Repeats a type at the end of the log; its directory slot must be there.
+    pub(crate) fn repeat_type(&self, writer: &mut Writer, number: u32) -> Result<()> {
+        let key = number.to_le_bytes();
+        let draft = type_draft(number, &key, self.stored_type(number)?.encoding.len(), 0);
+        self.make_room_to_remove(writer, [&draft])?;
+        self.append_type(writer, &draft).map_err(|error| self.stop_writing(error))
     }
 
     /// The slot of a key or, where it has none, the one that it would get; and the record of the current object.

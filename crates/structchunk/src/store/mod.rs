@@ -3,13 +3,16 @@
 mod batch;
 mod borrow;
 mod check;
+mod compact;
 mod create;
 mod entry;
 mod evolve;
 mod extent;
 mod find;
+mod give_back;
 mod glance;
 mod guard;
+mod hold;
 mod inner;
 mod loan;
 mod lock;
@@ -43,6 +46,7 @@ use std::sync::Arc;
 
 pub use batch::Batch;
 pub use check::{Check, Finding};
+pub use compact::{CompactProgress, CompactReport, Compaction, LeftReason};
 pub use guard::{AtomicRef, OwnedRef, Ref, RefMut};
 pub(crate) use inner::Inner;
 pub use loan::{Loan, Space};

@@ -19,6 +19,7 @@ pub struct Options {
     pub(crate) chunk_capacity: u64,
     pub(crate) reserve_step: u64,
     pub(crate) busy_timeout: Duration,
+    pub(crate) auto_compact: bool,
     pub(crate) trust_page_cache: bool,
     pub(crate) allow_network_file_system: bool,
     pub(crate) index: bool,
@@ -38,6 +39,7 @@ impl Options {
             chunk_capacity: 256 << 20,
             reserve_step: 1 << 20,
             busy_timeout: Duration::from_secs(5),
+            auto_compact: false,
             trust_page_cache: true,
             allow_network_file_system: false,
             index: true,
@@ -84,6 +86,13 @@ impl Options {
     /// How long a call waits for an object that somebody else uses before it answers [`Error::Busy`]. Default: 5 seconds.
     pub fn busy_timeout(mut self, timeout: Duration) -> Self {
         self.busy_timeout = timeout;
+        self
+    }
+
+    /// Compacts on the side: each [`Store::sync`] begins with moving up to about 4 MiB out of chunks of which less than half is current, and
+    /// unlinks those that were emptied before. Default: false; see [`Store::compact`].
+    pub fn auto_compact(mut self, auto_compact: bool) -> Self {
+        self.auto_compact = auto_compact;
         self
     }
 

@@ -12,7 +12,8 @@ use crate::chunk::{ChunkSet, Step, Walk};
 use crate::disk::{self, Access, Folder};
 use crate::error::{Error, Result};
 use crate::format::{
-    Checkpoint, ChunkId, ChunkIdentity, Evidence, FileName, Geometry, PAGE_BYTES, SECTOR_BYTES, StoreIdentity,
+    Checkpoint, ChunkId, ChunkIdentity, DroppedChunks, Evidence, FileName, Geometry, PAGE_BYTES,
+    SECTOR_BYTES, StoreIdentity,
 };
 
 impl Store {
@@ -148,6 +149,7 @@ fn restore_store(root: &Folder, notes: &mut Vec<String>) -> Result<()> {
         next_body,
         next_type,
         chunks: readable.into_iter().collect(),
+        dropped: DroppedChunks::default(),
         evidence: Evidence::default(),
     };
     notes.push(format!("{STORE} was made anew from {} chunks", checkpoint.chunks.count));

@@ -14,7 +14,9 @@ use super::views::Views;
 use crate::chunk::{Body, BodySet, Chunk, ChunkSet, Step, WRITING, Walk};
 use crate::disk::{Faults, Folder};
 use crate::error::{Error, Result};
-use crate::format::{BodyNumber, Checkpoint, ChunkId, ExternPayload, FileName, Kind, Location, PAGE_BYTES};
+use crate::format::{
+    BodyNumber, Checkpoint, ChunkId, DroppedChunks, ExternPayload, FileName, Kind, Location, PAGE_BYTES,
+};
 use crate::map::{Advice, Mapping};
 
 /// What recovery works on.
@@ -352,6 +354,8 @@ impl Situation<'_> {
             next_body: log.next_body,
             next_type: log.next_type,
             chunks: log.chunks.iter().copied().collect(),
+            // Those that are there go with this session's first sync.
+            dropped: DroppedChunks::new(&log.dropped).unwrap_or_default(),
             evidence,
         };
         let slot = 1 - store.slot;

@@ -68,6 +68,7 @@ impl<'a> Replay<'a> {
                 }
             }
             Kind::Tombstone => {
+                views.live.count_tombstone(record.chunk.id, record.bytes());
                 let (slot, old) = views.slot_where(chunks, hash, |other| other.is_object_under(key))?;
                 if let Some(old) = old {
                     views.directory.erase(&slot);

@@ -1,9 +1,13 @@
 //! The file `STORE`: identity, two checkpoint slots, session block.
 
+use std::collections::BTreeSet;
+
 use super::inner::Checkpoints;
 use crate::disk::{self, Access, File, Folder};
 use crate::error::{Error, Result};
-use crate::format::{Checkpoint, Evidence, FileName, IdentityError, PAGE_BYTES, PoisonMark, StoreIdentity};
+use crate::format::{
+    Checkpoint, ChunkId, Evidence, FileName, IdentityError, PAGE_BYTES, PoisonMark, StoreIdentity,
+};
 
 pub(crate) const STORE: &str = "STORE";
 
@@ -53,13 +57,14 @@ impl StoreFile {
         Ok(Self { file, identity, newest, slot, both_valid, poison })
     }
 
-    /// For the life of an open store.
-    pub(crate) fn into_checkpoints(self) -> Checkpoints {
+    /// For the life of an open store. `dropped`: chunks whose files are still there although the checkpoint names them as dropped.
+    pub(crate) fn into_checkpoints(self, dropped: BTreeSet<ChunkId>) -> Checkpoints {
         Checkpoints {
             file: self.file,
             newest: self.newest,
             slot: self.slot,
             retiring: Vec::new(),
+            retiring_chunks: dropped,
             durable_cut: 0,
         }
     }

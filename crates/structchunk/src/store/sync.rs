@@ -2,13 +2,14 @@
 
 use std::sync::atomic::Ordering;
 
+use super::give_back::Superseded;
 use super::inner::{Checkpoints, Writer};
 use super::shared::Left;
 use super::store_file::new_evidence;
 use super::{Inner, Store};
 use crate::chunk::Chunk;
 use crate::error::{Error, Result};
-use crate::format::{BodyNumber, Checkpoint, ChunkId, PAGE_BYTES, PoisonMark};
+use crate::format::{BodyNumber, Checkpoint, ChunkId, DroppedChunks, PAGE_BYTES, PoisonMark};
 
 /// A close syncs again this often while there is something left to sync.
 const MOST_LAST_SYNCS: usize = 4;
@@ -19,7 +20,7 @@ struct Cut {
     chunks: Vec<ChunkId>,
     bodies: Vec<BodyNumber>,
     new_names: bool,
-    superseded: Vec<BodyNumber>,
+    superseded: Superseded,
     /// Small writes follow.
     slow: bool,
 }
@@ -104,12 +105,14 @@ impl Inner {
                 next_body: writer.next_body,
                 next_type: writer.next_type,
                 chunks: writer.chunks.iter().copied().collect(),
+                // `Inner::drop_chunk` sees to it that there are not more than can be named.
+                dropped: DroppedChunks::new(&writer.dropped).unwrap_or_default(),
                 ..checkpoints.newest
             },
             chunks,
             bodies,
             new_names: std::mem::take(&mut writer.new_names),
-            superseded: std::mem::take(&mut writer.superseded),
+            superseded: Superseded::take(writer),
             slow: writer.pace.cut(),
         }
     }
@@ -128,28 +131,8 @@ impl Inner {
         checkpoints.write(cut.checkpoint)
     }
 
-    /// Step 4: bodies that were superseded before the sync before this one are needed by neither slot now.
-    fn give_back(&self, checkpoints: &mut Checkpoints, superseded: Vec<BodyNumber>) {
-        let retired = std::mem::replace(&mut checkpoints.retiring, superseded);
-        if !retired.is_empty() {
-            // What guards still write into them is for nobody.
-            let mut writer = self.lock_writer();
-            writer.dirty_bodies.retain(|body| !retired.contains(body));
-        }
-        for body in retired {
-            // Somebody may still hold it and change it, but nobody can find it any more.
-            self.lock_writer().dirty_bodies.remove(&body);
-            if let Err(error) = self.bodies.unlink(body)
-                && !error.is_absent()
-            {
-                tracing::warn!(%error, "a body could not be given back; the next sync tries again");
-                checkpoints.retiring.push(body);
-            }
-        }
-    }
-
     /// Makes everything before this call durable.
-    fn sync(&self) -> Result<()> {
+    pub(crate) fn sync(&self) -> Result<()> {
         self.check_open()?;
         if self.is_forked() {
             return Err(Error::Forked);
@@ -172,7 +155,7 @@ impl Inner {
         }
         let cut = {
             let mut writer = self.lock_writer();
-            if !writer.changed && checkpoints.retiring.is_empty() {
+            if !writer.changed && checkpoints.is_settled() {
                 return Ok(());
             }
             let number = self.cuts.fetch_add(1, Ordering::SeqCst) + 1;
@@ -186,8 +169,7 @@ impl Inner {
         if cut.slow {
             self.announce_small(cut.checkpoint.active, cut.checkpoint.head);
         }
-        self.give_back(checkpoints, cut.superseded);
-        Ok(())
+        self.give_back(checkpoints, cut.superseded).map_err(|error| self.poison(checkpoints, error))
     }
 
     /// Ends the session: a last sync, then the views are made durable and the clean mark says that they fit.
@@ -221,13 +203,13 @@ impl Inner {
         // Further syncs give back what the first one retired (nobody would look for it after a clean open), and make durable what
         // guards wrote meanwhile.
         for _ in 0..MOST_LAST_SYNCS {
-            if checkpoints.retiring.is_empty() && !self.lock_writer().changed {
+            if checkpoints.is_settled() && !self.lock_writer().changed {
                 break;
             }
             self.sync_locked(checkpoints)?;
         }
         let mut writer = self.lock_writer();
-        let tidy = self.remove_spares(&mut writer) && checkpoints.retiring.is_empty();
+        let tidy = self.remove_spares(&mut writer) && checkpoints.is_settled();
         // Guards that may still write (or were forgotten) would change objects behind a clean mark. And what could not be removed is
         // for the next recovery to remove.
         if self.borrows.any_writer() || writer.changed || !tidy {
@@ -269,6 +251,8 @@ impl Store {
     /// What the disk says; the store is poisoned then: it writes nothing more, and reopening it goes back to the last good sync,
     /// whatever the page cache holds. [`Error::Poisoned`] when that happened before.
     pub fn sync(&self) -> Result<()> {
+        self.inner.check_open()?;
+        self.inner.compact_a_little();
         self.inner.sync()
     }
 

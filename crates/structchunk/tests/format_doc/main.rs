@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use reader::{Record, number};
-use structchunk::{Found, Object, Space, Store};
+use structchunk::{Compaction, Found, Object, Space, Store};
 
 #[derive(Object, Clone, Copy, Debug, PartialEq)]
 #[repr(C)]
@@ -180,6 +180,33 @@ fn a_reader_written_from_the_document_reads_what_the_library_wrote() {
     let newest =
         records.values().rfind(|record| record.kind == 4 && record.type_number == u64::from(number_of_type));
     assert_eq!(Some(found), newest.map(|record| record.location));
+    assert_eq!(store.live(&records), current.values().map(|record| record.location).collect());
+}
+
+#[test]
+fn what_a_compaction_leaves_is_read_by_that_reader_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    // SAFETY: nobody else knows the folder.
+    let store =
+        unsafe { Store::options().create_new(true).chunk_capacity(SMALLEST_CHUNK).open(&path).unwrap() };
+    let expected = fill(&store);
+    let report = store.compact_with(Compaction::new().fill_ratio(1.0)).unwrap();
+    assert!(report.dropped_chunks.len() > 1, "{report:?}");
+    store.close().unwrap();
+
+    let store = reader::Store::new(files(&path));
+    let (current, records) = (store.current(), store.records());
+    let objects: BTreeMap<_, _> =
+        current.iter().map(|(key, record)| (key.clone(), store.object(record))).collect();
+    assert!(objects == expected, "{} objects, {} expected", objects.len(), expected.len());
+    assert!(records.iter().all(|record| record.flags % 4 == 0), "no batch is moved as one");
+    assert_eq!(current[&b"sparse"[..]].shape(), [2, 3]);
+    let records: BTreeMap<u64, Record> =
+        records.iter().map(|record| (record.location, record.clone())).collect();
+    for (key, record) in &current {
+        assert_eq!(store.look_up(key, &records), Some(record.location), "{}", String::from_utf8_lossy(key));
+    }
     assert_eq!(store.live(&records), current.values().map(|record| record.location).collect());
 }
 

@@ -98,6 +98,9 @@ impl Store {
             };
             let chunk = u64::from_str_radix(digits, 16).unwrap();
             assert!(chunk <= active, "a clean close leaves no chunk behind the active one");
+            let dropped = number(&self.checkpoint, 152, 4) as usize;
+            let is_dropped = |n: usize| number(&self.checkpoint, 160 + 4 * n, 4) == chunk;
+            assert!(dropped <= 64 && !(0..dropped).any(is_dropped), "a clean close leaves no dropped chunk");
             (count, sum) = (count + 1, sum.wrapping_add(xxh3_64(&(chunk as u32).to_le_bytes())));
             self.assert_is_ours(bytes, *b"SCCHUNK\x01", chunk);
             assert_eq!(number(bytes, 12, 1), self.capacity_log2);

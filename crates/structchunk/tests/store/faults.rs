@@ -35,7 +35,7 @@ fn prepare(path: &Path, start: Start, seed: u64) -> (Tracked, Tracked) {
     let store = open(path);
     for op in Op::script(&mut Random::new(seed), 40) {
         tracked.run(&store, &op).expect("an operation");
-        if matches!(op, Op::Sync) {
+        if op.is_sync() {
             synced = tracked.clone();
         }
     }
@@ -95,14 +95,14 @@ fn session(path: &Path, start: Start, seed: u64, n: u64, errno: i32) -> Outcome 
             }
             tracked.synced();
             for op in Op::script(&mut Random::new(seed + 1), 45) {
-                if matches!(op, Op::Sync) {
+                if op.is_sync() {
                     synced.push(tracked.clone());
                 }
                 match tracked.run(&store, &op) {
                     Ok(()) if poisoned => {
                         assert!(changes_nothing(&op, &tracked), "{op:?} after a failed sync");
                     }
-                    Ok(()) if matches!(op, Op::Sync) => synced = vec![tracked.clone()],
+                    Ok(()) if op.is_sync() => synced = vec![tracked.clone()],
                     Ok(()) => {}
                     Err(Error::Poisoned { .. }) => {
                         assert!(!errors.is_empty(), "poisoned without a cause");

@@ -5,6 +5,7 @@
 mod api;
 mod bodies;
 mod common;
+mod compact;
 mod craft;
 mod evolution;
 mod faults;

@@ -84,7 +84,7 @@ fn run(cases: &[(u64, u64, End)]) {
     for &(seed, count, end) in cases {
         for op in Op::script(&mut Random::new(seed), count) {
             now.run(&store, &op).unwrap_or_else(|error| panic!("{op:?}: {error}"));
-            if matches!(op, Op::Sync) {
+            if op.is_sync() {
                 synced = now.clone();
             }
         }

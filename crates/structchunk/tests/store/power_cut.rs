@@ -360,11 +360,60 @@ fn a_power_cut_at_any_moment_takes_the_store_back_to_its_last_sync_exactly() {
     assert!(images > 100 && nested > 20 && clean > 0, "the test reaches all of them");
 }
 
+#[test]
+fn a_power_cut_at_any_moment_of_a_compaction_loses_nothing_and_brings_nothing_back() {
+    let seed = seed();
+    println!("STRUCTCHUNK_SEED={seed}");
+    let mut random = Random::new(seed);
+    let mut tally = Tally::default();
+    for _ in 0..cases(3) {
+        let folder = folder();
+        let path = folder.path().join("store");
+        let mut now = Tracked::default();
+        let disk = Disk::new(&path, Random::new(random.next()), 4, vec![now.clone()]);
+        let faults = disk.faults();
+        let store = open_with(options().faults(faults.clone()), &path).expect("open");
+        drop(disk.take_images());
+        for round in 0..3_u64 {
+            // Chunks that are mostly dead, an old one that is not, and tombstones between them.
+            for number in 0..450 {
+                let key = format!("{round} {number}").into_bytes();
+                let value = Value::Wide(Box::new(Wide { words: [random.next(); 128] }));
+                now.run(&store, &Op::Put(key, value)).expect("put");
+            }
+            let few = 2 + random.below(9);
+            for key in now.model.keys().cloned().collect::<Vec<_>>() {
+                if !random.one_in(few) {
+                    now.run(&store, &Op::Remove(key)).expect("remove");
+                }
+            }
+            disk.expect(&[&now]);
+            drop(disk.take_images());
+            now.run(&store, &Op::Sync).expect("sync");
+            drop(disk.take_images());
+            let percent = [50, 100][random.below(2) as usize];
+            now.run(&store, &Op::Compact(percent)).expect("compact");
+            disk.cut_now("what came after a compaction");
+            store.put("more", &1_u64).expect("put");
+            store.remove("more").expect("remove");
+            store.sync().expect("sync");
+            disk.cut_now("what came after a sync");
+            disk.was(&now);
+            let images = disk.take_images();
+            assert!(images.len() > 2, "{} images", images.len());
+            for image in images {
+                look_at(image, folder.path(), &mut random, 1, &mut tally);
+            }
+        }
+    }
+    println!("{} images, {} of them of a cut inside a recovery", tally.images, tally.nested);
+}
+
 fn run(disk: &Disk, store: &Store, op: &Op, now: &mut Tracked, synced: &mut Tracked) {
-    if matches!(op, Op::Sync) {
+    if op.is_sync() {
         let before = now.clone();
         disk.expect(&[synced, &before]);
-        now.run(store, op).expect("sync");
+        now.run(store, op).unwrap_or_else(|error| panic!("{op:?}: {error}"));
         disk.was(&before);
         synced.clone_from(now);
         if disk.lock().random.one_in(4) {

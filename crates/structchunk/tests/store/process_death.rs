@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, getpid, kill_process};
 use structchunk::testing::Faults;
-use structchunk::{Error, Found, Store};
+use structchunk::{Compaction, Error, Found, Store};
 
 use crate::common::*;
 use crate::script::{Op, Tracked};
@@ -81,6 +81,12 @@ fn what_a_child_does() {
                 progress.write_all(b".").expect("progress");
             }
             store.close().expect("close");
+        }
+        "compact" => {
+            store.compact().expect("compact");
+            progress.write_all(b".").expect("progress");
+            store.compact_with(Compaction::new().fill_ratio(1.0)).expect("compact");
+            progress.write_all(b".").expect("progress");
         }
         "fork" => writes_in_a_forked_child_are_refused(&store),
         "orphan" => {
@@ -232,6 +238,59 @@ fn killed_at_every_single_call_of_a_recovery_the_next_one_still_finds_everything
         fs::rename(&path, &template).expect("the old name");
     }
     assert!(dies_before > 20, "a recovery makes more than {dies_before} calls");
+}
+
+#[test]
+fn killed_at_every_single_call_of_a_compaction_a_process_loses_nothing() {
+    let folder = folder();
+    let path = folder.path().join("store");
+    let (mut dies_before, mut unfinished) = (0, 0);
+    loop {
+        dies_before += 1;
+        let mut model = Model::new();
+        let store = open(&path);
+        for number in 0..500_u64 {
+            let value = if number % 100 == 0 {
+                Value::from_seed(number)
+            } else {
+                Value::Wide(Box::new(Wide { words: [number; 128] }))
+            };
+            value.put(&store, &number.to_le_bytes()).expect("put");
+            if number % 8 != 0 {
+                store.remove(number.to_le_bytes()).expect("remove");
+            } else {
+                model.insert(number.to_le_bytes().to_vec(), value);
+            }
+        }
+        drop(store);
+        let task = Task { name: "compact", seed: 0, operations: 0, dies_before };
+        let done = wait(spawn(&path, task), &path);
+        unfinished += u64::from(done == 1);
+        let store = open(&path);
+        assert_same(&store, &model);
+        // It works on, and what the dead one had begun is brought to its end.
+        store.put("more", &1_u64).expect("put");
+        store.compact().expect("compact");
+        store.remove("more").expect("remove");
+        assert_same(&store, &model);
+        let chunks = store.stats().expect("stats").chunks.len();
+        assert!(chunks <= 2, "killed before call {dies_before}: {chunks} chunks");
+        store.close().expect("close");
+        let files = fs::read_dir(path.join("chunks")).expect("a folder");
+        let is_chunk = |entry: &fs::DirEntry| entry.path().extension().is_some_and(|end| end == "chunk");
+        let files = files.filter(|entry| is_chunk(entry.as_ref().expect("a name"))).count();
+        assert_eq!(files, chunks, "killed before call {dies_before}");
+        assert_same(&open(&path), &model);
+        fs::remove_dir_all(&path).expect("removed");
+        if done == 3 || dies_before > 400 {
+            break;
+        }
+        if done == 2 && dies_before % 2 == 1 {
+            // The second one, of everything, at every other call.
+            dies_before += 1;
+        }
+    }
+    assert!(unfinished > 10 && dies_before < 400, "{unfinished} of {dies_before}");
 }
 
 /// Makes the files of `to` what those of `from` are, keeping the inodes of those that are there.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::HashMap;
 
-use structchunk::{Error, Result, Store};
+use structchunk::{Compaction, Error, Result, Store};
 
 use crate::common::*;
 
@@ -27,6 +27,8 @@ pub enum Op {
     /// A slice that is filled in place; dropped instead of published where `bool` is false.
     Loan(Vec<u8>, Vec<u64>, bool),
     Sync,
+    /// With a fill ratio, in percent.
+    Compact(u8),
 }
 
 /// Keys are few, so that most operations meet an object.
@@ -39,7 +41,7 @@ impl Op {
     /// Any of them; large objects are rarer than small ones.
     pub fn any(random: &mut Random) -> Self {
         let value = |random: &mut Random| Value::from_seed(random.next());
-        match random.below(43) {
+        match random.below(45) {
             0..12 => Self::Put(key(random), value(random)),
             12..14 => Self::InsertNew(key(random), value(random)),
             14..16 => Self::PutIf(key(random), value(random), !random.one_in(3)),
@@ -59,8 +61,14 @@ impl Op {
             }
             36..40 => Self::Sync,
             40..42 => Self::Upgrade(key(random)),
-            _ => Self::UpgradeAll,
+            42 => Self::UpgradeAll,
+            _ => Self::Compact([50, 90, 100][random.below(3) as usize]),
         }
+    }
+
+    /// Whether all that was before it is durable when it has returned.
+    pub fn is_sync(&self) -> bool {
+        matches!(self, Self::Sync | Self::Compact(_))
     }
 
     pub fn script(random: &mut Random, count: u64) -> Vec<Self> {
@@ -184,6 +192,10 @@ impl Tracked {
             }
             Op::Sync => {
                 store.sync()?;
+                self.synced();
+            }
+            Op::Compact(percent) => {
+                store.compact_with(Compaction::new().fill_ratio(f64::from(*percent) / 100.0))?;
                 self.synced();
             }
         }

@@ -1,0 +1,81 @@
+//! Step 4 of a sync: what was superseded before the sync *before* this one is needed by neither checkpoint now.
+
+use std::collections::BTreeSet;
+
+use super::Inner;
+use super::inner::{Checkpoints, Writer};
+use crate::error::Result;
+use crate::format::{BodyNumber, ChunkId};
+
+/// What one sync finds superseded; the next one gives it back.
+#[derive(Default)]
+pub(crate) struct Superseded {
+    pub bodies: Vec<BodyNumber>,
+    /// Chunks that its checkpoint names as dropped.
+    pub chunks: BTreeSet<ChunkId>,
+}
+
+impl Superseded {
+    /// Takes what the writer has noted since the last cut.
+    pub(crate) fn take(writer: &mut Writer) -> Self {
+        Self { bodies: std::mem::take(&mut writer.superseded), chunks: writer.dropped.clone() }
+    }
+}
+
+impl Checkpoints {
+    /// Whether nothing waits for the next sync to be given back.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.retiring.is_empty() && self.retiring_chunks.is_empty()
+    }
+}
+
+impl Inner {
+    /// Gives back what the sync before this one found superseded, and keeps in mind what this one has.
+    ///
+    /// # Errors
+    /// When names that were removed could not be made durable.
+    pub(crate) fn give_back(&self, checkpoints: &mut Checkpoints, superseded: Superseded) -> Result<()> {
+        let retired = std::mem::replace(&mut checkpoints.retiring, superseded.bodies);
+        self.give_back_bodies(checkpoints, retired);
+        let retired = std::mem::replace(&mut checkpoints.retiring_chunks, superseded.chunks);
+        self.give_back_chunks(checkpoints, &retired)
+    }
+
+    fn give_back_bodies(&self, checkpoints: &mut Checkpoints, retired: Vec<BodyNumber>) {
+        if !retired.is_empty() {
+            // What guards still write into them is for nobody.
+            let mut writer = self.lock_writer();
+            writer.dirty_bodies.retain(|body| !retired.contains(body));
+        }
+        for body in retired {
+            // Somebody may still hold it and change it, but nobody can find it any more.
+            self.lock_writer().dirty_bodies.remove(&body);
+            if let Err(error) = self.bodies.unlink(body)
+                && !error.is_absent()
+            {
+                tracing::warn!(%error, "a body could not be given back; the next sync tries again");
+                checkpoints.retiring.push(body);
+            }
+        }
+    }
+
+    /// Unlinks chunks, oldest first, each for good before the next: the tombstones that a later one held may be all that says that an
+    /// object of an earlier one is gone, and a rebuild without `STORE` believes every chunk that is there.
+    fn give_back_chunks(&self, checkpoints: &mut Checkpoints, retired: &BTreeSet<ChunkId>) -> Result<()> {
+        for &chunk in retired {
+            if let Err(error) = self.chunks.remove(chunk)
+                && !error.is_absent()
+            {
+                tracing::warn!(%error, "a chunk could not be given back; the next sync tries again");
+                return Ok(());
+            }
+            self.chunks.folder.sync()?;
+            checkpoints.retiring_chunks.remove(&chunk);
+            let mut writer = self.lock_writer();
+            writer.dropped.remove(&chunk);
+            // What guards still write into it is for nobody.
+            writer.dirty_chunks.remove(&chunk);
+        }
+        Ok(())
+    }
+}
