@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::SystemTime;
 
-use crate::disk::{Access, File, Folder};
+use crate::disk::{Access, File, Folder, Punched};
 use crate::error::{Error, Result};
 use crate::format::{ChunkId, ChunkIdentity, Features, FileName, Geometry, PAGE_BYTES, SECTOR_BYTES, Seal};
 use crate::layout::Object;
@@ -171,6 +171,16 @@ impl Chunk {
     /// Wipes everything from `head` on, so that new objects begin as zeroes and nothing stale is ever believed.
     pub(crate) fn wipe_from(&self, head: u64) -> Result<()> {
         self.file.punch(head, self.map.len() - head).map(drop)
+    }
+
+    /// Makes a hole, in which nobody looks for anything any more.
+    pub(crate) fn punch(&self, from: u64, bytes: u64) -> Result<Punched> {
+        self.file.punch(from, bytes)
+    }
+
+    /// The parts of its first `end` bytes that are no holes.
+    pub(crate) fn data_ranges(&self, end: u64) -> Result<Vec<Range<u64>>> {
+        self.file.data_ranges(end)
     }
 
     /// Bytes of disk space that the file takes.

@@ -26,3 +26,4 @@ pub(crate) use file::{Access, File};
 pub(crate) use folder::Folder;
 pub(crate) use fork::forks;
 pub(crate) use lock::Lock;
+pub(crate) use space::Punched;

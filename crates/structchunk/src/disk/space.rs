@@ -5,6 +5,7 @@
 //! so it is looked at before every call that could meet it.
 
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 
 use rustix::fs::{FallocateFlags, SeekFrom};
@@ -89,6 +90,20 @@ impl File {
             position = data.max(position + 1);
         }
         Ok(())
+    }
+
+    /// The parts of the first `end` bytes that are no holes.
+    pub(crate) fn data_ranges(&self, end: u64) -> Result<Vec<Range<u64>>> {
+        let (mut ranges, mut position) = (Vec::new(), 0);
+        while position < end {
+            let data = self.next(SeekFrom::Data(position))?.unwrap_or(end).min(end);
+            let hole = self.next(SeekFrom::Hole(data))?.unwrap_or(end).min(end);
+            if data < hole {
+                ranges.push(data..hole);
+            }
+            position = hole.max(position + 1);
+        }
+        Ok(ranges)
     }
 
     /// The next hole or data; `None` when there is none up to the file's end.

@@ -161,6 +161,11 @@ impl Borrows {
         self.exclusive.load(Ordering::SeqCst) != 0 && self.shard(subject).lock().is_exclusive(subject)
     }
 
+    /// Whether any guard refers to the object.
+    pub(crate) fn is_borrowed(&self, subject: Subject) -> bool {
+        self.shard(subject).lock().borrowed.contains_key(&subject.0)
+    }
+
     /// Waits until nobody changes the object alone, at most until `deadline`; whether that came true.
     pub(crate) fn wait_for_writer(&self, subject: Subject, deadline: &mut Deadline) -> bool {
         let shard = self.shard(subject);

@@ -39,17 +39,20 @@ impl Entry<'_> {
     /// # Errors
     /// [`Error::Corrupt`] when the object or its type cannot be read, or its length does not fit its type.
     pub fn value(&self, limit: usize) -> Result<Value> {
-        let layout = self.layout()?;
-        let shape = self.shape();
-        let payload = self.store.inner.payload(&self.record)?;
-        let value = if payload.bytes <= LARGEST_STAGED {
-            layout.read(&self.bytes(LARGEST_STAGED)?, shape.as_deref(), limit)
-        } else {
-            layout.read_from(&payload, shape.as_deref(), limit)
-        };
-        value.ok_or_else(|| {
-            let reason = "the object's length does not fit its type and shape";
-            Error::corrupt(self.record.chunk.path(), self.record.offset(), reason)
+        self.with_object(|inner, record| {
+            let layout = &inner.stored_type(record.header().type_number)?.layout;
+            let shape = record.header().flags.array.then(|| record.extension().shape);
+            let payload = inner.payload(record)?;
+            let value = if payload.bytes <= LARGEST_STAGED {
+                layout.read(&inner.copy_free_bytes(record, LARGEST_STAGED)?, shape.as_deref(), limit)
+            } else {
+                layout.read_from(&payload, shape.as_deref(), limit)
+            };
+            inner.check_not_given_back(record, &payload)?;
+            value.ok_or_else(|| {
+                let reason = "the object's length does not fit its type and shape";
+                Error::corrupt(record.chunk.path(), record.offset(), reason)
+            })
         })
     }
 

@@ -117,6 +117,7 @@ impl Log {
             dirty_bodies: BTreeSet::new(),
             new_names: false,
             superseded: Vec::new(),
+            superseded_payloads: Vec::new(),
             dropped: self.dropped,
             changed: false,
         })

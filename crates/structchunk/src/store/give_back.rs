@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::Inner;
 use super::inner::{Checkpoints, Writer};
 use crate::error::Result;
-use crate::format::{BodyNumber, ChunkId};
+use crate::format::{BodyNumber, ChunkId, Location};
 
 /// What one sync finds superseded; the next one gives it back.
 #[derive(Default)]
@@ -13,19 +13,25 @@ pub(crate) struct Superseded {
     pub bodies: Vec<BodyNumber>,
     /// Chunks that its checkpoint names as dropped.
     pub chunks: BTreeSet<ChunkId>,
+    /// Records with large payloads.
+    pub payloads: Vec<Location>,
 }
 
 impl Superseded {
     /// Takes what the writer has noted since the last cut.
     pub(crate) fn take(writer: &mut Writer) -> Self {
-        Self { bodies: std::mem::take(&mut writer.superseded), chunks: writer.dropped.clone() }
+        Self {
+            bodies: std::mem::take(&mut writer.superseded),
+            chunks: writer.dropped.clone(),
+            payloads: std::mem::take(&mut writer.superseded_payloads),
+        }
     }
 }
 
 impl Checkpoints {
     /// Whether nothing waits for the next sync to be given back.
     pub(crate) fn is_settled(&self) -> bool {
-        self.retiring.is_empty() && self.retiring_chunks.is_empty()
+        self.retiring.is_empty() && self.retiring_chunks.is_empty() && self.retiring_payloads.is_empty()
     }
 }
 
@@ -37,6 +43,8 @@ impl Inner {
     pub(crate) fn give_back(&self, checkpoints: &mut Checkpoints, superseded: Superseded) -> Result<()> {
         let retired = std::mem::replace(&mut checkpoints.retiring, superseded.bodies);
         self.give_back_bodies(checkpoints, retired);
+        let retired = std::mem::replace(&mut checkpoints.retiring_payloads, superseded.payloads);
+        self.give_back_payloads(checkpoints, retired);
         let retired = std::mem::replace(&mut checkpoints.retiring_chunks, superseded.chunks);
         self.give_back_chunks(checkpoints, &retired)
     }

@@ -296,10 +296,15 @@ impl Inner {
     fn borrow_shared<T: Plain + ?Sized>(&self, key: &[u8], wait: bool) -> Result<Option<Ref<'_, T>>> {
         self.check_open()?;
         let hash = self.views.hashes.of_key(key);
-        let found = self.with_object(key, hash, |record| Ok((*record, self.typed_payload::<T>(record)?)))?;
-        let Some((record, payload)) = found else { return Ok(None) };
-        let borrow = Borrow::acquire(self, &record, Want::Shared, &mut self.patience(wait));
-        let borrow = borrow.ok_or_else(|| Error::Busy { key: key.to_vec() })?;
+        let (mut deadline, relocations) = (self.patience(wait), self.relocations.load(Ordering::SeqCst));
+        let found = self.with_object(key, hash, |record| {
+            let payload = self.typed_payload::<T>(record)?;
+            let borrow = Borrow::acquire(self, record, Want::Shared, &mut deadline);
+            let borrow = borrow.ok_or_else(|| Error::Busy { key: key.to_vec() })?;
+            self.check_not_moved(record, relocations)?;
+            Ok((*record, payload, borrow))
+        })?;
+        let Some((record, payload, borrow)) = found else { return Ok(None) };
         // Whoever closes the store looks for borrows after it has said so; one of the two sees the other.
         self.check_open()?;
         let address = payload.map().address(payload.offset, payload.bytes);

@@ -48,6 +48,10 @@ pub(crate) struct Inner {
     pub poisoned: OnceLock<String>,
     /// Whether this session has announced that it changes things.
     pub session_open: AtomicBool,
+    /// Rises before anything that was superseded may become a hole, and when objects are moved.
+    pub relocations: AtomicU64,
+    /// Whether the file system makes holes.
+    pub can_punch: AtomicBool,
     /// How many cuts have been fixed; see `sync.rs`.
     pub cuts: AtomicU64,
     /// How often the process had forked when the store was opened.
@@ -73,6 +77,8 @@ pub(crate) struct Checkpoints {
     pub retiring: Vec<BodyNumber>,
     /// Chunks that the newest checkpoint names as dropped, but the other slot may need.
     pub retiring_chunks: BTreeSet<ChunkId>,
+    /// Payloads that the newest checkpoint no longer needs, but the other slot may.
+    pub retiring_payloads: Vec<Location>,
     /// The highest cut that has become durable.
     pub durable_cut: u64,
 }
@@ -106,6 +112,8 @@ pub(crate) struct Writer {
     pub new_names: bool,
     /// Bodies that were superseded since the last cut.
     pub superseded: Vec<BodyNumber>,
+    /// Records with large payloads that were superseded since the last cut.
+    pub superseded_payloads: Vec<Location>,
     /// Chunks that are no longer in the log, until their files are gone for good: what checkpoints have to name.
     pub dropped: BTreeSet<ChunkId>,
     /// Anything at all was changed since the last cut.

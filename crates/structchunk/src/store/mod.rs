@@ -19,9 +19,13 @@ mod lock;
 mod log;
 mod open;
 mod options;
+<<<<<<< HEAD
 mod ordered;
 mod pace;
 mod range;
+=======
+mod punch;
+>>>>>>> c25ca83 (Make holes where large objects were superseded)
 mod read;
 mod rebuild;
 mod recover;

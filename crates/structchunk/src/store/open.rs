@@ -168,6 +168,8 @@ pub(crate) fn open_folder(root: Folder, options: &Options, created: bool) -> Res
         closed: AtomicBool::new(false),
         poisoned: OnceLock::new(),
         session_open: AtomicBool::new(session_open),
+        relocations: AtomicU64::new(0),
+        can_punch: AtomicBool::new(true),
         cuts: AtomicU64::new(0),
         process: disk::forks(),
         lock: Mutex::new(lock),

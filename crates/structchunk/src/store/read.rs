@@ -30,7 +30,8 @@ impl Inner {
             // Every field by itself, at its own width, beside others who do the same.
             return self.copy_locked(record, &payload, Want::Atomic);
         }
-        if payload.bytes > LARGEST_STAGED || self.borrows.any_atomic() {
+        // Two records may lead to one body for a moment, each with a version of its own.
+        if payload.bytes > LARGEST_STAGED || payload.body().is_some() || self.borrows.any_atomic() {
             return self.copy_locked(record, &payload, Want::Shared);
         }
         let before = record.version_word(Ordering::Acquire);
@@ -86,6 +87,7 @@ impl Inner {
         let copy = Self::copy_once(record, payload);
         self.borrows.release(subject, want);
         self.release_lock_if_unused();
+        self.check_not_given_back(record, payload)?;
         copy
     }
 }

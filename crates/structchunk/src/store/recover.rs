@@ -1,6 +1,7 @@
 //! Recovery: what exists after an unclean stop, and bringing everything else in line with it.
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -77,8 +78,10 @@ pub(crate) fn recover(
 }
 
 /// Stores every page's first word again, so that the next sync writes the page.
-fn dirty_again(map: &Mapping, bytes: u64) {
-    for offset in (0..bytes).step_by(PAGE_BYTES as usize) {
+fn dirty_again(map: &Mapping, range: &Range<u64>) {
+    // Where blocks are smaller than pages, the range may begin inside of one.
+    let pages = range.start / PAGE_BYTES..range.end.div_ceil(PAGE_BYTES);
+    for offset in pages.map(|page| range.start.max(page * PAGE_BYTES)) {
         if let Some(word) = map.load_u64(offset, Ordering::Relaxed) {
             // Within the limit, as the load has shown.
             let _ = map.store_u64(offset, word, Ordering::Relaxed);
@@ -205,9 +208,12 @@ impl Situation<'_> {
         for &id in log.chunks.range(..=log.active) {
             let chunk = self.chunks.get(id)?;
             chunk.forget_cache()?;
-            // Up to where there are records; behind them lie holes, and touching those on a full disk would be a signal.
+            // Up to where there are records. Behind them, and where objects were superseded, lie holes; touching those on a full disk would
+            // be a signal.
             let end = if id == log.active { log.head } else { chunk.sealed_head().unwrap_or(PAGE_BYTES) };
-            dirty_again(&chunk.map, end);
+            for range in chunk.data_ranges(end)? {
+                dirty_again(&chunk.map, &range);
+            }
         }
         self.bodies_of(log).try_for_each(|body| body?.forget_cache())
     }

@@ -9,7 +9,7 @@ use super::read::out_of_bounds;
 use super::{Inner, Ref, Store};
 use crate::chunk::{Chunk, Record, WRITING};
 use crate::error::{Error, Result};
-use crate::format::{ChunkId, PAGE_BYTES};
+use crate::format::{ChunkId, Kind, PAGE_BYTES};
 use crate::layout::{Fingerprint, Layout, Object, Plain};
 
 /// An object met by a scan, or by [`Store::entry`].
@@ -231,8 +231,9 @@ const MOST_TRIES: usize = 1000;
 
 impl Inner {
     /// A copy of up to `limit` bytes of an object that anybody may be changing: a larger one, where it lies.
-    fn copy_free_bytes(&self, record: &Record<'_>, limit: u64) -> Result<Vec<u8>> {
-        if self.object_bytes(record)? <= LARGEST_STAGED {
+    pub(super) fn copy_free_bytes(&self, record: &Record<'_>, limit: u64) -> Result<Vec<u8>> {
+        let in_log = record.header().kind == Kind::Object;
+        if in_log && record.header().payload_length <= LARGEST_STAGED {
             return self.copy_bytes(record, limit);
         }
         let subject = Subject::of(record);
@@ -241,6 +242,7 @@ impl Inner {
         }
         let bytes = self.copy_bytes(record, limit);
         self.borrows.release(subject, Want::Shared);
+        self.check_not_given_back(record, &self.payload(record)?)?;
         bytes
     }
 

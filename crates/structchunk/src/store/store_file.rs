@@ -65,6 +65,7 @@ impl StoreFile {
             slot: self.slot,
             retiring: Vec::new(),
             retiring_chunks: dropped,
+            retiring_payloads: Vec::new(),
             durable_cut: 0,
         }
     }

@@ -1,6 +1,7 @@
 //! Compaction: what is moved, what is dropped, in which order, and who is left in peace.
 #![expect(unsafe_code, reason = "a lock on a byte is one system call; a rebuild opens a store")]
 
+mod hammer;
 mod moving;
 mod order;
 mod tombstones;
@@ -47,7 +48,7 @@ fn everything() -> Compaction<'static> {
 }
 
 /// Locks a byte as somebody does who refers to what is in a chunk. The lock goes with the file.
-fn hold_byte(path: &Path, byte: i64) -> File {
+pub fn hold_byte(path: &Path, byte: i64) -> File {
     let file = File::open(path).expect("the file LOCK");
     let request = libc::flock {
         l_type: libc::F_RDLCK as libc::c_short,

@@ -169,6 +169,7 @@ fn changes_nothing(op: &Op, tracked: &Tracked) -> bool {
 fn may_be_passed_over(event: &Event, opening: bool, errno: i32) -> bool {
     let is_view = ["directory", "live"].contains(&event.file.as_str());
     matches!(event.call, Call::Remove | Call::Lock | Call::Inspect | Call::List)
+        || event.call == Call::Punch && !opening
         || opening
             && errno == libc::ENOSPC
             && (is_view || event.call == Call::Allocate && event.file.contains("chunk"))

@@ -204,8 +204,16 @@ fn a_poisoned_store_on_a_full_disk_recovers_without_touching_a_hole() {
         // Few bytes of a large chunk are backed.
         let large: fn() -> Options = || Store::options().create(true).chunk_capacity(128 << 20);
         let store = open_with(large().faults(faults.clone()), &path).expect("open");
+        // There are holes also where there are records.
+        store.put("large", &vec![1_u8; 4 << 20][..]).expect("put");
         put_until(&store, &mut tracked, 200);
-        store.sync().expect("sync");
+        store.remove("large").expect("remove");
+        for number in 0..2_u64 {
+            store.put("number", &number).expect("put");
+            store.remove("number").expect("remove");
+            store.sync().expect("sync");
+        }
+        assert!(faults.count(Call::Punch) > 0, "{kind}");
         store.put("lost", &1_u64).expect("put");
         faults.plan(Fault::nth(1, libc::EIO).of(Call::Sync).on("00000000.chunk"));
         store.sync().expect_err("a failing sync");

@@ -19,6 +19,7 @@ mod ordered;
 mod power_cut;
 mod process;
 mod process_death;
+mod punching;
 mod same_boot;
 mod script;
 mod tables;

@@ -366,15 +366,15 @@ fn a_power_cut_at_any_moment_of_a_compaction_loses_nothing_and_brings_nothing_ba
     println!("STRUCTCHUNK_SEED={seed}");
     let mut random = Random::new(seed);
     let mut tally = Tally::default();
-    for _ in 0..cases(3) {
+    for _ in 0..cases(2) {
         let folder = folder();
         let path = folder.path().join("store");
         let mut now = Tracked::default();
-        let disk = Disk::new(&path, Random::new(random.next()), 4, vec![now.clone()]);
+        let disk = Disk::new(&path, Random::new(random.next()), 6, vec![now.clone()]);
         let faults = disk.faults();
         let store = open_with(options().faults(faults.clone()), &path).expect("open");
         drop(disk.take_images());
-        for round in 0..3_u64 {
+        for round in 0..2_u64 {
             // Chunks that are mostly dead, an old one that is not, and tombstones between them.
             for number in 0..450 {
                 let key = format!("{round} {number}").into_bytes();

@@ -82,6 +82,7 @@ impl Inner {
         let fill = |chunk: &Chunk, at: u64| copy(record.chunk, from, chunk, at, header.payload_length);
         let copied = self.append(writer, &draft, fill)?;
         self.publish_end(writer);
+        self.relocations.fetch_add(1, Ordering::SeqCst);
         let slot = if quick {
             slot
         } else {
