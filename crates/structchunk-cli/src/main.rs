@@ -41,6 +41,7 @@ Examples:
   structchunk ls galaxy.store --prefix p/   the keys that begin with p/
   structchunk get galaxy.store p/42         one object, decoded by its stored layout
   structchunk check galaxy.store            look at every byte
+  structchunk compact galaxy.store          give back the space of what was removed
 
 Exit codes: 0 fine, 1 not found or findings, 2 error.";
 

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod check;
+mod compact;
 mod get;
 mod info;
 mod ls;
@@ -29,6 +30,7 @@ pub enum Command {
     Types(types::Types),
     Stats(stats::Stats),
     Check(check::Check),
+    Compact(compact::Compact),
     Rebuild(rebuild::Rebuild),
 }
 
@@ -44,6 +46,7 @@ impl Command {
             Self::Types(types) => types.run(out),
             Self::Stats(stats) => stats.run(out),
             Self::Check(check) => check.run(out),
+            Self::Compact(compact) => compact.run(out),
             Self::Rebuild(rebuild) => rebuild.run(out),
         }
     }

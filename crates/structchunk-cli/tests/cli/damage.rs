@@ -24,7 +24,7 @@ fn what_is_no_store_is_said_so_by_every_command() {
     let file = folder.path().join("file");
     fs::write(&file, "x").unwrap();
     let missing = folder.path().join("missing");
-    let others: [&[&str]; 2] = [&["rm", "k"], &["rebuild"]];
+    let others: [&[&str]; 3] = [&["rm", "k"], &["compact"], &["rebuild"]];
     for command in READING.iter().chain(&others) {
         let on =
             |path: &std::path::Path| run([&command[..1], &[path.to_str().unwrap()], &command[1..]].concat());

@@ -6,7 +6,8 @@ use std::process::{Command, Stdio};
 
 use crate::stores::{Sample, run};
 
-const COMMANDS: [&str; 9] = ["demo", "info", "ls", "get", "rm", "types", "stats", "check", "rebuild"];
+const COMMANDS: [&str; 10] =
+    ["demo", "info", "ls", "get", "rm", "types", "stats", "check", "compact", "rebuild"];
 
 #[test]
 fn every_command_has_help_with_examples() {
@@ -22,7 +23,9 @@ fn every_command_has_help_with_examples() {
 
 #[test]
 fn wrong_arguments_are_a_sentence_and_exit_code_two() {
-    let wrong: [&[&str]; 9] = [
+    let wrong: [&[&str]; 11] = [
+        &["compact", "store", "--fill", "half"],
+        &["compact"],
         &[],
         &["frobnicate"],
         &["info"],

@@ -1,8 +1,10 @@
-//! `rm` and `rebuild`.
+//! `rm`, `compact` and `rebuild`.
 
 use std::fs;
 
-use crate::stores::Sample;
+use structchunk::Store;
+
+use crate::stores::{Particle, Sample, open, particle, run};
 
 #[test]
 fn rm_removes_objects_for_good() {
@@ -53,4 +55,63 @@ fn rebuild_makes_a_lost_store_file_anew() {
     assert!(sample.run("rebuild", &[]).succeeds().out.contains("STORE was made anew"));
     assert_eq!(sample.run("ls", &[]).succeeds().out, keys);
     assert!(sample.run("get", &["p/39"]).succeeds().out.contains("id: 39"));
+}
+
+/// A store of three chunks and a bit, of which a tenth is current.
+fn thinned() -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("thin.store");
+    let store = open(Store::options().create(true).chunk_capacity(1 << 18), &path);
+    for id in 0..10_000 {
+        store.put(format!("p/{id}"), &particle(id)).unwrap();
+    }
+    for id in (0..10_000).filter(|id| id % 10 != 0) {
+        store.remove(format!("p/{id}")).unwrap();
+    }
+    store.close().unwrap();
+    let path = path.to_str().unwrap().to_owned();
+    (folder, path)
+}
+
+#[test]
+fn compact_gives_space_back_and_stats_show_it() {
+    let (_folder, path) = thinned();
+    let stats = || run(["stats", &path, "--json"]).succeeds().json();
+    let before = stats();
+    assert!(before["dead_bytes"].as_u64() > before["live_bytes"].as_u64(), "{before}");
+    let report = run(["compact", &path, "--json"]).succeeds().json();
+    assert_eq!(report["moved_objects"], 1000, "{report}");
+    assert_eq!(
+        report["dropped_chunks"].as_array().unwrap().len(),
+        before["chunks"].as_array().unwrap().len()
+    );
+    assert!(report["dropped_tombstones"] == 9000 && report["left_chunks"].as_array().unwrap().is_empty());
+    let after = stats();
+    assert!(
+        after["chunks"].as_array().unwrap().len() == 1 && after["dead_bytes"].as_u64() < Some(1000),
+        "{after}"
+    );
+    assert!(after["bytes_allocated"].as_u64() < before["bytes_allocated"].as_u64());
+    run(["check", &path]).succeeds();
+    assert_eq!(run(["ls", &path]).succeeds().out.lines().count(), 1000);
+    let store = open(Store::options().read_only(true), path.as_ref());
+    assert_eq!(store.load::<Particle>("p/9990").unwrap().unwrap().id, 9990);
+    assert_eq!(run(["compact", &path]).code, 2, "somebody reads it");
+    drop(store);
+    assert!(run(["compact", &path]).succeeds().out.starts_with("0 objects (0 bytes) moved, 0 chunks"));
+}
+
+#[test]
+fn compact_names_the_chunks_that_have_to_stay() {
+    let (_folder, path) = thinned();
+    let chunk = std::path::Path::new(&path).join("chunks/00000000.chunk");
+    let mut bytes = fs::read(&chunk).unwrap();
+    let key = bytes.windows(4).position(|window| window == b"p/11").unwrap();
+    bytes[key] ^= 1;
+    fs::write(&chunk, bytes).unwrap();
+    let ran = run(["compact", &path, "--fill", "0.8"]);
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    assert!(ran.out.contains("moved"), "{}", ran.out);
+    assert_eq!(ran.err, "structchunk: chunk 00000000 stays: something in it is damaged\n");
+    run(["compact", &path, "--fill", "2"]).fails(2, "option fill_ratio: 2; from 0 to 1 is possible");
 }
