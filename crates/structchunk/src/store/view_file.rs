@@ -84,7 +84,9 @@ impl ViewFile {
     /// # Errors
     /// [`Error::NoSpace`], and [`Error::Exhausted`] at the largest size.
     pub(crate) fn back(&self, from: u64, to: u64) -> Result<()> {
-        let (from, to) = (from.saturating_mul(8), to.saturating_mul(8));
+        // Touching a page touches all blocks of it, and there are file systems with four in a page.
+        let page = rustix::param::page_size() as u64;
+        let (from, to) = (from.saturating_mul(8) & !(page - 1), align_up(to.saturating_mul(8), page));
         if to > self.map.len() {
             return Err(Error::Exhausted { what: "room in the live map" });
         }
