@@ -1,4 +1,4 @@
-//! A table from 32-bit numbers to values that are added once and stay: look-ups take no lock.
+//! A table from 32-bit numbers to values that are added once and stay while anybody may look: look-ups take no lock.
 
 use std::sync::OnceLock;
 
@@ -41,6 +41,15 @@ impl<V> SparseTable<V> {
         let leaves = middles[middle].get_or_init(|| empty(LEAF_BITS));
         leaves[leaf].get_or_init(|| Box::new(value))
     }
+
+    /// Takes a value out again: nobody can refer to it any more.
+    pub(crate) fn take(&mut self, number: u32) -> Option<V> {
+        if let Some(place) = self.low.get_mut(number as usize) {
+            return place.take().map(|value| *value);
+        }
+        let (top, middle, leaf) = split(number);
+        self.top[top].get_mut()?[middle].get_mut()?[leaf].take().map(|value| *value)
+    }
 }
 
 fn split(number: u32) -> (usize, usize, usize) {
@@ -58,7 +67,7 @@ mod tests {
 
     #[test]
     fn values_are_found_under_their_numbers_and_the_first_one_stays() {
-        let table = SparseTable::new();
+        let mut table = SparseTable::new();
         let numbers = [0, 1, 2047, 2048, 1 << 22, u32::MAX];
         for number in numbers {
             assert_eq!(table.get(number), None);
@@ -66,5 +75,9 @@ mod tests {
         }
         assert_eq!(table.insert(1, 99), &2);
         assert_eq!(table.get(2), None);
+        for number in numbers {
+            assert_eq!(table.take(number), Some(u64::from(number) + 1));
+            assert_eq!((table.take(number), table.get(number)), (None, None));
+        }
     }
 }

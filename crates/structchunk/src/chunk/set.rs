@@ -43,9 +43,14 @@ impl ChunkSet {
         Ok(self.mapped.insert(id.0, chunk))
     }
 
-    /// Removes the file of a chunk. Whoever has it mapped keeps it: this set does until it is dropped.
+    /// Removes the file of a chunk. Whoever has it mapped keeps it: this set does until it is unmapped here.
     pub(crate) fn remove(&self, id: ChunkId) -> Result<()> {
         self.folder.remove(&FileName::of_chunk(id))
+    }
+
+    /// Unmaps a chunk that nobody can refer to any more.
+    pub(crate) fn unmap(&mut self, id: ChunkId) {
+        drop(self.mapped.take(id.0));
     }
 
     /// The chunk of a location, where it is mapped already.

@@ -43,6 +43,7 @@ impl Entry<'_> {
             let layout = &inner.stored_type(record.header().type_number)?.layout;
             let shape = record.header().flags.array.then(|| record.extension().shape);
             let payload = inner.payload(record)?;
+            inner.check_not_given_back(record, &payload)?;
             let value = if payload.bytes <= LARGEST_STAGED {
                 layout.read(&inner.copy_free_bytes(record, LARGEST_STAGED)?, shape.as_deref(), limit)
             } else {

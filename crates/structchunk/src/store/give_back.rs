@@ -1,6 +1,7 @@
 //! Step 4 of a sync: what was superseded before the sync *before* this one is needed by neither checkpoint now.
 
 use std::collections::BTreeSet;
+use std::sync::PoisonError;
 
 use super::Inner;
 use super::inner::{Checkpoints, Writer};
@@ -79,6 +80,7 @@ impl Inner {
             }
             self.chunks.folder.sync()?;
             checkpoints.retiring_chunks.remove(&chunk);
+            self.gone.lock().unwrap_or_else(PoisonError::into_inner).push(chunk);
             let mut writer = self.lock_writer();
             writer.dropped.remove(&chunk);
             // What guards still write into it is for nobody.

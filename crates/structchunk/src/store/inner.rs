@@ -52,6 +52,8 @@ pub(crate) struct Inner {
     pub relocations: AtomicU64,
     /// Whether the file system makes holes.
     pub can_punch: AtomicBool,
+    /// Chunks whose files are gone and that are still mapped, for whoever may look at what was in them.
+    pub gone: Mutex<Vec<ChunkId>>,
     /// How many cuts have been fixed; see `sync.rs`.
     pub cuts: AtomicU64,
     /// How often the process had forked when the store was opened.

@@ -19,13 +19,10 @@ mod lock;
 mod log;
 mod open;
 mod options;
-<<<<<<< HEAD
 mod ordered;
 mod pace;
-mod range;
-=======
 mod punch;
->>>>>>> c25ca83 (Make holes where large objects were superseded)
+mod range;
 mod read;
 mod rebuild;
 mod recover;

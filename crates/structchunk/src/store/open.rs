@@ -170,6 +170,7 @@ pub(crate) fn open_folder(root: Folder, options: &Options, created: bool) -> Res
         session_open: AtomicBool::new(session_open),
         relocations: AtomicU64::new(0),
         can_punch: AtomicBool::new(true),
+        gone: Mutex::default(),
         cuts: AtomicU64::new(0),
         process: disk::forks(),
         lock: Mutex::new(lock),

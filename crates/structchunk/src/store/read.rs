@@ -80,6 +80,8 @@ impl Inner {
 
     /// Under the object's borrow: its writer stores into it directly, or in other widths.
     fn copy_locked<T: Object>(&self, record: &Record<'_>, payload: &Payload<'_>, want: Want) -> Result<T> {
+        // On some file systems looking into a hole takes space; so before as well.
+        self.check_not_given_back(record, payload)?;
         let subject = Subject::of(record);
         if !self.borrows.acquire(subject, want, &mut self.patience(true)) {
             return Err(Error::Busy { key: record.key().to_vec() });

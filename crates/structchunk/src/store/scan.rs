@@ -236,6 +236,7 @@ impl Inner {
         if in_log && record.header().payload_length <= LARGEST_STAGED {
             return self.copy_bytes(record, limit);
         }
+        self.check_not_given_back(record, &self.payload(record)?)?;
         let subject = Subject::of(record);
         if !self.borrows.acquire(subject, Want::Shared, &mut self.patience(true)) {
             return Err(Error::Busy { key: record.key().to_vec() });

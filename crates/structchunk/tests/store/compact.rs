@@ -1,6 +1,7 @@
 //! Compaction: what is moved, what is dropped, in which order, and who is left in peace.
 #![expect(unsafe_code, reason = "a lock on a byte is one system call; a rebuild opens a store")]
 
+mod acceptance;
 mod hammer;
 mod moving;
 mod order;

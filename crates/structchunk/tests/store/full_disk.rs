@@ -317,3 +317,98 @@ fn a_disk_that_is_too_full_for_the_index_costs_no_object_and_no_scan() {
         store.close().unwrap();
     }
 }
+
+/// Removes an object of a full store; makes room for its tombstone by compaction where there is none.
+fn remove_somehow(store: &mut Store, key: &str, compactions: &mut u64) {
+    for _ in 0..3 {
+        match store.remove(key) {
+            Ok(there) => return assert!(there, "{key}"),
+            Err(Error::NoSpace { .. }) => {}
+            Err(error) => panic!("{key}: {error}"),
+        }
+        *compactions += 1;
+        let report = store.compact().unwrap_or_else(|error| panic!("{key}: {error}"));
+        assert!(!report.dropped_chunks.is_empty(), "{key}: {report:?}");
+        assert!(store.release_dropped(), "nobody else has the store");
+    }
+    panic!("{key}: no room although chunks were dropped");
+}
+
+#[test]
+fn a_full_store_is_emptied_compacted_and_filled_again() {
+    for (kind, mount) in mounts("a full store is emptied") {
+        let path = mount.place.join("store");
+        let mut tracked = Tracked::default();
+        let mut store = open(&path);
+        let wide = Value::Wide(Box::new(Wide { words: [7; 128] }));
+        let fitted = put_until_full(&store, &mut tracked, "wide", &wide);
+        assert!(fitted > 10_000, "{kind}: {fitted}");
+        let mut compactions = 0;
+        for number in 0..fitted * 9 / 10 {
+            let key = format!("wide {number}");
+            remove_somehow(&mut store, &key, &mut compactions);
+            tracked.remove(key.as_bytes());
+        }
+        assert!(compactions > 0, "{kind}: the step kept back was never used up");
+        store.compact().unwrap_or_else(|error| panic!("{kind}: {error}"));
+        assert!(store.release_dropped());
+        assert_same(&store, &tracked.model);
+        let again = put_until_full(&store, &mut tracked, "again", &wide);
+        assert!(again > fitted * 8 / 10, "{kind}: {fitted} objects fitted, then {again}");
+        assert_same(&store, &tracked.model);
+        drop(store);
+        let store = open(&path);
+        assert_same(&store, &tracked.model);
+        store.close().expect("close");
+        assert_same(&open(&path), &tracked.model);
+    }
+}
+
+#[test]
+fn a_full_store_that_is_thinned_out_at_random_goes_on_when_there_is_a_little_room() {
+    for (kind, mount) in mounts("a full store is thinned out") {
+        let path = mount.place.join("store");
+        let mut tracked = Tracked::default();
+        let mut store = open(&path);
+        let wide = Value::Wide(Box::new(Wide { words: [7; 128] }));
+        fill(&mount.place, 8 << 20);
+        let fitted = put_until_full(&store, &mut tracked, "wide", &wide);
+        let mut random = Random::new(seed());
+        // What is kept back is used up while all chunks are nearly full: nothing can be moved.
+        let mut removed = 0;
+        let stuck = loop {
+            let key = format!("wide {}", random.below(fitted));
+            match store.remove(&key) {
+                Ok(there) => removed += u64::from(there),
+                Err(error) => break error,
+            }
+            tracked.remove(key.as_bytes());
+        };
+        assert!(no_space::<()>(Err(stuck)) && removed > 500, "{kind}: {removed}");
+        assert!(no_space(store.compact_with(structchunk::Compaction::new().fill_ratio(1.0))), "{kind}");
+        assert_same(&store, &tracked.model);
+        // A mebibyte of room is enough for all that follows.
+        let others = fs::OpenOptions::new().write(true).open(mount.place.join("others")).expect("a file");
+        let length = others.metadata().expect("a length").len();
+        others.set_len(length - (1 << 20)).and_then(|()| others.sync_all()).expect("a shorter file");
+        while tracked.model.len() as u64 > fitted / 10 {
+            let key = format!("wide {}", random.below(fitted));
+            match store.remove(&key) {
+                Ok(_) => tracked.remove(key.as_bytes()),
+                Err(Error::NoSpace { .. }) => {
+                    let everything = structchunk::Compaction::new().fill_ratio(1.0);
+                    store.compact_with(everything).unwrap_or_else(|error| panic!("{kind}: {error}"));
+                    assert!(store.release_dropped());
+                }
+                Err(error) => panic!("{kind}: {key}: {error}"),
+            }
+        }
+        store.compact().unwrap_or_else(|error| panic!("{kind}: {error}"));
+        assert!(store.release_dropped());
+        assert_same(&store, &tracked.model);
+        let again = put_until_full(&store, &mut tracked, "again", &wide);
+        assert!(again > fitted * 8 / 10, "{kind}: {fitted} objects fitted, then {again}");
+        store.close().expect("close");
+        assert_same(&open(&path), &tracked.model);
+    }
+}

@@ -28,6 +28,8 @@ pub enum LeftReason {
     Damaged,
     /// It holds records of a kind that a later version has written.
     Unknown,
+    /// There is no room for what is current in it.
+    NoRoom,
     /// As many dropped chunks as a checkpoint can name could not be removed from the disk yet.
     Waiting,
 }
@@ -39,6 +41,7 @@ impl fmt::Display for LeftReason {
             Self::Held => "somebody holds it",
             Self::Damaged => "something in it is damaged",
             Self::Unknown => "it has records that this version does not know",
+            Self::NoRoom => "there is no room for what is current in it",
             Self::Waiting => "other chunks wait to be removed",
         })
     }

@@ -10,7 +10,7 @@ mod empty;
 mod relocate;
 
 use std::fmt;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 pub(crate) use auto::Auto;
@@ -68,8 +68,8 @@ pub struct CompactReport {
     pub dropped_chunks: Vec<u32>,
     /// Of these, chunks whose files could not be removed yet: the next syncs try again.
     pub waiting_chunks: Vec<u32>,
-    /// Disk space that the dropped chunks took, in bytes. While the store is open they stay mapped: their names are gone, and the
-    /// file system gives the space to others when the store is closed.
+    /// Disk space that the dropped chunks took, in bytes. Their names are gone, but they stay mapped: the file system gives the
+    /// space to others when the store is closed, or at [`Store::release_dropped`].
     pub dropped_bytes: u64,
     /// Chunks that should have been emptied and were not, and why.
     pub left_chunks: Vec<(u32, LeftReason)>,
@@ -117,6 +117,7 @@ struct Run<'r, 'p> {
     compaction: Compaction<'p>,
     report: CompactReport,
     tally: Tally,
+    no_space: Option<Error>,
     done: u64,
     total: u64,
 }
@@ -148,14 +149,21 @@ impl Run<'_, '_> {
             self.done += 1;
         }
         self.tell();
-        Ok(())
+        match self.no_space.take() {
+            Some(error) if self.report.dropped_chunks.is_empty() => Err(error),
+            _ => Ok(()),
+        }
     }
 
-    /// Empties a chunk; once more after a sync where there was no room, or no place in the checkpoint.
+    /// Empties a chunk; once more after a sync where there was no place in the checkpoint.
     fn chunk(&mut self, chunk: ChunkId) -> Result<()> {
         let mut left = match self.once(chunk) {
-            Err(error @ Error::NoSpace { .. }) if self.report.dropped_chunks.is_empty() => return Err(error),
-            Err(Error::NoSpace { .. }) | Ok(Some(LeftReason::Waiting)) => {
+            // Others may need less, or nothing.
+            Err(error @ Error::NoSpace { .. }) => {
+                self.no_space = Some(error);
+                Ok(Some(LeftReason::NoRoom))
+            }
+            Ok(Some(LeftReason::Waiting)) => {
                 self.inner.sync_to_give_back()?;
                 self.once(chunk)
             }
@@ -219,7 +227,7 @@ impl Inner {
         // One at a time.
         let _turn = self.compaction.lock().unwrap_or_else(PoisonError::into_inner);
         let (report, tally) = (CompactReport::default(), Tally::default());
-        let mut run = Run { inner: self, compaction, report, tally, done: 0, total: 0 };
+        let mut run = Run { inner: self, compaction, report, tally, no_space: None, done: 0, total: 0 };
         let outcome = run.all();
         // Also when there is no room for more: what was dropped until then is given back.
         if !matches!(outcome, Err(Error::Closed | Error::Poisoned { .. })) {
@@ -257,10 +265,23 @@ impl Store {
     /// Everything before this call is durable when it returns, as after [`Store::sync`]. A crash at any moment loses nothing.
     ///
     /// # Errors
-    /// [`Error::InvalidOption`] for a ratio that is none; [`Error::NoSpace`] when there is no room to move anything to: nothing is lost, and
-    /// what could be dropped is. [`Error::ReadOnly`], [`Error::Poisoned`], [`Error::Closed`], [`Error::Forked`], and what the disk says, as
+    /// [`Error::InvalidOption`] for a ratio that is none; [`Error::NoSpace`] when nothing could be dropped, because there is no room to move
+    /// objects to: nothing is lost. [`Error::ReadOnly`], [`Error::Poisoned`], [`Error::Closed`], [`Error::Forked`], and what the disk says, as
     /// for [`Store::sync`].
     pub fn compact_with(&self, compaction: Compaction<'_>) -> Result<CompactReport> {
         self.inner.compact(compaction)
+    }
+
+    /// Lets go of chunks that were dropped: their disk space, and in a store in memory their memory, is free then. Whether that was
+    /// possible: it takes the only handle, without a guard that owns its store, and the exclusive borrow shows that nobody looks.
+    ///
+    /// Closing the store does the same. Worth it for a process that goes on after it has emptied a full disk.
+    pub fn release_dropped(&mut self) -> bool {
+        let Some(inner) = Arc::get_mut(&mut self.inner) else { return false };
+        let gone = inner.gone.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for chunk in std::mem::take(gone) {
+            inner.chunks.unmap(chunk);
+        }
+        true
     }
 }

@@ -45,11 +45,18 @@ fn chunks_that_hold_little_are_dropped_and_every_object_stays() {
 
 #[test]
 fn a_store_in_memory_is_compacted_too() {
-    let (store, mut model) = (Store::in_memory().expect("memory"), Model::new());
+    let (mut store, mut model) = (Store::in_memory().expect("memory"), Model::new());
     fill(&store, &mut model, "wide", 300);
     thin_out(&store, &mut model, "wide", |number| number % 10 != 0);
     let report = store.compact().expect("compact");
     assert_eq!((&*report.dropped_chunks, report.moved_objects), (&[0][..], 30), "{report:?}");
+    assert_same(&store, &model);
+    let (other, owned) = (store.clone(), store.get_owned::<Wide>("wide 0").expect("get"));
+    assert!(!store.release_dropped(), "another handle may be looking");
+    drop(other);
+    assert!(!store.release_dropped(), "a guard may be");
+    drop(owned);
+    assert!(store.release_dropped());
     assert_same(&store, &model);
 }
 
