@@ -3,6 +3,7 @@
 //! One bit for every 16 bytes of chunk, set at the start of the current record of every object, and beside it how many bytes
 //! and records of the chunk are live. Changed by the writer alone, under its lock; read by anybody.
 
+use std::ops::Range;
 use std::sync::atomic::Ordering;
 
 use crate::error::Result;
@@ -92,9 +93,19 @@ impl LiveMap {
     /// The first word of a chunk's region.
     #[inline]
     fn region(&self, chunk: ChunkId) -> Option<u64> {
+        Some(HEADER_WORDS + u64::from(chunk.0).checked_sub(self.first_chunk)? * self.region_words())
+    }
+
+    /// How many words each region has.
+    fn region_words(&self) -> u64 {
         let bits = self.geometry.capacity() / RECORD_ALIGN;
-        let region = align_up(AT_BITS + bits / 64, HEADER_WORDS);
-        Some(HEADER_WORDS + u64::from(chunk.0).checked_sub(self.first_chunk)? * region)
+        align_up(AT_BITS + bits / 64, HEADER_WORDS)
+    }
+
+    /// The words of a chunk that is no longer in the log: nothing in them is of any use.
+    pub(crate) fn words_of(&self, chunk: ChunkId) -> Option<Range<u64>> {
+        let region = self.region(chunk)?;
+        Some(region..region + self.region_words())
     }
 
     /// Word and bit of a record.

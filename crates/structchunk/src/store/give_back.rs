@@ -50,6 +50,16 @@ impl Inner {
         self.give_back_chunks(checkpoints, &retired)
     }
 
+    /// Gives back what the live map has of chunks whose files are gone, where nobody asks for it any more.
+    pub(crate) fn forget_gone_chunks(&self) {
+        for &chunk in &*self.gone.lock().unwrap_or_else(PoisonError::into_inner) {
+            let words = self.views.live.words_of(chunk);
+            if let Some(Err(error)) = words.map(|words| self.views.live_file.punch(words)) {
+                tracing::warn!(%error, "the live map stays larger than it need be");
+            }
+        }
+    }
+
     fn give_back_bodies(&self, checkpoints: &mut Checkpoints, retired: Vec<BodyNumber>) {
         if !retired.is_empty() {
             // What guards still write into them is for nobody.

@@ -215,6 +215,7 @@ impl Inner {
         if self.borrows.any_writer() || writer.changed || !tidy {
             return Ok(());
         }
+        self.forget_gone_chunks();
         let sequence = writer.next_sequence - 1;
         let durable = self
             .chunks

@@ -1,5 +1,6 @@
 //! The file of a derived view: mapped once at the largest size it may reach, growing underneath.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::disk::{Access, File, Folder};
@@ -93,6 +94,12 @@ impl ViewFile {
         self.file.reserve(from, to - from)?;
         self.map.set_limit(self.map.limit().max(to));
         Ok(())
+    }
+
+    /// Gives the space of these words back: they are 0 from now on.
+    pub(crate) fn punch(&self, words: Range<u64>) -> Result<()> {
+        let (from, to) = (words.start.saturating_mul(8), words.end.saturating_mul(8).min(self.map.limit()));
+        self.file.punch(from, to.saturating_sub(from)).map(drop)
     }
 
     /// Makes the content durable.

@@ -33,7 +33,7 @@ fn reopen(store: Store, path: &Path, end: End, now: &mut Tracked, synced: &mut T
     match end {
         End::Close => {
             store.close().expect("close");
-            let store = open(path);
+            let store = open_with(options().auto_compact(true), path).expect("open");
             assert_eq!(store.recovery().found, Found::Clean);
             assert_same(&store, &now.model);
             store
@@ -43,14 +43,14 @@ fn reopen(store: Store, path: &Path, end: End, now: &mut Tracked, synced: &mut T
             for view in ["directory", "live", "shared"] {
                 std::fs::remove_file(path.join(view)).expect("a view");
             }
-            let store = open(path);
+            let store = open_with(options().auto_compact(true), path).expect("open");
             assert_eq!(store.recovery().found, Found::ViewsLost);
             assert_same(&store, &now.model);
             store
         }
         End::Kill => {
             drop(store);
-            let store = open(path);
+            let store = open_with(options().auto_compact(true), path).expect("open");
             assert!(matches!(store.recovery().found, Found::ProcessDied | Found::Clean));
             assert!(store.recovery().dropped.is_empty(), "{:?}", store.recovery());
             assert_same(&store, &now.model);
@@ -58,7 +58,7 @@ fn reopen(store: Store, path: &Path, end: End, now: &mut Tracked, synced: &mut T
         }
         End::PowerCut => {
             drop(store);
-            let store = open_with(options().trust_page_cache(false), path).expect("open");
+            let store = open_with(options().auto_compact(true).trust_page_cache(false), path).expect("open");
             assert!(matches!(store.recovery().found, Found::MachineDied | Found::Clean));
             let later = now.clone();
             let mut seen = synced.model.clone();
@@ -78,7 +78,7 @@ fn reopen(store: Store, path: &Path, end: End, now: &mut Tracked, synced: &mut T
 fn run(cases: &[(u64, u64, End)]) {
     let folder = folder();
     let path = folder.path().join("store");
-    let mut store = open(&path);
+    let mut store = open_with(options().auto_compact(true), &path).expect("open");
     let mut now = Tracked::default();
     let mut synced = now.clone();
     for &(seed, count, end) in cases {

@@ -71,7 +71,7 @@ fn what_a_child_does() {
         }
     });
     let mut progress = fs::File::create(progress(path)).expect("a file");
-    let store = open_with(options().faults(faults), path).expect("open");
+    let store = open_with(options().auto_compact(seed % 2 == 1).faults(faults), path).expect("open");
     progress.write_all(b"o").expect("progress");
     match name {
         "work" => {

@@ -27,7 +27,10 @@ fn chunks_that_hold_little_are_dropped_and_every_object_stays() {
     assert_eq!(report.dropped_chunks.len(), before.difference(&after).count(), "{report:?}");
     assert!(report.moved_objects >= 150 && report.dropped_tombstones > 1000, "{report:?}");
     assert_eq!((report.waiting_chunks.len(), report.left_chunks.len()), (0, 0), "{report:?}");
+    let live_map = || std::fs::metadata(path.join("live")).expect("the live map").blocks();
+    let blocks = live_map();
     store.close().expect("close");
+    assert!(live_map() + 8 * 5 < blocks, "pages of chunks that are gone: {blocks}, then {}", live_map());
     let store = open(&path);
     assert_eq!(store.recovery().found, structchunk::Found::Clean);
     assert_same(&store, &model);
