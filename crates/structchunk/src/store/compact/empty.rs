@@ -208,10 +208,10 @@ impl Inner {
         Ok(())
     }
 
-    /// **The hook for an index that is caught up from the log.** Called under the writer's lock before records up to `last_sequence`
-    /// leave the log: an index that has not taken them in yet must be thrown away, because it would never hear of the tombstones
-    /// among them. (What is current was appended again and is met later.)
-    #[expect(clippy::unused_self, reason = "there is no index yet that would have to know")]
+    /// **The hook for what is caught up from the log.** Called under the writer's lock before records up to `last_sequence` leave the log:
+    /// an index that has not taken them in yet must be thrown away, because it would never hear of the tombstones among them. (What
+    /// is current was appended again and is met later.) The present one notices by itself that sequences are missing: `store/since.rs`.
+    #[expect(clippy::unused_self, reason = "nothing has to be told yet")]
     fn before_drop(&self, _last_sequence: u64) {}
 
     /// Room for everything that will be moved out of a chunk, so that the space kept back for a full disk is not used up by halves.
