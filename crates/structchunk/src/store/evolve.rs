@@ -87,6 +87,7 @@ impl Inner {
         let older = self.hold_older(record, conversion)?;
         self.check_kind::<T>(&older)?;
         let buffer = older.converted(T::ALIGN)?;
+        self.check_not_given_back(record, &older.payload)?;
         buffer.read_object(older.new_bytes as usize).ok_or_else(|| out_of_bounds(record))
     }
 }

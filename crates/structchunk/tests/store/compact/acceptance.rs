@@ -58,6 +58,6 @@ fn of_a_store_of_which_nine_tenths_are_deleted_less_than_a_fifth_stays_on_disk()
     let open_directory = directory();
     store.close().expect("close");
     println!("{} MiB closed, with an index", disk_usage(&path) >> 20);
-    assert!(disk_usage(&path) < bytes / 1024 * 200 && directory() <= open_directory);
+    assert!(disk_usage(&path) < after + (2 << 20) && directory() <= open_directory);
     look(&open_with(options(), &path).expect("open"));
 }
