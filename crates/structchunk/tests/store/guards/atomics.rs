@@ -54,6 +54,7 @@ fn whoever_sees_the_same_object_as_plain_numbers_excludes_the_atomics() {
     waits_for(second, || drop(store.get::<Numbers>("c").unwrap().unwrap()));
     let plain = store.get::<Numbers>("c").unwrap().unwrap();
     is_busy(store.get_atomic::<Counter>("c"), "c");
+    is_busy(store.try_get_atomic::<Counter>("c"), "c");
     assert_eq!(*plain, Numbers { hits: 0, sum: 0 });
     drop(plain);
     store.update("c", |numbers: &mut Numbers| numbers.hits = 7).unwrap();
