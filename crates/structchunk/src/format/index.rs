@@ -1,4 +1,5 @@
 //! What the index on disk holds: for each key where its record lies, and under the empty key, how far it goes.
+#![cfg_attr(not(feature = "leveldb"), allow(dead_code, reason = "without an index nothing of it is written"))]
 
 use std::mem::offset_of;
 

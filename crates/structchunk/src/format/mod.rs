@@ -22,7 +22,9 @@ pub(crate) use extension::{Extension, MAX_DIMENSIONS};
 pub(crate) use extern_payload::ExternPayload;
 pub(crate) use features::Features;
 pub(crate) use identity::{IdentityError, StoreIdentity};
-pub(crate) use index::{IndexMark, IndexValue, MARK_KEY};
+#[cfg(feature = "leveldb")]
+pub(crate) use index::MARK_KEY;
+pub(crate) use index::{IndexMark, IndexValue};
 pub(crate) use location::{CAPACITY_LOG2, ChunkId, Geometry, Location};
 pub(crate) use names::{BodyNumber, FileName};
 pub(crate) use record::{

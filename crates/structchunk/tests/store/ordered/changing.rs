@@ -72,3 +72,22 @@ fn many_threads_scan_at_the_same_time() {
         });
     }
 }
+
+#[test]
+fn a_key_that_is_met_after_a_change_is_said_to_lie_where_it_lies_now() {
+    for source in SOURCES {
+        let folder = folder();
+        let store = source.open(folder.path());
+        (0..50_u8).for_each(|n| store.put([n], &n).unwrap());
+        let mut scan = store.keys().unwrap();
+        let first = scan.next().unwrap().unwrap();
+        store.put([30], &99_u8).unwrap();
+        let now = store.range(&[30][..]..).unwrap().keys().next().unwrap().unwrap();
+        assert!(now.location() > first.location());
+        assert_eq!(
+            scan.find(|entry| entry.as_ref().unwrap().key() == [30]).unwrap().unwrap(),
+            now,
+            "{source:?}"
+        );
+    }
+}

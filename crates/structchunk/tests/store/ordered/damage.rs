@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use super::*;
 
 fn index_files(store: &Path) -> Vec<PathBuf> {
-    let mut files: Vec<_> =
-        fs::read_dir(store.join("index")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    // Without the feature there is none.
+    let files = fs::read_dir(store.join("index")).into_iter().flatten();
+    let mut files: Vec<_> = files.map(|entry| entry.unwrap().path()).collect();
     files.sort();
     files
 }
