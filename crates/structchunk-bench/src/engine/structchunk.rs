@@ -94,7 +94,10 @@ impl Database for Opened {
     }
 
     fn get_each(&self, numbers: &[u32]) -> Outcome<u64> {
-        numbers.iter().try_fold(0, |sum, &number| Ok(sum + black_box(&self.load(number.into())?).number))
+        numbers.iter().try_fold(0, |sum, &number| match &self.store.load::<Particle>(key(number.into()))? {
+            Some(particle) => Ok(sum + black_box(particle).number),
+            None => Err(missing(number.into())),
+        })
     }
 
     fn get_chain(&self, steps: u64, objects: u64) -> Outcome<u64> {

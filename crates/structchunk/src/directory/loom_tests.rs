@@ -10,7 +10,7 @@ use loom::sync::atomic::AtomicU64;
 use loom::thread;
 
 use super::grow::Supply;
-use super::{Directory, Identity};
+use super::{AtHome, Directory, Identity};
 use crate::format::Location;
 use crate::map::words::Words;
 
@@ -59,8 +59,14 @@ fn insert(directory: &Directory, key: Key, version: u64) {
     directory.insert(key.hash(), key.location(version), |found| key.owns(found)).expect("reserved");
 }
 
+/// A search as `load` does it.
 fn find(directory: &Directory, key: Key) -> Option<Location> {
-    directory.find(key.hash(), |location| key.owns(location).then_some(location))
+    let verify = |location| key.owns(location).then_some(location);
+    match directory.find_at_home(key.hash(), verify) {
+        AtHome::Found(location) => Some(location),
+        AtHome::Absent => None,
+        AtHome::Unclear => directory.find(key.hash(), verify),
+    }
 }
 
 /// Runs a writer beside a searcher, over the directory that `prepare` makes, in every order.

@@ -32,9 +32,11 @@ impl Directory {
     #[inline]
     pub(crate) fn find_at_home<R>(&self, hash: u64, verify: impl FnOnce(Location) -> Option<R>) -> AtHome<R> {
         let Some(target) = self.target(hash) else { return AtHome::Unclear };
-        let (line, query) = (home_line(hash), Query::new(hash, target.segment.depth()));
+        let line = home_line(hash);
         let Some(slots) = self.line(target.segment, line) else { return AtHome::Unclear };
-        let seen = look_through(load(slots), line, query.tags(0));
+        // What is far away is asked for first.
+        let words = load(slots);
+        let seen = look_through(words, line, Query::new(hash, target.segment.depth()).tags(0));
         let answer = if seen.candidates == 0 {
             if seen.empty == 0 {
                 return AtHome::Unclear;

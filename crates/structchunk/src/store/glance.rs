@@ -72,7 +72,7 @@ impl Inner {
         if let Some(usual) = self.usual::<T>(key.len())
             && let AtHome::Found(sight) =
                 self.views.directory.find_at_home(hash, |location| self.sight::<T>(location, key, usual))
-            && self.is_there::<T>(&sight)
+            && self.is_a::<T>(&sight)
             && sight.chunk.map.address(sight.payload, size_of::<T>() as u64).is_some()
         {
             let record = Record::recognised(sight.chunk, sight.chunk.geometry.offset(sight.location));
@@ -82,11 +82,10 @@ impl Inner {
         Ok(Some((record, self.typed_payload::<T>(&record)?)))
     }
 
-    /// Whether the object exists yet, and is a `T`.
+    /// Whether the object is a `T`.
     #[inline(always)]
-    fn is_there<T: Object>(&self, sight: &Sight<'_>) -> bool {
-        sight.location.get() < self.shared.end()
-            && self.types.met(sight.type_number).is_some_and(|stored| stored.fingerprint == T::FINGERPRINT)
+    fn is_a<T: Object>(&self, sight: &Sight<'_>) -> bool {
+        self.types.met(sight.type_number).is_some_and(|stored| stored.fingerprint == T::FINGERPRINT)
     }
 
     /// A copy of the object that a record holds, where that is as simple as it mostly is.
@@ -110,6 +109,10 @@ impl Inner {
 
     #[inline(always)]
     fn sight<T: Object>(&self, location: Location, key: &[u8], usual: Usual) -> Option<Sight<'_>> {
+        // Told by the slot alone, so it is asked while the record is still far away.
+        if location.get() >= self.shared.end() {
+            return None;
+        }
         let chunk = self.chunks.mapped(location)?;
         let (key_at, sight) = sight_at::<T>(chunk, location, key.len() as u64, usual)?;
         chunk.map.eq_bytes(key_at, key).then_some(sight)
@@ -122,11 +125,11 @@ impl Inner {
         Record::read_about(chunk, self.chunks.geometry.offset(location), key).is_some()
     }
 
-    /// A copy, if the object is there already, is a `T` and stood still meanwhile.
+    /// A copy, if the object is a `T` and stood still meanwhile.
     #[inline(always)]
     fn copy_still<T: Object>(&self, sight: &Sight<'_>) -> Option<T> {
         let before = sight.version_word.load(Ordering::Acquire);
-        if !self.is_there::<T>(sight) || before & WRITING != 0 {
+        if !self.is_a::<T>(sight) || before & WRITING != 0 {
             return None;
         }
         let copy = sight.chunk.map.read_object::<T>(sight.payload)?;
