@@ -30,7 +30,7 @@ use std::sync::atomic::Ordering;
 
 pub(crate) use self::grow::Supply;
 pub(crate) use self::header::Identity;
-pub(crate) use self::read::AtHome;
+pub(crate) use self::read::{AtHome, Candidate};
 pub(crate) use self::write::SlotRef;
 
 use self::header::{HEADER_UNITS, field};

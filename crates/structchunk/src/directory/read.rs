@@ -79,12 +79,13 @@ impl Directory {
 
     /// Third stage: the first location that may be the key's, so that its record can be fetched.
     #[inline]
-    pub(crate) fn candidate(&self, hash: u64) -> Option<Location> {
-        let Target { segment, .. } = self.target(hash)?;
+    pub(crate) fn candidate(&self, hash: u64) -> Option<Candidate<'_>> {
+        let target = self.target(hash)?;
         let line = home_line(hash);
-        let slots = self.line(segment, line)?;
-        let seen = look_through(load(slots), line, Query::new(hash, segment.depth()).tags(0));
-        slot::location(slots.get(seen.candidates.trailing_zeros() as usize)?.load(Ordering::Acquire))
+        let slots = self.line(target.segment, line)?;
+        let seen = look_through(load(slots), line, Query::new(hash, target.segment.depth()).tags(0));
+        let slot = slots.get(seen.candidates.trailing_zeros() as usize)?.load(Ordering::Acquire);
+        Some(Candidate { target, location: slot::location(slot)? })
     }
 
     /// Every location there is, in no particular order; under a writer at work, some may be missing or come twice.
@@ -154,6 +155,22 @@ impl Directory {
             }
         }
         Some(if empty != 0 { Step::Over(None) } else { Step::Further })
+    }
+}
+
+/// Where a key's record may be.
+#[derive(Clone, Copy)]
+pub(crate) struct Candidate<'d> {
+    target: Target<'d>,
+    pub(crate) location: Location,
+}
+
+impl Candidate<'_> {
+    /// Whether what was read of the record since then is what a search would have found.
+    #[inline]
+    pub(crate) fn is_current(&self) -> bool {
+        fence(Ordering::Acquire);
+        self.target.is_current()
     }
 }
 

@@ -13,7 +13,7 @@ use super::Inner;
 use super::find::Payload;
 use super::read::LARGEST_STAGED;
 use crate::chunk::{Chunk, Record, WRITING};
-use crate::directory::AtHome;
+use crate::directory::{AtHome, Candidate};
 use crate::error::Result;
 use crate::format::{HEADER_BYTES, Location, Usual, align_up};
 use crate::layout::Object;
@@ -60,6 +60,14 @@ impl Inner {
             None => self.load_with_care(key, hash),
             copy => Ok(copy),
         }
+    }
+
+    /// The same for a record that a search has led to; `None` when only a search will tell.
+    #[inline]
+    pub(crate) fn load_at<T: Object>(&self, key: &[u8], candidate: Candidate<'_>) -> Option<T> {
+        let usual = self.usual::<T>(key.len())?;
+        let copy = self.copy_still(&self.sight::<T>(candidate.location, key, usual)?)?;
+        candidate.is_current().then_some(copy)
     }
 
     /// The record of an object that may be seen as a `T`, and where the object lies.

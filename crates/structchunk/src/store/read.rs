@@ -134,13 +134,19 @@ impl Store {
             for hash in &hashes[..keys.len()] {
                 self.inner.views.directory.prefetch_line(*hash);
             }
-            for hash in &hashes[..keys.len()] {
-                if let Some(location) = self.inner.views.directory.candidate(*hash) {
-                    self.inner.chunks.prefetch(location);
+            let mut candidates = [None; IN_FLIGHT];
+            for (candidate, hash) in candidates.iter_mut().zip(&hashes[..keys.len()]) {
+                *candidate = self.inner.views.directory.candidate(*hash);
+                if let Some(candidate) = candidate {
+                    self.inner.chunks.prefetch(candidate.location);
                 }
             }
-            for (hash, key) in hashes.iter().zip(keys) {
-                objects.push(self.inner.load(key.as_ref(), *hash)?);
+            for ((hash, key), candidate) in hashes.iter().zip(keys).zip(candidates) {
+                let key = key.as_ref();
+                objects.push(match candidate.and_then(|candidate| self.inner.load_at(key, candidate)) {
+                    None => self.inner.load(key, *hash)?,
+                    copy => copy,
+                });
             }
         }
         Ok(objects)
