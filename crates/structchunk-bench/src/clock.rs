@@ -1,6 +1,8 @@
-//! Time, page faults and bytes written, as the kernel counts them.
+//! Time, page faults, and bytes written and kept, as the kernel counts them.
 #![expect(unsafe_code, reason = "the standard library has no names for these system calls")]
 
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::time::Instant;
 
 use crate::engine::Outcome;
@@ -20,11 +22,22 @@ pub fn busy<T>(work: impl FnOnce() -> Outcome<T>) -> Outcome<(f64, T)> {
     Ok((thread_nanoseconds()? - start, value))
 }
 
+/// As [`timed`] and [`busy`] together, where the latter counts the processors of all threads: for work of which a part is done by others.
+pub fn timed_and_busy<T>(work: impl FnOnce() -> Outcome<T>) -> Outcome<(f64, f64, T)> {
+    let start = nanoseconds(libc::CLOCK_PROCESS_CPUTIME_ID)?;
+    let (time, value) = timed(work)?;
+    Ok((time, nanoseconds(libc::CLOCK_PROCESS_CPUTIME_ID)? - start, value))
+}
+
 /// How long this thread was on a processor so far.
 fn thread_nanoseconds() -> Outcome<f64> {
+    nanoseconds(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
+fn nanoseconds(clock: libc::clockid_t) -> Outcome<f64> {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` has room for what the kernel writes.
-    if unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) } != 0 {
+    if unsafe { libc::clock_gettime(clock, &raw mut time) } != 0 {
         return Err(std::io::Error::last_os_error().into());
     }
     Ok(time.tv_sec as f64 * 1e9 + time.tv_nsec as f64)
@@ -48,6 +61,17 @@ pub fn bytes_written() -> Outcome<u64> {
     let text = std::fs::read_to_string("/proc/self/io")?;
     let count = text.lines().find_map(|line| line.strip_prefix("write_bytes: ")?.parse().ok());
     count.ok_or_else(|| "/proc/self/io does not tell write_bytes".into())
+}
+
+/// Disk space that the files in a folder take, in bytes, and those in folders in it.
+pub fn bytes_on_disk(folder: &Path) -> Outcome<u64> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        bytes += if metadata.is_dir() { bytes_on_disk(&entry.path())? } else { metadata.blocks() * 512 };
+    }
+    Ok(bytes)
 }
 
 /// How long single puts took, apart for those during which a page was touched for the first time.

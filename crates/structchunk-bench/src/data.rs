@@ -32,6 +32,41 @@ pub fn key(number: u64) -> Key {
     (u128::from(high) << 64 | u128::from(low)).to_le_bytes()
 }
 
+/// So many particles have a prefix in common.
+pub const GROUP: u64 = 100;
+
+/// What the keys of a group begin with.
+#[inline]
+pub fn prefix(group: u64) -> [u8; 8] {
+    mix(group ^ 0x70_7265_6669_7800).to_be_bytes()
+}
+
+/// The particles of so many groups, and their keys. Those of one group come far from each other, as they do when groups grow over time.
+pub fn grouped(groups: u64) -> impl Iterator<Item = (Key, Particle)> {
+    (0..groups * GROUP).map(move |index| {
+        let (group, number) = (index % groups, number_in_group(index % groups, index / groups));
+        let mut key = Key::default();
+        key[..8].copy_from_slice(&prefix(group));
+        key[8..].copy_from_slice(&mix(number).to_be_bytes());
+        (key, Particle::new(number))
+    })
+}
+
+/// What the numbers of a group's particles add up to.
+pub fn sum_of_group(group: u64) -> u64 {
+    (0..GROUP).map(|member| number_in_group(group, member)).sum()
+}
+
+fn number_in_group(group: u64, member: u64) -> u64 {
+    group * GROUP + member
+}
+
+/// The first eight bytes of a key, as a number: whoever has it has looked at the key.
+#[inline]
+pub fn first_word(key: &[u8]) -> Result<u64, &'static str> {
+    key.first_chunk().map(|bytes| u64::from_le_bytes(*bytes)).ok_or("a key is too short")
+}
+
 /// The next number of a chain of look-ups: known only when the particle before it was read. The number of the step keeps the
 /// chain from running in a circle, which it would soon find otherwise.
 #[inline]
@@ -42,6 +77,15 @@ pub fn next_in_chain(step: u64, read: u64, count: u64) -> u64 {
 /// `count` random numbers below `below`.
 pub fn random_numbers(seed: u64, count: u64, below: u64) -> Vec<u32> {
     (0..count).map(|index| scale(mix(seed << 40 ^ index), below) as u32).collect()
+}
+
+/// The numbers below `count`, each once, in random order.
+pub fn shuffled(seed: u64, count: u64) -> Vec<u32> {
+    let mut numbers: Vec<u32> = (0..count as u32).collect();
+    for left in (1..count).rev() {
+        numbers.swap(left as usize, scale(mix(seed << 40 ^ left), left + 1) as usize);
+    }
+    numbers
 }
 
 /// A random word, scaled to `0..count`.

@@ -3,6 +3,7 @@
 
 mod arguments;
 mod clock;
+mod contestant;
 mod data;
 mod engine;
 mod report;

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::arguments::Arguments;
+use crate::contestant::{Contestant, Sample};
 use crate::engine::{self, Outcome};
-use crate::workload::{Contestant, Sample};
 
 /// A folder that is removed in the end.
 pub struct Folder(PathBuf);
@@ -66,7 +66,12 @@ impl Results {
 
     /// The lowest median of the peers.
     pub fn best_peer(&self, workload: &str) -> Option<f64> {
-        let rows = self.rows.iter().filter(|row| row.workload == workload && engine::is_peer(row.engine));
+        self.best(workload, engine::is_peer)
+    }
+
+    /// The lowest median of those engines.
+    pub fn best(&self, workload: &str, which: impl Fn(&str) -> bool) -> Option<f64> {
+        let rows = self.rows.iter().filter(|row| row.workload == workload && which(row.engine));
         rows.map(Row::median).min_by(f64::total_cmp)
     }
 
@@ -128,7 +133,7 @@ pub fn measure(arguments: &Arguments, folder: &Path) -> Outcome<Results> {
 #[cfg(test)]
 mod tests {
     use super::{Results, median};
-    use crate::workload::Sample;
+    use crate::contestant::Sample;
 
     #[test]
     fn the_median_is_the_middle_one_or_the_mean_of_two() {

@@ -11,7 +11,7 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use super::{Database, Engine, Outcome};
 use crate::clock::Latencies;
-use crate::data::{Particle, key, next_in_chain};
+use crate::data::{Key, Particle, first_word, grouped, key, next_in_chain, prefix};
 use crate::workload::Workload;
 
 /// LMDB in one configuration. Every reading loop holds one read transaction; structs are the values.
@@ -67,7 +67,8 @@ impl Engine for Lmdb {
 
     fn takes_part(&self, workload: Workload) -> bool {
         if self.flags.contains(EnvFlags::NO_SYNC) {
-            !matches!(workload, Workload::DurablePut | Workload::Recover)
+            use Workload::{CatchUp, Compact, DurablePut, Recover};
+            !matches!(workload, DurablePut | Recover | Compact | CatchUp)
         } else {
             matches!(workload, Workload::DurablePut)
         }
@@ -101,6 +102,18 @@ impl Opened {
         Ok(transaction.commit()?)
     }
 
+    fn put_all(&self, particles: impl Iterator<Item = (Key, Particle)>) -> Outcome<()> {
+        let mut particles = particles.peekable();
+        while particles.peek().is_some() {
+            let mut transaction = self.env.write_txn()?;
+            for (key, particle) in particles.by_ref().take(1000) {
+                self.table.put(&mut transaction, &key, particle.as_bytes())?;
+            }
+            transaction.commit()?;
+        }
+        Ok(())
+    }
+
     fn get(&self, transaction: &heed::RoTxn<'_>, number: u64) -> Outcome<Option<Particle>> {
         let value = self.table.get(transaction, &key(number))?;
         value.map(particle).transpose()
@@ -113,14 +126,11 @@ fn particle(value: &[u8]) -> Outcome<Particle> {
 
 impl Database for Opened {
     fn put_batches(&mut self, numbers: Range<u64>) -> Outcome<()> {
-        for first in numbers.clone().step_by(1000) {
-            let mut transaction = self.env.write_txn()?;
-            for number in first..numbers.end.min(first + 1000) {
-                self.table.put(&mut transaction, &key(number), Particle::new(number).as_bytes())?;
-            }
-            transaction.commit()?;
-        }
-        Ok(())
+        self.put_all(numbers.map(|number| (key(number), Particle::new(number))))
+    }
+
+    fn put_groups(&mut self, groups: u64) -> Outcome<()> {
+        self.put_all(grouped(groups))
     }
 
     fn put_each(&mut self, mut numbers: Range<u64>) -> Outcome<()> {
@@ -195,6 +205,44 @@ impl Database for Opened {
             sum += black_box(&particle(entry?.1)?).number;
         }
         Ok(sum)
+    }
+
+    fn scan_keys(&self) -> Outcome<u64> {
+        let transaction = self.env.read_txn()?;
+        let mut sum = 0_u64;
+        for entry in self.table.iter(&transaction)? {
+            let (key, value) = entry?;
+            black_box(value.as_ptr());
+            sum = sum.wrapping_add(first_word(key)?);
+        }
+        Ok(sum)
+    }
+
+    /// Its cursor knows no other order.
+    fn scan_sorted(&self) -> Outcome<u64> {
+        self.scan()
+    }
+
+    fn scan_groups(&self, groups: &[u32]) -> Outcome<u64> {
+        let transaction = self.env.read_txn()?;
+        let mut sum = 0;
+        for &group in groups {
+            for entry in self.table.prefix_iter(&transaction, &prefix(group.into()))? {
+                sum += black_box(&particle(entry?.1)?).number;
+            }
+        }
+        Ok(sum)
+    }
+
+    fn remove_each(&mut self, numbers: &[u32]) -> Outcome<()> {
+        for &number in numbers {
+            let mut transaction = self.env.write_txn()?;
+            if !self.table.delete(&mut transaction, &key(number.into()))? {
+                return Err("a particle is missing".into());
+            }
+            transaction.commit()?;
+        }
+        Ok(())
     }
 
     fn put_large(&mut self, mut numbers: Range<u64>, words: &[u64]) -> Outcome<()> {

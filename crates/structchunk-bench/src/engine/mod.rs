@@ -1,6 +1,7 @@
 //! What is compared: ways of keeping objects under keys.
 
 mod floor;
+mod leveldb;
 mod lmdb;
 mod structchunk;
 
@@ -9,6 +10,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use crate::clock::Latencies;
+use crate::data::GROUP;
 use crate::workload::Workload;
 
 /// A result with any error.
@@ -18,6 +20,9 @@ pub type Outcome<T> = Result<T, Box<dyn Error>>;
 pub const OURS: &str = "structchunk";
 /// The engine that does nothing but the loads and stores that cannot be avoided.
 pub const FLOOR: &str = "floor";
+
+/// The peer that structchunk keeps keys in order with.
+pub const LEVELDB: &str = "leveldb";
 
 /// A way of keeping objects.
 pub trait Engine {
@@ -36,6 +41,14 @@ pub trait Engine {
     /// A database with particles `0..objects`, closed: what is read from.
     fn fill(&self, folder: &Path, objects: u64) -> Outcome<()>;
 
+    /// A database with the particles of so many groups, closed, with nothing put off: what prefixes are looked up in.
+    fn fill_groups(&self, folder: &Path, groups: u64) -> Outcome<()> {
+        let mut database = self.create(folder, groups * GROUP, 0)?;
+        database.put_groups(groups)?;
+        database.catch_up()?;
+        database.close()
+    }
+
     /// How many transactions of one change each are enough, since they are so slow.
     fn most_single_changes(&self) -> u64 {
         u64::MAX
@@ -48,6 +61,11 @@ pub trait Engine {
 pub trait Database {
     /// Stores particles, 1,000 at a time.
     fn put_batches(&mut self, _numbers: Range<u64>) -> Outcome<()> {
+        refused()
+    }
+
+    /// Stores the particles of groups, as [`grouped`](crate::data::grouped) gives them, 1,000 at a time.
+    fn put_groups(&mut self, _groups: u64) -> Outcome<()> {
         refused()
     }
 
@@ -96,6 +114,41 @@ pub trait Database {
         refused()
     }
 
+    /// All keys in order, and where their particles lie. The sum of the [`first_word`](crate::data::first_word)s of the keys.
+    fn scan_keys(&self) -> Outcome<u64> {
+        refused()
+    }
+
+    /// Copies of all particles, in the order of their keys.
+    fn scan_sorted(&self) -> Outcome<u64> {
+        refused()
+    }
+
+    /// Copies of the particles of groups, found by the prefix of each.
+    fn scan_groups(&self, _groups: &[u32]) -> Outcome<u64> {
+        refused()
+    }
+
+    /// Removes particles, one at a time.
+    fn remove_each(&mut self, _numbers: &[u32]) -> Outcome<()> {
+        refused()
+    }
+
+    /// Makes everything durable.
+    fn sync(&mut self) -> Outcome<()> {
+        refused()
+    }
+
+    /// Gives back the space of what is not current.
+    fn compact(&mut self) -> Outcome<()> {
+        refused()
+    }
+
+    /// Does what was put off until somebody asks for keys in order.
+    fn catch_up(&mut self) -> Outcome<()> {
+        Ok(())
+    }
+
     /// Stores the words as objects of their own, one for each number.
     fn put_large(&mut self, _numbers: Range<u64>, _words: &[u64]) -> Outcome<()> {
         refused()
@@ -134,10 +187,16 @@ pub fn all() -> Vec<Box<dyn Engine>> {
         Box::new(lmdb::Lmdb::unsynced()),
         Box::new(lmdb::Lmdb::unsynced_write_map()),
         Box::new(lmdb::Lmdb::synced()),
+        Box::new(leveldb::LevelDb),
     ]
 }
 
 /// Whether an engine is a peer: neither we nor the floor.
 pub fn is_peer(name: &str) -> bool {
     name != OURS && name != FLOOR
+}
+
+/// Whether an engine is LMDB, in whichever configuration.
+pub fn is_lmdb(name: &str) -> bool {
+    name.starts_with("lmdb")
 }

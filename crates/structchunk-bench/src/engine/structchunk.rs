@@ -9,7 +9,7 @@ use structchunk::{Object, Store};
 
 use super::{Database, Engine, OURS, Outcome};
 use crate::clock::Latencies;
-use crate::data::{Key, Particle, key, next_in_chain};
+use crate::data::{Key, Particle, first_word, grouped, key, next_in_chain, prefix};
 use crate::workload::Workload;
 
 /// structchunk with its default options.
@@ -56,6 +56,18 @@ impl Opened {
         Ok(self.store.put(key(number), value)?)
     }
 
+    fn put_all(&self, particles: impl Iterator<Item = (Key, Particle)>) -> Outcome<()> {
+        let mut particles = particles.peekable();
+        while particles.peek().is_some() {
+            let mut batch = self.store.batch();
+            for (key, particle) in particles.by_ref().take(1000) {
+                batch.put(key, &particle)?;
+            }
+            batch.commit()?;
+        }
+        Ok(())
+    }
+
     #[inline]
     fn load(&self, number: u64) -> Outcome<Particle> {
         self.store.load(key(number))?.ok_or_else(|| missing(number))
@@ -64,14 +76,11 @@ impl Opened {
 
 impl Database for Opened {
     fn put_batches(&mut self, numbers: Range<u64>) -> Outcome<()> {
-        for first in numbers.clone().step_by(1000) {
-            let mut batch = self.store.batch();
-            for number in first..numbers.end.min(first + 1000) {
-                batch.put(key(number), &Particle::new(number))?;
-            }
-            batch.commit()?;
-        }
-        Ok(())
+        self.put_all(numbers.map(|number| (key(number), Particle::new(number))))
+    }
+
+    fn put_groups(&mut self, groups: u64) -> Outcome<()> {
+        self.put_all(grouped(groups))
     }
 
     fn put_each(&mut self, mut numbers: Range<u64>) -> Outcome<()> {
@@ -139,6 +148,56 @@ impl Database for Opened {
             sum += black_box(&entry?.load::<Particle>()?).number;
         }
         Ok(sum)
+    }
+
+    fn scan_keys(&self) -> Outcome<u64> {
+        let mut sum = 0_u64;
+        for entry in self.store.keys()? {
+            let entry = entry?;
+            black_box(entry.location());
+            sum = sum.wrapping_add(first_word(entry.key())?);
+        }
+        Ok(sum)
+    }
+
+    fn scan_sorted(&self) -> Outcome<u64> {
+        let mut sum = 0;
+        for entry in self.store.ordered()? {
+            sum += black_box(&entry?.load::<Particle>()?).number;
+        }
+        Ok(sum)
+    }
+
+    fn scan_groups(&self, groups: &[u32]) -> Outcome<u64> {
+        let mut sum = 0;
+        for &group in groups {
+            for entry in self.store.prefix(prefix(group.into()))? {
+                sum += black_box(&entry?.load::<Particle>()?).number;
+            }
+        }
+        Ok(sum)
+    }
+
+    fn remove_each(&mut self, numbers: &[u32]) -> Outcome<()> {
+        for &number in numbers {
+            if !self.store.remove(key(number.into()))? {
+                return Err(missing(number.into()));
+            }
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Outcome<()> {
+        Ok(self.store.sync()?)
+    }
+
+    fn compact(&mut self) -> Outcome<()> {
+        self.store.compact()?;
+        Ok(())
+    }
+
+    fn catch_up(&mut self) -> Outcome<()> {
+        Ok(self.store.sync_index()?)
     }
 
     fn put_large(&mut self, mut numbers: Range<u64>, words: &[u64]) -> Outcome<()> {
