@@ -102,3 +102,36 @@ pub fn mix(number: u64) -> u64 {
     let number = (number ^ number >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
     number ^ number >> 31
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::{GROUP, grouped, prefix, shuffled, sum_of_group};
+
+    #[test]
+    fn a_group_has_a_prefix_and_a_hundred_keys_of_its_own_and_its_members_come_far_apart() {
+        let mut sums = BTreeMap::<_, (u64, u64)>::new();
+        let mut keys = BTreeSet::new();
+        let mut last = [0; 8];
+        for (key, particle) in grouped(7) {
+            let first: [u8; 8] = key[..8].try_into().unwrap();
+            assert_ne!(first, last);
+            last = first;
+            assert!(keys.insert(key));
+            let (count, sum) = sums.entry(first).or_default();
+            (*count, *sum) = (*count + 1, *sum + particle.number);
+        }
+        let expected = (0..7).map(|group| (prefix(group), (GROUP, sum_of_group(group)))).collect();
+        assert_eq!(sums, expected);
+    }
+
+    #[test]
+    fn shuffled_numbers_are_all_there_once_in_an_order_that_the_seed_decides() {
+        let numbers = shuffled(1, 1000);
+        assert_eq!(numbers, shuffled(1, 1000));
+        assert_ne!(numbers, shuffled(2, 1000));
+        assert!(!numbers.is_sorted());
+        assert_eq!(numbers.into_iter().collect::<BTreeSet<_>>(), (0..1000).collect());
+    }
+}

@@ -75,7 +75,8 @@ impl Results {
         rows.map(Row::median).min_by(f64::total_cmp)
     }
 
-    fn add(&mut self, engine: &'static str, sample: &Sample) {
+    /// Takes a figure.
+    pub fn add(&mut self, engine: &'static str, sample: &Sample) {
         let known = self.rows.iter().position(|row| row.engine == engine && row.workload == sample.row);
         let index = known.unwrap_or(self.rows.len());
         if known.is_none() {

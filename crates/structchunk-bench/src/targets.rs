@@ -87,3 +87,32 @@ pub fn print(results: &Results) {
         println!("{verdict:8} {what:36} {reached:>8} {unit:3} ({word} {bound})");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::targets;
+    use crate::contestant::Sample;
+    use crate::rounds::Results;
+
+    #[test]
+    fn goals_that_name_a_peer_are_held_against_that_one_alone() {
+        let mut results = Results { n: 1000, rows: Vec::new() };
+        for (engine, value) in [("structchunk", 1.0), ("lmdb", 8.0), ("lmdb-writemap", 4.0), ("leveldb", 2.0)]
+        {
+            for (row, unit) in [("scan", "ns"), ("prefix", "us")] {
+                results.add(engine, &Sample { row, unit, value });
+            }
+        }
+        let reached: Vec<_> = targets(&results)
+            .into_iter()
+            .filter_map(|target| Some((target.what, target.reached?.to_bits())))
+            .collect();
+        assert_eq!(
+            reached,
+            [
+                ("scan: faster than LMDB's cursor", 4.0_f64.to_bits()),
+                ("prefix of 100: speed of LevelDB", 2.0_f64.to_bits())
+            ]
+        );
+    }
+}

@@ -30,11 +30,40 @@ fn a_quick_run_gives_one_json_object_a_row_with_the_same_workloads_for_every_eng
         assert!(of_engine.entry(name("engine")).or_default().insert(name("workload")), "twice: {row}");
     }
     let engines: Vec<_> = of_engine.keys().map(String::as_str).collect();
-    assert_eq!(engines, ["floor", "lmdb", "lmdb-sync", "lmdb-writemap", "structchunk"]);
+    assert_eq!(engines, ["floor", "leveldb", "lmdb", "lmdb-sync", "lmdb-writemap", "structchunk"]);
     let ours = &of_engine["structchunk"];
     assert!(of_engine.values().all(|workloads| workloads.is_subset(ours)), "{of_engine:?}");
     for workload in ["load", "put", "get", "get_chain", "get_many_16", "absent", "change", "scan", "open"] {
         assert!(ours.contains(workload), "{workload}");
+    }
+    for workload in ["scan_keys", "scan_sorted", "prefix", "delete"] {
+        for engine in ["structchunk", "lmdb", "lmdb-writemap", "leveldb"] {
+            assert!(of_engine[engine].contains(workload), "{workload} of {engine}");
+        }
+    }
+    for workload in ["catch_up", "catch_up_busy", "compact", "compact_before", "compact_after"] {
+        assert!(ours.contains(workload), "{workload}");
+    }
+}
+
+#[test]
+fn a_compaction_of_a_store_with_a_tenth_of_its_objects_makes_it_smaller() {
+    let arguments = ["--quick", "--json", "--n", "50000", "--only", "compact", "--engine", "structchunk"];
+    let output = bench(&arguments);
+    let bytes = |name: &str| {
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let rows = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let row = rows.into_iter().find(|row| row["workload"] == name).unwrap();
+        row["median"].as_f64().unwrap()
+    };
+    assert!(bytes("compact_after") < bytes("compact_before"), "{output:?}");
+}
+
+#[test]
+fn the_help_lists_all_workloads_and_engines() {
+    let help = String::from_utf8(bench(&["--help"]).stdout).unwrap();
+    for name in ["scan_keys", "scan_sorted", "prefix", "delete", "compact", "catch_up", "leveldb"] {
+        assert!(help.contains(name), "{name} is missing in\n{help}");
     }
 }
 
@@ -46,6 +75,18 @@ fn the_table_compares_with_peers_and_floor_and_judges_the_targets() {
         assert!(table.contains(part), "{part} is missing in\n{table}");
     }
     assert!(!table.contains("| load "), "{table}");
+}
+
+#[test]
+fn prefixes_are_held_against_leveldb_and_scans_of_keys_against_lmdb() {
+    let only = ["--only", "prefix", "--only", "scan_keys", "--only", "catch_up"];
+    let output = bench(&[&["--quick", "--n", "2000", "--rounds", "1"][..], &only].concat());
+    let table = String::from_utf8(output.stdout).unwrap();
+    for part in
+        ["prefix of 100: speed of LevelDB", "scan_keys: speed of LMDB's cursor", "catch_up: million keys"]
+    {
+        assert!(table.contains(part), "{part} is missing in\n{table}");
+    }
 }
 
 #[test]
