@@ -6,7 +6,7 @@ mod space;
 use std::path::PathBuf;
 
 use crate::clock::{self, Latencies, busy, timed};
-use crate::data::random_numbers;
+use crate::data::{Growth, random_numbers};
 use crate::engine::{Database, Engine, Outcome};
 use crate::workload::{Scale, Workload};
 
@@ -23,8 +23,8 @@ pub struct Contestant {
     pub engine: Box<dyn Engine>,
     folder: PathBuf,
     filled: bool,
-    /// Whether there is a database of objects in groups, too.
-    grouped: bool,
+    /// The databases of objects in groups that are there, too.
+    grouped: Vec<Growth>,
     database: Option<Box<dyn Database>>,
     /// Whether all of the open database was read: its pages are mapped.
     warm: bool,
@@ -45,7 +45,7 @@ fn each(row: &'static str, nanoseconds: f64, count: u64) -> Vec<Sample> {
 impl Contestant {
     /// An engine that works in this folder.
     pub fn new(engine: Box<dyn Engine>, folder: PathBuf) -> Self {
-        Self { engine, folder, filled: false, grouped: false, database: None, warm: false }
+        Self { engine, folder, filled: false, grouped: Vec::new(), database: None, warm: false }
     }
 
     /// Does a workload once. The round decides which objects are looked up.

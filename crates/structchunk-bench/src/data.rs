@@ -41,10 +41,23 @@ pub fn prefix(group: u64) -> [u8; 8] {
     mix(group ^ 0x70_7265_6669_7800).to_be_bytes()
 }
 
-/// The particles of so many groups, and their keys. Those of one group come far from each other, as they do when groups grow over time.
-pub fn grouped(groups: u64) -> impl Iterator<Item = (Key, Particle)> {
+/// How groups came to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Growth {
+    /// All of them grew, a particle at a time: those of one group come far from each other.
+    SideBySide,
+    /// One was there before the next: those of one group come one after the other.
+    OneByOne,
+}
+
+/// The particles of so many groups, and their keys.
+pub fn grouped(groups: u64, growth: Growth) -> impl Iterator<Item = (Key, Particle)> {
     (0..groups * GROUP).map(move |index| {
-        let (group, number) = (index % groups, number_in_group(index % groups, index / groups));
+        let (group, member) = match growth {
+            Growth::SideBySide => (index % groups, index / groups),
+            Growth::OneByOne => (index / GROUP, index % GROUP),
+        };
+        let number = number_in_group(group, member);
         let mut key = Key::default();
         key[..8].copy_from_slice(&prefix(group));
         key[8..].copy_from_slice(&mix(number).to_be_bytes());
@@ -107,23 +120,32 @@ pub fn mix(number: u64) -> u64 {
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
+    use super::Growth::{OneByOne, SideBySide};
     use super::{GROUP, grouped, prefix, shuffled, sum_of_group};
 
     #[test]
-    fn a_group_has_a_prefix_and_a_hundred_keys_of_its_own_and_its_members_come_far_apart() {
-        let mut sums = BTreeMap::<_, (u64, u64)>::new();
-        let mut keys = BTreeSet::new();
-        let mut last = [0; 8];
-        for (key, particle) in grouped(7) {
-            let first: [u8; 8] = key[..8].try_into().unwrap();
-            assert_ne!(first, last);
-            last = first;
-            assert!(keys.insert(key));
-            let (count, sum) = sums.entry(first).or_default();
-            (*count, *sum) = (*count + 1, *sum + particle.number);
+    fn a_group_has_a_prefix_and_a_hundred_keys_of_its_own_however_it_grew() {
+        for growth in [SideBySide, OneByOne] {
+            let mut sums = BTreeMap::<_, (u64, u64)>::new();
+            let mut keys = BTreeSet::new();
+            for (key, particle) in grouped(7, growth) {
+                assert!(keys.insert(key));
+                let (count, sum) = sums.entry(key[..8].try_into().unwrap()).or_default();
+                (*count, *sum) = (*count + 1, *sum + particle.number);
+            }
+            let expected = (0..7).map(|group| (prefix(group), (GROUP, sum_of_group(group)))).collect();
+            assert_eq!(sums, expected, "{growth:?}");
         }
-        let expected = (0..7).map(|group| (prefix(group), (GROUP, sum_of_group(group)))).collect();
-        assert_eq!(sums, expected);
+    }
+
+    #[test]
+    fn groups_that_grow_side_by_side_take_turns_and_others_do_not() {
+        let turns = |growth| {
+            let prefixes: Vec<_> = grouped(7, growth).map(|(key, _)| key[..8].to_vec()).collect();
+            prefixes.windows(2).filter(|pair| pair[0] != pair[1]).count()
+        };
+        assert_eq!(turns(SideBySide), 699);
+        assert_eq!(turns(OneByOne), 6);
     }
 
     #[test]

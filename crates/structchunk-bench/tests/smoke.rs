@@ -36,7 +36,7 @@ fn a_quick_run_gives_one_json_object_a_row_with_the_same_workloads_for_every_eng
     for workload in ["load", "put", "get", "get_chain", "get_many_16", "absent", "change", "scan", "open"] {
         assert!(ours.contains(workload), "{workload}");
     }
-    for workload in ["scan_keys", "scan_sorted", "prefix", "delete"] {
+    for workload in ["scan_keys", "scan_sorted", "prefix", "prefix_near", "delete"] {
         for engine in ["structchunk", "lmdb", "lmdb-writemap", "leveldb"] {
             assert!(of_engine[engine].contains(workload), "{workload} of {engine}");
         }

@@ -2,7 +2,7 @@
 
 use super::{Contestant, Sample, each, sample};
 use crate::clock::busy;
-use crate::data::{GROUP, first_word, key, random_numbers, sum_of_group};
+use crate::data::{GROUP, Growth, first_word, key, random_numbers, sum_of_group};
 use crate::engine::Outcome;
 use crate::workload::Scale;
 
@@ -37,12 +37,32 @@ impl Contestant {
 
     /// Groups of objects by their common prefixes: the first after opening, and those after many others.
     pub(super) fn prefix(&mut self, scale: &Scale, round: u64) -> Outcome<Vec<Sample>> {
+        let mut samples = self.prefix_of(Growth::SideBySide, ["prefix_first", "prefix"], scale, round)?;
+        samples.extend(self.prefix_of(
+            Growth::OneByOne,
+            ["prefix_near_first", "prefix_near"],
+            scale,
+            round,
+        )?);
+        Ok(samples)
+    }
+
+    fn prefix_of(
+        &mut self,
+        growth: Growth,
+        [first, later]: [&'static str; 2],
+        scale: &Scale,
+        round: u64,
+    ) -> Outcome<Vec<Sample>> {
         let groups = scale.objects / GROUP;
-        let folder = self.folder.join("grouped");
-        if !self.grouped {
+        let folder = self.folder.join(match growth {
+            Growth::SideBySide => "grown-side-by-side",
+            Growth::OneByOne => "grown-one-by-one",
+        });
+        if !self.grouped.contains(&growth) {
             std::fs::create_dir_all(&self.folder)?;
-            self.engine.fill_groups(&folder, groups)?;
-            self.grouped = true;
+            self.engine.fill_groups(&folder, groups, growth)?;
+            self.grouped.push(growth);
         }
         let database = self.engine.open(&folder, groups * GROUP)?;
         // The pages are mapped, and what is opened late is open.
@@ -58,10 +78,10 @@ impl Contestant {
             samples.push(sample(row, "us", ns / 1e3 / count as f64));
             Ok(())
         };
-        look_up("prefix_first", round, (scale.objects / FIRST).max(1))?;
+        look_up(first, round, (scale.objects / FIRST).max(1))?;
         // structchunk sorts the keys in memory when it is asked often enough.
         database.scan_groups(&random_numbers(round + 1, scale.objects / OFTEN, groups))?;
-        look_up("prefix", round + 2, (scale.operations / GROUP).max(1))?;
+        look_up(later, round + 2, (scale.operations / GROUP).max(1))?;
         database.close()?;
         Ok(samples)
     }

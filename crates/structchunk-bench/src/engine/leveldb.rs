@@ -14,7 +14,7 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use super::{Database, Engine, LEVELDB, Outcome};
 use crate::clock::bytes_on_disk;
-use crate::data::{Key, Particle, first_word, grouped, key, next_in_chain, prefix};
+use crate::data::{Growth, Key, Particle, first_word, grouped, key, next_in_chain, prefix};
 use crate::workload::Workload;
 
 /// LevelDB as structchunk sets it up, with a filter for keys that are not there. Structs are the values; nothing is compressed.
@@ -78,9 +78,9 @@ impl Engine for LevelDb {
         settle(database)
     }
 
-    fn fill_groups(&self, folder: &Path, groups: u64) -> Outcome<()> {
+    fn fill_groups(&self, folder: &Path, groups: u64, growth: Growth) -> Outcome<()> {
         let mut database = open(folder, true)?;
-        database.put_groups(groups)?;
+        database.put_groups(groups, growth)?;
         settle(database)
     }
 }
@@ -145,8 +145,8 @@ impl Database for Opened {
         self.put_all(numbers.map(|number| (key(number), Particle::new(number))))
     }
 
-    fn put_groups(&mut self, groups: u64) -> Outcome<()> {
-        self.put_all(grouped(groups))
+    fn put_groups(&mut self, groups: u64, growth: Growth) -> Outcome<()> {
+        self.put_all(grouped(groups, growth))
     }
 
     fn put_each(&mut self, mut numbers: Range<u64>) -> Outcome<()> {

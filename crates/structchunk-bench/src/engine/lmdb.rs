@@ -11,7 +11,7 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use super::{Database, Engine, Outcome};
 use crate::clock::Latencies;
-use crate::data::{Key, Particle, first_word, grouped, key, next_in_chain, prefix};
+use crate::data::{Growth, Key, Particle, first_word, grouped, key, next_in_chain, prefix};
 use crate::workload::Workload;
 
 /// LMDB in one configuration. Every reading loop holds one read transaction; structs are the values.
@@ -129,8 +129,8 @@ impl Database for Opened {
         self.put_all(numbers.map(|number| (key(number), Particle::new(number))))
     }
 
-    fn put_groups(&mut self, groups: u64) -> Outcome<()> {
-        self.put_all(grouped(groups))
+    fn put_groups(&mut self, groups: u64, growth: Growth) -> Outcome<()> {
+        self.put_all(grouped(groups, growth))
     }
 
     fn put_each(&mut self, mut numbers: Range<u64>) -> Outcome<()> {

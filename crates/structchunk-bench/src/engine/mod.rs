@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use crate::clock::Latencies;
-use crate::data::GROUP;
+use crate::data::{GROUP, Growth};
 use crate::workload::Workload;
 
 /// A result with any error.
@@ -42,9 +42,9 @@ pub trait Engine {
     fn fill(&self, folder: &Path, objects: u64) -> Outcome<()>;
 
     /// A database with the particles of so many groups, closed, with nothing put off: what prefixes are looked up in.
-    fn fill_groups(&self, folder: &Path, groups: u64) -> Outcome<()> {
+    fn fill_groups(&self, folder: &Path, groups: u64, growth: Growth) -> Outcome<()> {
         let mut database = self.create(folder, groups * GROUP, 0)?;
-        database.put_groups(groups)?;
+        database.put_groups(groups, growth)?;
         database.catch_up()?;
         database.close()
     }
@@ -65,7 +65,7 @@ pub trait Database {
     }
 
     /// Stores the particles of groups, as [`grouped`](crate::data::grouped) gives them, 1,000 at a time.
-    fn put_groups(&mut self, _groups: u64) -> Outcome<()> {
+    fn put_groups(&mut self, _groups: u64, _growth: Growth) -> Outcome<()> {
         refused()
     }
 
