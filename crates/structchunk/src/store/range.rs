@@ -17,7 +17,7 @@ const FIRST_BLOCK: usize = 128;
 const LARGEST_BLOCK: usize = 4096;
 
 /// Records are fetched so many entries ahead.
-const AHEAD: usize = 8;
+const AHEAD: usize = 32;
 
 /// What a scan has to go through yet, from both ends.
 struct Scan<'a> {
