@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use structchunk::{Options, RecoveryReport, Store};
+use structchunk::{Options, RebuildReport, Store};
 
 use crate::failure::Failure;
 use crate::progress::Progress;
@@ -27,7 +27,7 @@ pub fn open(options: Options, path: &Path) -> Result<Store, Failure> {
 }
 
 /// Makes what is derived anew; see [`Store::rebuild`].
-pub fn rebuild(path: &Path) -> Result<RecoveryReport, Failure> {
+pub fn rebuild(path: &Path) -> Result<RebuildReport, Failure> {
     let _progress = Progress::waiting("rebuilding");
     // SAFETY: as for `open`.
     Ok(unsafe { Store::rebuild(path) }?)

@@ -60,8 +60,8 @@ pub use layout::{
 #[cfg(not(loom))]
 pub use store::{
     AtomicRef, Batch, Check, ChunkStats, CompactProgress, CompactReport, Compaction, Entry, Finding, Found,
-    Iter, KeyEntry, Keys, LeftReason, Loan, Options, OwnedRef, Range, RecoveryReport, Ref, RefMut, Space,
-    Stats, Store, StoredType, Upgraded,
+    Iter, KeyEntry, Keys, LeftReason, Loan, Options, OwnedRef, Range, RebuildReport, RecoveryReport, Ref,
+    RefMut, Space, Stats, Store, StoredType, Upgraded,
 };
 pub use structchunk_derive::Object;
 #[cfg(not(loom))]

@@ -41,12 +41,18 @@ struct JsonCheck<'a> {
 pub struct JsonFinding {
     path: String,
     offset: u64,
+    bytes: u64,
     what: String,
 }
 
 impl From<&Finding> for JsonFinding {
     fn from(finding: &Finding) -> Self {
-        Self { path: finding.path.display().to_string(), offset: finding.offset, what: finding.what.clone() }
+        Self {
+            path: finding.path.display().to_string(),
+            offset: finding.offset,
+            bytes: finding.bytes,
+            what: finding.what.clone(),
+        }
     }
 }
 

@@ -89,3 +89,25 @@ fn names_of_files_command_no_terminal() {
     let ran = run(["info", odd.to_str().unwrap()]);
     ran.fails(2, r"a\x1b[2J\x0ab is not a store");
 }
+
+#[test]
+fn rebuild_names_what_it_cannot_read_and_exits_with_one() {
+    let sample = Sample::new();
+    let at = find(&sample, b"p/20");
+    overwrite(&sample, "chunks/00000000.chunk", at, &[0xff; 8]);
+    fs::remove_file(sample.path().join("STORE")).unwrap();
+    let ran = sample.run("rebuild", &["--json"]);
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    let report = ran.json();
+    assert_eq!((&report["objects"], &report["made_store"]), (&43.into(), &true.into()));
+    let finding = &report["findings"][0];
+    assert_eq!((&finding["offset"], &finding["bytes"]), (&at.into(), &80.into()));
+    // Again, as text: the stretch stays where it is.
+    let ran = sample.run("rebuild", &[]);
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    let line = format!("00000000.chunk, byte {at}: 80 bytes that are no record");
+    assert!(ran.out.contains(&line) && ran.out.contains("43 objects, 1 finding"), "{}", ran.out);
+    let ls = sample.run("ls", &[]);
+    assert!(!ls.out.contains("p/20"), "{}", ls.out);
+    assert!(sample.run("get", &["p/21"]).succeeds().out.contains("id: 21"));
+}

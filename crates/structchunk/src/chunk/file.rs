@@ -21,7 +21,7 @@ pub(crate) struct Chunk {
     pub id: ChunkId,
     pub map: Mapping,
     pub geometry: Geometry,
-    file: File,
+    pub(super) file: File,
     store: [u8; 16],
     /// How many guards may write into it now. It counts as dirty while there are any, and until one sync after.
     pub writers: AtomicU32,
@@ -35,6 +35,7 @@ impl Chunk {
         folder: &Folder,
         store: [u8; 16],
         geometry: Geometry,
+        features: Features,
         id: ChunkId,
         reserve: u64,
     ) -> Result<Self> {
@@ -49,7 +50,7 @@ impl Chunk {
                 chunk: id,
                 capacity_log2: geometry.capacity_log2(),
                 file_bytes: geometry.capacity(),
-                features: Features::default(),
+                features,
                 created: nanoseconds_since_1970(),
             };
             file.write_at(0, &identity.encode())?;
@@ -101,7 +102,22 @@ impl Chunk {
             let what = format!("chunk features {:#x}", identity.features.unknown_incompat());
             return Err(Error::Unsupported { path: file.path().to_owned(), what });
         }
-        let map = Mapping::new(&file, bytes, access)?;
+        Self::map(file, store, geometry, id, access)
+    }
+
+    /// Opens a chunk whatever its header says, for whoever mends it.
+    pub(crate) fn open_unverified(
+        folder: &Folder,
+        store: [u8; 16],
+        geometry: Geometry,
+        id: ChunkId,
+    ) -> Result<Self> {
+        let file = folder.open_file(&FileName::of_chunk(id), Access::Write)?;
+        Self::map(file, store, geometry, id, Access::Write)
+    }
+
+    fn map(file: File, store: [u8; 16], geometry: Geometry, id: ChunkId, access: Access) -> Result<Self> {
+        let map = Mapping::new(&file, geometry.capacity(), access)?;
         Ok(Self { id, map, geometry, file, store, writers: AtomicU32::new(0) })
     }
 

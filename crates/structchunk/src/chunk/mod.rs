@@ -5,6 +5,7 @@ mod file;
 mod live;
 mod record;
 mod set;
+mod tail;
 mod walk;
 
 pub(crate) use body::{Body, BodySet};

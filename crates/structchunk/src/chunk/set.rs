@@ -2,7 +2,7 @@
 
 use crate::disk::{Access, Folder};
 use crate::error::Result;
-use crate::format::{ChunkId, FileName, Geometry, Location, RecordSeed};
+use crate::format::{ChunkId, Features, FileName, Geometry, Location, RecordSeed};
 use crate::sparse_table::SparseTable;
 
 use super::{Chunk, Record};
@@ -13,13 +13,22 @@ pub(crate) struct ChunkSet {
     pub geometry: Geometry,
     pub seed: RecordSeed,
     uuid: [u8; 16],
+    /// What the headers of new chunks say.
+    features: Features,
     access: Access,
     mapped: SparseTable<Chunk>,
 }
 
 impl ChunkSet {
-    pub(crate) fn new(folder: Folder, uuid: [u8; 16], geometry: Geometry, access: Access) -> Self {
-        Self { folder, geometry, seed: RecordSeed::new(uuid), uuid, access, mapped: SparseTable::new() }
+    pub(crate) fn new(
+        folder: Folder,
+        uuid: [u8; 16],
+        geometry: Geometry,
+        features: Features,
+        access: Access,
+    ) -> Self {
+        let seed = RecordSeed::new(uuid);
+        Self { folder, geometry, seed, uuid, features, access, mapped: SparseTable::new() }
     }
 
     /// A chunk; it is mapped if it was not yet.
@@ -39,7 +48,7 @@ impl ChunkSet {
 
     /// Makes a new chunk, `reserve` bytes of it backed by disk space.
     pub(crate) fn create(&self, id: ChunkId, reserve: u64) -> Result<&Chunk> {
-        let chunk = Chunk::create(&self.folder, self.uuid, self.geometry, id, reserve)?;
+        let chunk = Chunk::create(&self.folder, self.uuid, self.geometry, self.features, id, reserve)?;
         Ok(self.mapped.insert(id.0, chunk))
     }
 

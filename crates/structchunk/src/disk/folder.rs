@@ -139,6 +139,21 @@ impl Folder {
             .map_err(|error| Error::io("remove", self.at(name), error))
     }
 
+    /// Gives a file a name under which nobody looks for it, and replaces nothing by that; the name.
+    ///
+    /// # Durability
+    /// Survives a power cut after [`Folder::sync`].
+    pub(crate) fn put_aside(&self, name: &str) -> Result<String> {
+        let mut aside = format!("{name}.aside");
+        let mut number = 1;
+        while self.exists(&aside)? {
+            number += 1;
+            aside = format!("{name}.aside.{number}");
+        }
+        self.rename(name, &aside)?;
+        Ok(aside)
+    }
+
     /// Makes the names in this folder durable.
     pub(crate) fn sync(&self) -> Result<()> {
         self.own_effect(Call::SyncFolder, "sync", |folder| folder.sync())

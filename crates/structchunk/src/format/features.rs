@@ -21,6 +21,18 @@ pub(crate) struct Features {
 pub(crate) const KNOWN: Features = Features { compat: U64::ZERO, ro_compat: U64::ZERO, incompat: U64::ZERO };
 
 impl Features {
+    /// Whether this version must not write what has them.
+    pub(crate) fn are_unknown(&self) -> bool {
+        self.unknown_incompat() | self.unknown_ro_compat() != 0
+    }
+
+    /// Adds the bits of others.
+    pub(crate) fn join(&mut self, others: &Self) {
+        self.compat |= others.compat;
+        self.ro_compat |= others.ro_compat;
+        self.incompat |= others.incompat;
+    }
+
     /// Bits of `incompat` that this version does not know.
     pub(crate) fn unknown_incompat(&self) -> u64 {
         self.incompat.get() & !KNOWN.incompat.get()

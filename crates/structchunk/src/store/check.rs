@@ -20,6 +20,8 @@ pub struct Finding {
     pub path: PathBuf,
     /// Where in it, in bytes.
     pub offset: u64,
+    /// How many bytes of the file cannot be read; 0 where that is not what is wrong.
+    pub bytes: u64,
     /// What is wrong.
     pub what: String,
 }
@@ -64,7 +66,11 @@ struct Checker<'a> {
 
 impl<'a> Checker<'a> {
     fn find(&mut self, path: &Path, offset: u64, what: impl Into<String>) {
-        self.findings.push(Finding { path: path.to_owned(), offset, what: what.into() });
+        self.find_bytes(path, offset, 0, what);
+    }
+
+    fn find_bytes(&mut self, path: &Path, offset: u64, bytes: u64, what: impl Into<String>) {
+        self.findings.push(Finding { path: path.to_owned(), offset, bytes, what: what.into() });
     }
 
     fn chunk(&mut self, id: ChunkId, head: Option<u64>) -> Result<()> {
@@ -90,7 +96,8 @@ impl<'a> Checker<'a> {
             match step {
                 Step::Record(record) => self.record(chunk, &record)?,
                 Step::Damage { from, to } => {
-                    self.find(chunk.path(), from, format!("{} bytes that are no record", to - from));
+                    let bytes = to - from;
+                    self.find_bytes(chunk.path(), from, bytes, format!("{bytes} bytes that are no record"));
                 }
             }
         }

@@ -2,22 +2,20 @@
 
 use super::Options;
 use super::lock::{LOCK, WRITER_BYTE, lock_file};
-use super::store_file::{STORE, StoreFile};
+use super::store_file::{STORE, StoreFile, UNFINISHED};
 use crate::chunk::{Chunk, nanoseconds_since_1970};
 use crate::disk::{self, Folder, Lock};
 use crate::error::{Error, Result};
-use crate::format::{
-    Checkpoint, ChunkId, DroppedChunks, Evidence, Features, FileName, PAGE_BYTES, StoreIdentity,
-};
+use crate::format::{Checkpoint, ChunkId, DroppedChunks, Evidence, Features, PAGE_BYTES, StoreIdentity};
 
 pub(crate) const CHUNKS: &str = "chunks";
 
 /// Whether a folder is empty, or holds what a creation left that did not end.
 pub(crate) fn is_unfinished(root: &Folder) -> Result<bool> {
     let names = root.list()?;
-    let marker = FileName::temporary(STORE);
-    let ours = |name: &String| [LOCK, CHUNKS, &marker].contains(&name.as_str());
-    Ok(names.iter().all(ours) && (names.contains(&marker) || names.iter().all(|name| name == LOCK)))
+    let ours = |name: &String| [LOCK, CHUNKS, UNFINISHED].contains(&name.as_str());
+    let marked = names.iter().any(|name| name == UNFINISHED);
+    Ok(names.iter().all(ours) && (marked || names.iter().all(|name| name == LOCK)))
 }
 
 /// Makes an empty store in a folder. `STORE` gets its name last: without it, there is no store.
@@ -29,9 +27,8 @@ pub(crate) fn create(root: &Folder, options: &Options) -> Result<()> {
     if root.exists(STORE)? {
         return Ok(());
     }
-    let marker = FileName::temporary(STORE);
-    if !root.exists(&marker)? {
-        root.create_file(&marker)?;
+    if !root.exists(UNFINISHED)? {
+        root.create_file(UNFINISHED)?;
     }
     // Before anything that would look like a store without it.
     root.sync()?;
@@ -46,15 +43,15 @@ pub(crate) fn create(root: &Folder, options: &Options) -> Result<()> {
     for name in folder.list()? {
         folder.remove(&name)?;
     }
-    let first = ChunkId(0);
-    Chunk::create(&folder, identity.uuid, geometry, first, PAGE_BYTES)?.sync()?;
+    let (first, features) = (ChunkId(0), Features::default());
+    Chunk::create(&folder, identity.uuid, geometry, features, first, PAGE_BYTES)?.sync()?;
     folder.sync()?;
     let checkpoint = Checkpoint {
         generation: 0,
         sequence: 0,
         epoch: 1,
         clean: true,
-        features: Features::default(),
+        features,
         active: first,
         head: PAGE_BYTES,
         next_chunk: 1,
@@ -64,6 +61,6 @@ pub(crate) fn create(root: &Folder, options: &Options) -> Result<()> {
         dropped: DroppedChunks::default(),
         evidence: Evidence::default(),
     };
-    StoreFile::create(root, &identity, &checkpoint)?;
+    StoreFile::create(root, UNFINISHED, &identity, &checkpoint)?;
     lock.unlock(WRITER_BYTE)
 }

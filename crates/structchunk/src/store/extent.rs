@@ -132,7 +132,10 @@ impl Log {
 }
 
 /// Refuses numbers that no store comes to, before anybody counts on from them.
-fn check_numbers(geometry: Geometry, checkpoint: &Checkpoint) -> std::result::Result<(), &'static str> {
+pub(crate) fn check_numbers(
+    geometry: Geometry,
+    checkpoint: &Checkpoint,
+) -> std::result::Result<(), &'static str> {
     /// Generations and epochs rise by one at a time.
     const FAR: u64 = 1 << 62;
     if !(PAGE_BYTES..=geometry.capacity()).contains(&checkpoint.head) || !checkpoint.head.is_multiple_of(16) {

@@ -53,6 +53,7 @@ pub(crate) use inner::Inner;
 pub use loan::{Loan, Space};
 pub use options::Options;
 pub use range::{KeyEntry, Keys, Range};
+pub use rebuild::RebuildReport;
 pub use report::{Found, RecoveryReport};
 pub use scan::{Entry, Iter};
 pub use stats::{ChunkStats, Stats, StoredType};

@@ -101,11 +101,11 @@ pub(crate) fn open_folder(root: Folder, options: &Options, created: bool) -> Res
     // Read again under the lock: the last writer may have been closing.
     let access = if read_only { Access::Read } else { Access::Write };
     let mut store_file = StoreFile::read(&root, access)?;
-    let identity = store_file.identity;
+    let (identity, features) = (store_file.identity, store_file.newest.features);
     let folder = root
         .subfolder(CHUNKS, false)
         .map_err(|error| Error::NotAStore { path: root.path().to_owned(), reason: error.to_string() })?;
-    let chunks = ChunkSet::new(folder.clone(), identity.uuid, identity.geometry, access);
+    let chunks = ChunkSet::new(folder.clone(), identity.uuid, identity.geometry, features, access);
     let bodies = BodySet::new(folder, identity.uuid, access);
     let log = Log::list(&chunks, &store_file)?;
 
@@ -135,6 +135,7 @@ pub(crate) fn open_folder(root: Folder, options: &Options, created: bool) -> Res
                 read_only,
                 trust_page_cache: options.trust_page_cache,
                 reserve_step: options.step(identity.geometry)?,
+                keeps_files: options.keeps_files,
             },
             log,
             &mut report,

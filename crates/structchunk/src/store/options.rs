@@ -24,6 +24,8 @@ pub struct Options {
     pub(crate) allow_network_file_system: bool,
     pub(crate) index: bool,
     pub(crate) sorted_keys: u64,
+    /// Recovery puts aside what nothing points to, instead of removing it.
+    pub(crate) keeps_files: bool,
     pub(crate) faults: Faults,
 }
 
@@ -44,6 +46,7 @@ impl Options {
             allow_network_file_system: false,
             index: true,
             sorted_keys: 4 << 20,
+            keeps_files: false,
             faults: Faults::none(),
         }
     }

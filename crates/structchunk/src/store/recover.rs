@@ -21,6 +21,7 @@ use crate::format::{
 use crate::map::{Advice, Mapping};
 
 /// What recovery works on.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Situation<'s> {
     pub root: &'s Folder,
     pub chunks: &'s ChunkSet,
@@ -31,6 +32,8 @@ pub(crate) struct Situation<'s> {
     pub read_only: bool,
     pub trust_page_cache: bool,
     pub reserve_step: u64,
+    /// A rebuild: what nothing points to is put aside, not removed.
+    pub keeps_files: bool,
 }
 
 /// Brings the store into the state that its promise names, makes the views anew and, unless it is opened read-only, makes all of
@@ -397,6 +400,18 @@ impl Situation<'_> {
         Ok(known.then_some(needed))
     }
 
+    /// Whether a file was never used: it is not finished, or a chunk without records.
+    fn is_empty(&self, name: &str) -> bool {
+        match FileName::parse(name) {
+            FileName::Temporary(_) => true,
+            FileName::Chunk(id) => {
+                let written = self.chunks.get(id).and_then(|chunk| chunk.written_end(PAGE_BYTES));
+                written.is_ok_and(|end| end == PAGE_BYTES)
+            }
+            FileName::Body(_) | FileName::Unknown => false,
+        }
+    }
+
     /// Removes bodies that no current record points to, chunks behind the end, and files that were not finished.
     fn remove_orphans(&self, log: &mut Log, views: &Views, report: &mut RecoveryReport) -> Result<()> {
         if log.others.is_empty() {
@@ -411,6 +426,11 @@ impl Situation<'_> {
                 FileName::Temporary(name) => name,
                 FileName::Unknown => continue,
             };
+            if self.keeps_files && !self.is_empty(&name) {
+                let aside = self.chunks.folder.put_aside(&name)?;
+                report.dropped.push(format!("{name}, which nothing points to, is kept as {aside}"));
+                continue;
+            }
             self.chunks.folder.remove(&name)?;
             report.removed_files.push(name);
         }

@@ -7,7 +7,7 @@ use super::borrow::{Subject, Want};
 use super::read::LARGEST_STAGED;
 use super::read::out_of_bounds;
 use super::{Inner, Ref, Store};
-use crate::chunk::{Chunk, Record, WRITING};
+use crate::chunk::{Chunk, Record, Step, WRITING, Walk};
 use crate::error::{Error, Result};
 use crate::format::{ChunkId, Kind, PAGE_BYTES};
 use crate::layout::{Fingerprint, Layout, Object, Plain};
@@ -139,6 +139,8 @@ struct Stretch<'a> {
     chunk: &'a Chunk,
     offset: u64,
     end: u64,
+    /// Up to here what was met are records, for sure: those that views lead to were verified.
+    sure: u64,
 }
 
 /// All objects, in the order in which they were last put.
@@ -171,7 +173,7 @@ impl<'a> Iterator for Iter<'a> {
             return (!ended).then_some(Err(error));
         }
         loop {
-            let Some(Stretch { chunk, offset, end }) =
+            let Some(Stretch { chunk, offset, end, sure }) =
                 self.current.filter(|current| current.offset < current.end)
             else {
                 self.current = None;
@@ -184,15 +186,15 @@ impl<'a> Iterator for Iter<'a> {
             };
             let next = Record::read_with_header(chunk, offset).filter(|(_, _, place)| place.end <= end);
             let Some((record, header, place)) = next else {
-                // The rest of this chunk is lost to a scan; `check` and `rebuild` find their way behind damage.
-                self.current = None;
+                self.current = self.behind_damage(chunk, sure, end);
                 return Some(Err(Error::corrupt(chunk.path(), offset, "this is no record; run check")));
             };
-            self.current = Some(Stretch { chunk, offset: place.end, end });
+            self.current = Some(Stretch { chunk, offset: place.end, end, sure });
             if !header.kind.is_object() {
                 continue;
             }
             if inner.views.live.is_live(record.location()) && !self.met.contains(record.key()) {
+                self.current = Some(Stretch { chunk, offset: place.end, end, sure: place.end });
                 return Some(Ok(Entry { store, record }));
             }
             match self.successor(&record) {
@@ -209,7 +211,19 @@ impl<'a> Iter<'a> {
     fn stretch(&self, id: ChunkId) -> Result<Stretch<'a>> {
         let chunk = self.store.inner.chunks.get(id)?;
         let end = if id == self.active { self.head } else { chunk.sealed_head()? };
-        Ok(Stretch { chunk, offset: PAGE_BYTES, end })
+        Ok(Stretch { chunk, offset: PAGE_BYTES, end, sure: PAGE_BYTES })
+    }
+
+    /// Where records go on behind the first damage at or after `sure`. What lies in between was met: no current object is among it.
+    #[cold]
+    fn behind_damage(&self, chunk: &'a Chunk, sure: u64, end: u64) -> Option<Stretch<'a>> {
+        let mut walk = Walk::new(chunk, self.store.inner.chunks.seed, end, 0);
+        walk.go_to(sure);
+        let to = walk.find_map(|step| match step {
+            Step::Damage { to, .. } => Some(to),
+            Step::Record(_) => None,
+        })?;
+        Some(Stretch { chunk, offset: to, end, sure: to })
     }
 
     /// What to yield for a record that is not the current one: its successor when that came after the scan began.
@@ -271,7 +285,7 @@ impl Inner {
 impl Store {
     /// All objects, in the order in which they were last put. Sequential reading: the fastest way to see everything.
     ///
-    /// An entry is an error where the log is damaged; the scan goes on in the next chunk.
+    /// An entry is an error where the log is damaged; the scan goes on behind that.
     ///
     /// # Errors
     /// [`Error::Closed`].

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use super::inner::Checkpoints;
 use crate::disk::{self, Access, File, Folder};
 use crate::error::{Error, Result};
-use crate::format::{
-    Checkpoint, ChunkId, Evidence, FileName, IdentityError, PAGE_BYTES, PoisonMark, StoreIdentity,
-};
+use crate::format::{Checkpoint, ChunkId, Evidence, IdentityError, PAGE_BYTES, PoisonMark, StoreIdentity};
 
 pub(crate) const STORE: &str = "STORE";
+/// `STORE` while a store is made for the first time: where it lies and `STORE` does not, what else is there is nobody's.
+pub(crate) const UNFINISHED: &str = "STORE.tmp";
 
 /// What `STORE` says.
 pub(crate) struct StoreFile {
@@ -38,10 +38,7 @@ impl StoreFile {
             file.read_exact_at(PAGE_BYTES * number, &mut sector)?;
             Ok(sector)
         };
-        let identity = StoreIdentity::decode(&block(0)?).map_err(|error| match error {
-            IdentityError::NotAStore(reason) => Error::corrupt(file.path(), 0, reason),
-            IdentityError::Unsupported(what) => Error::Unsupported { path: file.path().to_owned(), what },
-        })?;
+        let identity = decode_identity(&file, &block(0)?)?;
         let slots = [Checkpoint::decode(&block(1)?), Checkpoint::decode(&block(2)?)];
         let (slot, newest) = match slots {
             [Some(first), Some(second)] if second.generation > first.generation => (1, second),
@@ -55,6 +52,14 @@ impl StoreFile {
         let both_valid = slots.iter().all(Option::is_some);
         let poison = PoisonMark::decode(&block(3)?);
         Ok(Self { file, identity, newest, slot, both_valid, poison })
+    }
+
+    /// What `STORE` says of the store, whatever became of its checkpoints.
+    pub(crate) fn read_identity(root: &Folder) -> Result<StoreIdentity> {
+        let file = root.open_file(STORE, Access::Read)?;
+        let mut sector = [0; 512];
+        file.read_exact_at(0, &mut sector)?;
+        decode_identity(&file, &sector)
     }
 
     /// For the life of an open store. `dropped`: chunks whose files are still there although the checkpoint names them as dropped.
@@ -71,13 +76,19 @@ impl StoreFile {
     }
 
     /// Writes a whole `STORE`, both slots alike but for their generation, and gives it its name.
-    pub(crate) fn create(root: &Folder, identity: &StoreIdentity, checkpoint: &Checkpoint) -> Result<()> {
-        let temporary = FileName::temporary(STORE);
+    ///
+    /// Until then it is called `temporary`: [`UNFINISHED`] says to whoever finds it that the store was never finished.
+    pub(crate) fn create(
+        root: &Folder,
+        temporary: &str,
+        identity: &StoreIdentity,
+        checkpoint: &Checkpoint,
+    ) -> Result<()> {
         // Where it is the mark of a creation under way it must stay: without it, nobody would dare to go on with that.
-        let mut file = if root.exists(&temporary)? {
-            root.open_file(&temporary, Access::Write)?
+        let mut file = if root.exists(temporary)? {
+            root.open_file(temporary, Access::Write)?
         } else {
-            root.create_file(&temporary)?
+            root.create_file(temporary)?
         };
         file.reserve(0, PAGE_BYTES * 4)?;
         let (device, inode) = file.identity()?;
@@ -92,6 +103,13 @@ impl StoreFile {
         root.rename_file(&mut file, STORE)?;
         root.sync()
     }
+}
+
+fn decode_identity(file: &File, sector: &[u8; 512]) -> Result<StoreIdentity> {
+    StoreIdentity::decode(sector).map_err(|error| match error {
+        IdentityError::NotAStore(reason) => Error::corrupt(file.path(), 0, reason),
+        IdentityError::Unsupported(what) => Error::Unsupported { path: file.path().to_owned(), what },
+    })
 }
 
 /// Evidence of a session that begins now.

@@ -242,6 +242,7 @@ fn the_golden_store_is_rebuilt_from_its_chunks_alone() {
     }
     // SAFETY: nobody else knows the folder.
     let report = unsafe { Store::rebuild(folder.path()) }.unwrap();
-    assert!(report.rebuilt_views && report.accepted_records > 20, "{report:?}");
+    assert!(report.made_store && report.recovery.accepted_records > 20, "{report:?}");
+    assert!(report.findings.is_empty(), "{report:?}");
     assert_golden(&open(folder.path()));
 }

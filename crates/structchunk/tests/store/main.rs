@@ -20,6 +20,7 @@ mod power_cut;
 mod process;
 mod process_death;
 mod punching;
+mod rebuild;
 mod same_boot;
 mod script;
 mod tables;

@@ -66,7 +66,7 @@ fn a_superseded_object_becomes_a_hole_with_the_sync_after_the_next_and_its_recor
     // SAFETY: the store is closed, and nobody else knows its folder.
     #[expect(unsafe_code, reason = "a rebuild opens the store")]
     let report = unsafe { Store::rebuild(&path) }.expect("rebuild");
-    assert!(!report.damaged, "{report:?}");
+    assert!(!report.recovery.damaged, "{report:?}");
     assert_same(&open(&path), &model);
 }
 

@@ -127,7 +127,7 @@ fn survive(path: &Path, keys: &[&[u8]]) {
 }
 
 #[expect(unsafe_code, reason = "opens a store")]
-fn rebuild(path: &Path) -> structchunk::Result<structchunk::RecoveryReport> {
+fn rebuild(path: &Path) -> structchunk::Result<structchunk::RebuildReport> {
     // SAFETY: the store is closed, and its files are this test's own.
     unsafe { Store::rebuild(path) }
 }
