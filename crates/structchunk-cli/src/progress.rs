@@ -49,6 +49,12 @@ impl Progress {
         Self { bar, watch: Some((ended, watcher)) }
     }
 
+    /// Says how far the work is, and how much it is as far as that is known.
+    pub fn at_of(&self, position: u64, total: u64) {
+        self.bar.set_length(total);
+        self.bar.set_position(position);
+    }
+
     /// Says how far the work is.
     pub fn at(&self, position: u64) {
         self.bar.set_position(position);

@@ -59,9 +59,9 @@ pub use layout::{
 };
 #[cfg(not(loom))]
 pub use store::{
-    AtomicRef, Batch, Check, ChunkStats, CompactProgress, CompactReport, Compaction, Entry, Finding, Found,
-    Iter, KeyEntry, Keys, LeftReason, Loan, Options, OwnedRef, Range, RebuildReport, RecoveryReport, Ref,
-    RefMut, Space, Stats, Store, StoredType, Upgraded,
+    AtomicRef, Batch, Check, ChunkStats, CompactProgress, CompactReport, Compaction, CopyProgress,
+    CopyReport, Entry, Finding, Found, Iter, KeyEntry, Keys, LeftReason, Loan, Options, OwnedRef, Range,
+    RebuildReport, RecoveryReport, Ref, RefMut, Space, Stats, Store, StoredType, Upgraded,
 };
 pub use structchunk_derive::Object;
 #[cfg(not(loom))]

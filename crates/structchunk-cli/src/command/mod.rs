@@ -2,6 +2,7 @@
 
 mod check;
 mod compact;
+mod copy;
 mod get;
 mod info;
 mod ls;
@@ -31,6 +32,7 @@ pub enum Command {
     Stats(stats::Stats),
     Check(check::Check),
     Compact(compact::Compact),
+    Copy(copy::Copy),
     Rebuild(rebuild::Rebuild),
 }
 
@@ -47,6 +49,7 @@ impl Command {
             Self::Stats(stats) => stats.run(out),
             Self::Check(check) => check.run(out),
             Self::Compact(compact) => compact.run(out),
+            Self::Copy(copy) => copy.run(out),
             Self::Rebuild(rebuild) => rebuild.run(out),
         }
     }

@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 
 use crate::stores::{Sample, run};
 
-const COMMANDS: [&str; 10] =
-    ["demo", "info", "ls", "get", "rm", "types", "stats", "check", "compact", "rebuild"];
+const COMMANDS: [&str; 11] =
+    ["demo", "info", "ls", "get", "rm", "types", "stats", "check", "compact", "copy", "rebuild"];
 
 #[test]
 fn every_command_has_help_with_examples() {

@@ -115,3 +115,36 @@ fn compact_names_the_chunks_that_have_to_stay() {
     assert_eq!(ran.err, "structchunk: chunk 00000000 stays: something in it is damaged\n");
     run(["compact", &path, "--fill", "2"]).fails(2, "option fill_ratio: 2; from 0 to 1 is possible");
 }
+
+#[test]
+fn copy_makes_a_store_that_holds_the_same_and_checks_clean() {
+    let sample = Sample::new();
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("copy");
+    let report = sample.run("copy", &[place.to_str().unwrap(), "--json"]).succeeds().json();
+    assert_eq!(report["objects"], 44);
+    let on_copy = |command: &str| run([command, place.to_str().unwrap()]).succeeds().out;
+    assert_eq!(on_copy("ls"), sample.run("ls", &[]).succeeds().out);
+    assert!(on_copy("check").contains("no findings"));
+    let info = run(["info", place.to_str().unwrap(), "--json"]).succeeds().json();
+    assert_eq!(info["bodies"], 1);
+    // Once more to the same place, into itself, of itself.
+    let again = sample.run("copy", &[place.to_str().unwrap()]);
+    again.fails(2, "copy exists already");
+    let inside = sample.path().join("inside");
+    sample.run("copy", &[inside.to_str().unwrap()]).fails(2, "cannot lie inside of it");
+    assert!(!inside.exists());
+    let text = run(["copy", place.to_str().unwrap(), folder.path().join("second").to_str().unwrap()]);
+    assert!(text.succeeds().out.starts_with("44 objects copied, "));
+}
+
+#[test]
+fn copy_names_what_the_store_has_lost_and_exits_with_one() {
+    let sample = Sample::new();
+    fs::remove_file(sample.path().join("chunks/0000000000000000.body")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let ran = sample.run("copy", &[folder.path().to_str().unwrap()]);
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    assert!(ran.out.contains("object \"grid\": ") || ran.out.contains("object grid: "), "{}", ran.out);
+    assert!(ran.out.contains("44 objects copied"), "{}", ran.out);
+}

@@ -17,7 +17,7 @@ pub(crate) struct Body {
     pub number: BodyNumber,
     pub map: Mapping,
     pub payload_bytes: u64,
-    file: File,
+    pub(super) file: File,
     /// How many guards may write into it now.
     pub writers: AtomicU32,
 }

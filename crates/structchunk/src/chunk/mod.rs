@@ -1,6 +1,7 @@
 //! The truth: chunks, the records in them, and bodies; and the live map, which tells the current ones.
 
 mod body;
+mod copy;
 mod file;
 mod live;
 mod record;

@@ -16,6 +16,7 @@ pub(super) trait Backing: Send + Sync {
     fn contains(&self, name: &str) -> io::Result<bool>;
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     fn remove(&self, name: &str) -> io::Result<()>;
+    fn remove_folder(&self, name: &str) -> io::Result<()>;
     fn sync(&self) -> io::Result<()>;
     /// The open folder, where there is one.
     fn descriptor(&self) -> Option<BorrowedFd<'_>>;

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
-use rustix::fs::IFlags;
+use rustix::fs::{IFlags, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::rand::GetRandomFlags;
 
@@ -72,6 +72,29 @@ fn name_in(table: &[(u32, &'static str)], magic: u32) -> Option<&'static str> {
 pub(super) fn disable_copy_on_write(folder: BorrowedFd<'_>) -> bool {
     let Ok(flags) = rustix::fs::ioctl_getflags(folder) else { return false };
     rustix::fs::ioctl_setflags(folder, flags | IFlags::NOCOW).is_ok()
+}
+
+/// Whether `path`, at which nothing need be yet, is the folder or lies below it.
+pub(super) fn encloses(folder: BorrowedFd<'_>, path: &Path) -> rustix::io::Result<bool> {
+    const LOOK: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+    let identity = |status: rustix::fs::Stat| (status.st_dev, status.st_ino);
+    let wanted = identity(rustix::fs::fstat(folder)?);
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let opened = rustix::fs::open(path, LOOK, Mode::empty());
+    let Ok(mut at) = opened.or_else(|_| rustix::fs::open(parent, LOOK, Mode::empty())) else {
+        return Ok(false);
+    };
+    loop {
+        let here = identity(rustix::fs::fstat(&at)?);
+        if here == wanted {
+            return Ok(true);
+        }
+        at = rustix::fs::openat(&at, "..", LOOK, Mode::empty())?;
+        // The root is its own parent.
+        if identity(rustix::fs::fstat(&at)?) == here {
+            return Ok(false);
+        }
+    }
 }
 
 /// Random bytes that nobody can guess, for uuids and hash seeds.

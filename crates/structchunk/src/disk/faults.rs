@@ -33,6 +33,8 @@ pub enum Call {
     Write,
     /// Bytes are read.
     Read,
+    /// Bytes are copied from file to file.
+    Copy,
     /// A file's length, number or blocks are asked for.
     Inspect,
     /// A file gets another name.

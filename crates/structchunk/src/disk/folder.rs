@@ -154,6 +154,36 @@ impl Folder {
         Ok(aside)
     }
 
+    /// Removes an empty folder in this one.
+    pub(crate) fn remove_folder(&self, name: &str) -> Result<()> {
+        self.effect(Call::Remove, name, |folder| folder.remove_folder(name))
+            .map_err(|error| Error::io("remove", self.at(name), error))
+    }
+
+    /// Removes this folder, which must be empty, from where it was opened.
+    pub(crate) fn remove_itself(&self) -> Result<()> {
+        let path = self.path();
+        self.0
+            .faults
+            .guard(Call::Remove, path, || rustix::fs::rmdir(path))
+            .map_err(|error| Error::io("remove", path, error))
+    }
+
+    /// [`Folder::create`] on a disk that fails as this one's does.
+    pub(crate) fn create_elsewhere(&self, path: &Path) -> Result<Self> {
+        Self::create(path, self.0.faults.clone())
+    }
+
+    /// [`Folder::open`] on a disk that fails as this one's does.
+    pub(crate) fn open_elsewhere(&self, path: &Path) -> Result<Self> {
+        Self::open(path, self.0.faults.clone())
+    }
+
+    /// Whether `path`, at which nothing need be yet, is this folder or lies below it.
+    pub(crate) fn encloses(&self, path: &Path) -> Result<bool> {
+        self.inspect(|folder| environment::encloses(folder, path))
+    }
+
     /// Makes the names in this folder durable.
     pub(crate) fn sync(&self) -> Result<()> {
         self.own_effect(Call::SyncFolder, "sync", |folder| folder.sync())

@@ -106,6 +106,19 @@ impl Backing for MemoryFolder {
         }
     }
 
+    fn remove_folder(&self, name: &str) -> io::Result<()> {
+        let mut nodes = self.nodes();
+        match nodes.get(name) {
+            Some(Node::Folder(folder)) if folder.nodes().is_empty() => {
+                nodes.remove(name);
+                Ok(())
+            }
+            Some(Node::Folder(_)) => Err(Errno::NOTEMPTY.into()),
+            Some(Node::File(_)) => Err(Errno::NOTDIR.into()),
+            None => Err(Errno::NOENT.into()),
+        }
+    }
+
     fn sync(&self) -> io::Result<()> {
         Ok(())
     }

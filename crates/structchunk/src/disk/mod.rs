@@ -19,6 +19,7 @@ mod real;
 mod space;
 #[cfg(test)]
 mod tests;
+mod transfer;
 
 pub(crate) use environment::{random_bytes, require_known_page_size};
 pub use faults::{Call, Event, Fault, Faults};

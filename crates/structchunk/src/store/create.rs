@@ -3,6 +3,7 @@
 use super::Options;
 use super::lock::{LOCK, WRITER_BYTE, lock_file};
 use super::store_file::{STORE, StoreFile, UNFINISHED};
+use super::views::{DIRECTORY, LIVE};
 use crate::chunk::{Chunk, nanoseconds_since_1970};
 use crate::disk::{self, Folder, Lock};
 use crate::error::{Error, Result};
@@ -10,10 +11,13 @@ use crate::format::{Checkpoint, ChunkId, DroppedChunks, Evidence, Features, PAGE
 
 pub(crate) const CHUNKS: &str = "chunks";
 
+/// What lies beside `chunks/` before a store is finished. The mark that it is not comes last, for who removes them.
+pub(crate) const MADE_FIRST: [&str; 5] = [DIRECTORY, "directory.tmp", LIVE, LOCK, UNFINISHED];
+
 /// Whether a folder is empty, or holds what a creation left that did not end.
 pub(crate) fn is_unfinished(root: &Folder) -> Result<bool> {
     let names = root.list()?;
-    let ours = |name: &String| [LOCK, CHUNKS, UNFINISHED].contains(&name.as_str());
+    let ours = |name: &String| name == CHUNKS || MADE_FIRST.contains(&name.as_str());
     let marked = names.iter().any(|name| name == UNFINISHED);
     Ok(names.iter().all(ours) && (marked || names.iter().all(|name| name == LOCK)))
 }

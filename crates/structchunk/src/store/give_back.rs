@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
 use super::Inner;
 use super::inner::{Checkpoints, Writer};
@@ -30,6 +31,13 @@ impl Superseded {
 }
 
 impl Checkpoints {
+    /// Keeps what was superseded for the next sync to give back, beside what waits already.
+    fn keep(&mut self, superseded: Superseded) {
+        self.retiring.extend(superseded.bodies);
+        self.retiring_chunks.extend(superseded.chunks);
+        self.retiring_payloads.extend(superseded.payloads);
+    }
+
     /// Whether nothing waits for the next sync to be given back.
     pub(crate) fn is_settled(&self) -> bool {
         self.retiring.is_empty() && self.retiring_chunks.is_empty() && self.retiring_payloads.is_empty()
@@ -37,11 +45,17 @@ impl Checkpoints {
 }
 
 impl Inner {
-    /// Gives back what the sync before this one found superseded, and keeps in mind what this one has.
+    /// Gives back what the sync before this one found superseded, and keeps in mind what this one has. While a copy is made, all of
+    /// that waits.
     ///
     /// # Errors
     /// When names that were removed could not be made durable.
     pub(crate) fn give_back(&self, checkpoints: &mut Checkpoints, superseded: Superseded) -> Result<()> {
+        if self.copies.load(Ordering::SeqCst) > 0 {
+            // Whoever makes a copy may need all of it; a later sync gives it back.
+            checkpoints.keep(superseded);
+            return Ok(());
+        }
         let retired = std::mem::replace(&mut checkpoints.retiring, superseded.bodies);
         self.give_back_bodies(checkpoints, retired);
         let retired = std::mem::replace(&mut checkpoints.retiring_payloads, superseded.payloads);

@@ -3,7 +3,7 @@
 use std::any::TypeId;
 use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -56,6 +56,8 @@ pub(crate) struct Inner {
     pub gone: Mutex<Vec<ChunkId>>,
     /// How many cuts have been fixed; see `sync.rs`.
     pub cuts: AtomicU64,
+    /// How many copies of the store are being made: as long, nothing is given back.
+    pub copies: AtomicU32,
     /// How often the process had forked when the store was opened.
     pub process: u32,
 

@@ -1,7 +1,7 @@
 //! Opening and creating a store.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::borrow::Borrows;
@@ -173,6 +173,7 @@ pub(crate) fn open_folder(root: Folder, options: &Options, created: bool) -> Res
         can_punch: AtomicBool::new(true),
         gone: Mutex::default(),
         cuts: AtomicU64::new(0),
+        copies: AtomicU32::new(0),
         process: disk::forks(),
         lock: Mutex::new(lock),
     };

@@ -89,7 +89,7 @@ impl Inner {
     }
 
     /// Whether a record is the one that its key leads to.
-    fn is_current(&self, record: &Record<'_>) -> Result<bool> {
+    pub(crate) fn is_current(&self, record: &Record<'_>) -> Result<bool> {
         Ok(self.find(record.key())?.is_some_and(|current| current.location() == record.location()))
     }
 

@@ -118,3 +118,9 @@ pub(crate) fn new_evidence(root: &Folder, store: &File) -> Result<Evidence> {
     let session = u64::from_le_bytes(disk::random_bytes()?).max(1);
     Ok(Evidence { boot: root.boot_id().unwrap_or_default(), device, inode, session })
 }
+
+/// An epoch that nothing derived of this store or any copy of it has.
+pub(crate) fn epoch_above(epoch: u64) -> Result<u64> {
+    // 40 random bits: none of the numbers that others count to.
+    Ok(epoch.saturating_add(1 + (u64::from_le_bytes(disk::random_bytes()?) >> 24)))
+}

@@ -11,8 +11,8 @@ use crate::disk::{Access, Folder};
 use crate::error::{Error, Result};
 use crate::format::{Checkpoint, ChunkId, FileName, Kind, Location, StoreIdentity};
 
-const DIRECTORY: &str = "directory";
-const LIVE: &str = "live";
+pub(crate) const DIRECTORY: &str = "directory";
+pub(crate) const LIVE: &str = "live";
 
 /// Mixed into the hash of type numbers, so that they never meet a key.
 const TYPE_SEED: u64 = 0x7479_7065_7479_7065;

@@ -17,7 +17,7 @@ use self::survey::{Mend, Survey};
 use super::create::CHUNKS;
 use super::extent::check_numbers;
 use super::ordered::remove_index;
-use super::store_file::{STORE, StoreFile, UNFINISHED};
+use super::store_file::{STORE, StoreFile, UNFINISHED, epoch_above};
 use super::views::Views;
 use super::{Options, Store};
 use crate::chunk::{Chunk, ChunkSet};
@@ -246,11 +246,6 @@ fn restore_store(
     note_gaps(&survey, findings);
     findings.note(format!("{STORE} was made anew from {} chunks", checkpoint.chunks.count));
     StoreFile::create(root, REBUILT, &identity, &checkpoint)
-}
-
-/// An epoch that nothing derived has: epochs may have been higher than what left a trace.
-fn epoch_above(epoch: u64) -> Result<u64> {
-    Ok(epoch.saturating_add(1 + (u64::from_le_bytes(disk::random_bytes()?) >> 24)))
 }
 
 /// Numbers of chunks that are not there. Without `STORE` nobody knows whether they were dropped or lost.

@@ -1,0 +1,50 @@
+//! Copies of chunks and bodies, with their holes.
+
+use super::{Body, Chunk};
+use crate::disk::File;
+use crate::error::Result;
+use crate::format::{PAGE_BYTES, SECTOR_BYTES};
+
+/// Hears how many bytes were copied, and may end it.
+type Told<'t> = &'t mut dyn FnMut(u64) -> Result<()>;
+
+impl Chunk {
+    /// Copies everything before `end` into an empty file, which becomes as large as a chunk.
+    pub(crate) fn copy_into(&self, target: &File, end: u64, told: Told<'_>) -> Result<()> {
+        target.set_len(self.geometry.capacity())?;
+        copy_data(&self.file, target, end, told)?;
+        keep_reserved(&self.file, target, end)
+    }
+
+    /// Takes the seal out of a copy. (A block that is shared is written to only when that must be: it takes new space.)
+    pub(crate) fn wipe_seal(copy: &File) -> Result<()> {
+        let (offset, mut sector) = (SECTOR_BYTES as u64, [0; SECTOR_BYTES]);
+        copy.read_exact_at(offset, &mut sector)?;
+        if sector == [0; SECTOR_BYTES] { Ok(()) } else { copy.write_at(offset, &[0; SECTOR_BYTES]) }
+    }
+}
+
+impl Body {
+    /// Copies all of it into a file that is empty, or holds an earlier copy.
+    pub(crate) fn copy_into(&self, target: &File, told: Told<'_>) -> Result<()> {
+        let bytes = self.map.len();
+        target.set_len(bytes)?;
+        copy_data(&self.file, target, bytes, told)?;
+        keep_reserved(&self.file, target, bytes)
+    }
+}
+
+fn copy_data(source: &File, target: &File, end: u64, told: Told<'_>) -> Result<()> {
+    let mut at = 0;
+    while let Some(data) = source.next_data(at)?.filter(|data| data.start < end) {
+        let to = data.end.min(end);
+        target.copy_from(source, data.start..to, told)?;
+        at = data.end.max(at + PAGE_BYTES);
+    }
+    Ok(())
+}
+
+/// What is backed by disk space wholly, though untouched in parts, is so in the copy: touching it must not meet a full disk.
+fn keep_reserved(source: &File, target: &File, end: u64) -> Result<()> {
+    if source.allocated_bytes()? >= end { target.reserve(0, end) } else { Ok(()) }
+}

@@ -1,0 +1,87 @@
+//! Objects that were changed in place while their chunk was copied: copied again, each in one piece.
+
+use std::sync::atomic::{Ordering, fence};
+
+use super::Job;
+use crate::chunk::{Record, WRITING};
+use crate::error::{Error, Result};
+use crate::format::{Kind, Location};
+use crate::store::borrow::{Subject, Want};
+use crate::store::read::{LARGEST_STAGED, out_of_bounds};
+
+/// Larger objects are copied in pieces of this, in bytes.
+const PIECE: u64 = 64 << 10;
+
+impl Job<'_> {
+    /// Gives the copy's current objects among these bytes of one moment, and all of them even versions.
+    pub(super) fn settle(&mut self, unsettled: &[Location]) -> Result<()> {
+        for &location in unsettled {
+            let Some(copy) = self.copied.record(location)? else { continue };
+            if self.views.live.is_live(location)
+                && let Some(source) = self.inner.chunks.record(location)?
+            {
+                if source.header().kind == Kind::Object {
+                    self.copy_still(&source, &copy)?;
+                }
+                if self.inner.read_only && source.version_word(Ordering::Relaxed) & WRITING != 0 {
+                    self.report.torn.push(source.key().to_vec());
+                }
+            }
+            copy.settle_version(copy.version_word(Ordering::Relaxed) & 0xffff_ffff, self.copied.seed);
+        }
+        Ok(())
+    }
+
+    fn copy_still(&self, source: &Record<'_>, copy: &Record<'_>) -> Result<()> {
+        let bytes = source.header().payload_length;
+        if bytes > LARGEST_STAGED {
+            // Its writer stores into it directly.
+            return self.while_borrowed(source, || copy_payload(source, copy));
+        }
+        let mut deadline = self.inner.patience(true);
+        loop {
+            let before = source.version_word(Ordering::Acquire);
+            copy_payload(source, copy)?;
+            fence(Ordering::Acquire);
+            let stood_still = source.version_word(Ordering::Relaxed) == before;
+            // What is odd in a read-only store stays so: whoever wrote it is dead.
+            if stood_still && (before & WRITING == 0 || self.inner.read_only) {
+                return Ok(());
+            }
+            if deadline.is_over() {
+                return Err(Error::Busy { key: source.key().to_vec() });
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    /// Does something while nobody changes an object.
+    pub(super) fn while_borrowed(
+        &self,
+        source: &Record<'_>,
+        action: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
+        let subject = Subject::of(source);
+        if !self.inner.borrows.acquire(subject, Want::Shared, &mut self.inner.patience(true)) {
+            return Err(Error::Busy { key: source.key().to_vec() });
+        }
+        let outcome = action();
+        self.inner.borrows.release(subject, Want::Shared);
+        self.inner.release_lock_if_unused();
+        outcome
+    }
+}
+
+fn copy_payload(source: &Record<'_>, copy: &Record<'_>) -> Result<()> {
+    let (from, length) = (source.place().payload, source.header().payload_length);
+    let mut buffer = vec![0; length.min(PIECE) as usize];
+    let mut done = 0;
+    while done < length {
+        let piece = (length - done).min(PIECE) as usize;
+        let buffer = &mut buffer[..piece];
+        source.chunk.map.copy_out(from + done, buffer).ok_or_else(|| out_of_bounds(source))?;
+        copy.chunk.map.copy_in(from + done, buffer).ok_or_else(|| out_of_bounds(copy))?;
+        done += piece as u64;
+    }
+    Ok(())
+}

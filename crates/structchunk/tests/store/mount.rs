@@ -1,0 +1,52 @@
+//! Small file systems of their own, as far as they can be had: that takes root, a loop device, and the tool that makes them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+/// A mounted image, unmounted when it goes.
+pub struct Mount {
+    place: PathBuf,
+    _folder: TempDir,
+}
+
+impl Mount {
+    /// A file system of so many bytes. Where it cannot be had, says loudly which test is skipped.
+    pub fn of(kind: &str, bytes: u64, test: &str) -> Option<Self> {
+        let folder = TempDir::new().expect("a folder");
+        let (place, image) = (folder.path().join("mounted"), folder.path().join("image"));
+        fs::create_dir(&place).expect("a folder");
+        fs::File::create(&image).and_then(|file| file.set_len(bytes)).expect("an image");
+        let named = |path: &Path| path.to_str().expect("a path").to_owned();
+        let made = run(&format!("mkfs.{kind}"), &[&named(&image)])
+            .and_then(|()| run("mount", &["-o", "loop", &named(&image), &named(&place)]));
+        match made {
+            Ok(()) => Some(Self { place, _folder: folder }),
+            Err(reason) => {
+                eprintln!("SKIPPED: {test}: {kind} cannot be mounted here ({reason})");
+                None
+            }
+        }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.place
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        // Also while somebody still has a file open there: it goes with the last of them.
+        let _ = run("umount", &["--lazy", self.place.to_str().expect("a path")]);
+    }
+}
+
+fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
+    match Command::new(program).args(arguments).stdin(Stdio::null()).output() {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => Err(format!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim())),
+        Err(error) => Err(format!("{program}: {error}")),
+    }
+}
