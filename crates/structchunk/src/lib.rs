@@ -61,7 +61,7 @@ pub use layout::{
 pub use store::{
     AtomicRef, Batch, Check, ChunkStats, CompactProgress, CompactReport, Compaction, CopyProgress,
     CopyReport, Entry, Finding, Found, Iter, KeyEntry, Keys, LeftReason, Loan, Options, OwnedRef, Range,
-    RebuildReport, RecoveryReport, Ref, RefMut, Space, Stats, Store, StoredType, Upgraded,
+    RebuildReport, RecoveryReport, Ref, RefMut, Space, Sparse, Stats, Store, StoredType, Upgraded,
 };
 pub use structchunk_derive::Object;
 #[cfg(not(loom))]

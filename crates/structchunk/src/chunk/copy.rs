@@ -3,17 +3,32 @@
 use super::{Body, Chunk};
 use crate::disk::File;
 use crate::error::Result;
-use crate::format::{PAGE_BYTES, SECTOR_BYTES};
+use crate::format::{ChunkIdentity, Features, PAGE_BYTES, SECTOR_BYTES, align_up};
 
 /// Hears how many bytes were copied, and may end it.
 type Told<'t> = &'t mut dyn FnMut(u64) -> Result<()>;
 
 impl Chunk {
-    /// Copies everything before `end` into an empty file, which becomes as large as a chunk.
-    pub(crate) fn copy_into(&self, target: &File, end: u64, told: Told<'_>) -> Result<()> {
-        target.set_len(self.geometry.capacity())?;
+    /// Copies everything before `end` into an empty file, which becomes a chunk of a store with these features.
+    pub(crate) fn copy_into(
+        &self,
+        target: &File,
+        end: u64,
+        features: Features,
+        told: Told<'_>,
+    ) -> Result<()> {
+        let stepwise = features.is_stepwise();
+        target.set_len(if stepwise { align_up(end, PAGE_BYTES) } else { self.geometry.capacity() })?;
         copy_data(&self.file, target, end, told)?;
-        keep_reserved(&self.file, target, end)
+        keep_reserved(&self.file, target, end)?;
+        let mut sector = [0; SECTOR_BYTES];
+        target.read_exact_at(0, &mut sector)?;
+        match ChunkIdentity::decode(&sector) {
+            Some(identity) if identity.features != features => {
+                target.write_at(0, &ChunkIdentity { features, ..identity }.encode())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Takes the seal out of a copy. (A block that is shared is written to only when that must be: it takes new space.)

@@ -23,6 +23,8 @@ pub(crate) struct Chunk {
     pub geometry: Geometry,
     pub(super) file: File,
     store: [u8; 16],
+    /// The file grows in steps: what it does not have yet is not accessible.
+    stepwise: bool,
     /// How many guards may write into it now. It counts as dirty while there are any, and until one sync after.
     pub writers: AtomicU32,
 }
@@ -43,7 +45,9 @@ impl Chunk {
         let temporary = FileName::temporary(&name);
         let file = folder.create_file(&temporary)?;
         let made = (|| {
-            file.set_len(geometry.capacity())?;
+            if !features.is_stepwise() {
+                file.set_len(geometry.capacity())?;
+            }
             file.reserve(0, reserve)?;
             let identity = ChunkIdentity {
                 store,
@@ -81,28 +85,46 @@ impl Chunk {
         let file = folder.open_file(&FileName::of_chunk(id), access)?;
         let bytes = file.len()?;
         let wrong = |offset: u64, reason: String| Err(Error::corrupt(file.path(), offset, reason));
-        if bytes != geometry.capacity() {
-            return wrong(bytes, format!("the file has {bytes} bytes instead of {}", geometry.capacity()));
+        let wrong_size =
+            || wrong(bytes, format!("the file has {bytes} bytes instead of {}", geometry.capacity()));
+        if bytes > geometry.capacity() {
+            return wrong_size();
         }
         let mut sector = [0; SECTOR_BYTES];
         file.read_exact_at(0, &mut sector)?;
         let Some(identity) = ChunkIdentity::decode(&sector) else {
             return wrong(0, "this is no header of a chunk".into());
         };
+        let stepwise = identity.features.is_stepwise();
+        if bytes < if stepwise { PAGE_BYTES } else { geometry.capacity() } {
+            return wrong_size();
+        }
         if identity.store != store {
             return wrong(16, "this chunk belongs to another store".into());
         }
         if identity.chunk != id {
             return wrong(32, format!("this is chunk {}", identity.chunk));
         }
-        if identity.capacity_log2 != geometry.capacity_log2() || identity.file_bytes != bytes {
+        if identity.capacity_log2 != geometry.capacity_log2() || identity.file_bytes != geometry.capacity() {
             return wrong(12, "the chunk has another capacity than the store".into());
         }
         if identity.features.unknown_incompat() != 0 {
             let what = format!("chunk features {:#x}", identity.features.unknown_incompat());
             return Err(Error::Unsupported { path: file.path().to_owned(), what });
         }
-        Self::map(file, store, geometry, id, access)
+        Self::map(file, store, geometry, stepwise, id, access)
+    }
+
+    /// Refuses a full chunk whose file was cut.
+    pub(crate) fn require_whole(&self) -> Result<()> {
+        let bytes = self.map.limit();
+        match self.seal_mark() {
+            Some(seal) if seal.head > bytes => {
+                let reason = format!("the file has {bytes} bytes, its records end at {}", seal.head);
+                Err(Error::corrupt(self.path(), bytes, reason))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Opens a chunk whatever its header says, for whoever mends it.
@@ -110,20 +132,32 @@ impl Chunk {
         folder: &Folder,
         store: [u8; 16],
         geometry: Geometry,
+        stepwise: bool,
         id: ChunkId,
     ) -> Result<Self> {
         let file = folder.open_file(&FileName::of_chunk(id), Access::Write)?;
-        Self::map(file, store, geometry, id, Access::Write)
+        Self::map(file, store, geometry, stepwise, id, Access::Write)
     }
 
-    fn map(file: File, store: [u8; 16], geometry: Geometry, id: ChunkId, access: Access) -> Result<Self> {
+    fn map(
+        file: File,
+        store: [u8; 16],
+        geometry: Geometry,
+        stepwise: bool,
+        id: ChunkId,
+        access: Access,
+    ) -> Result<Self> {
         let map = Mapping::new(&file, geometry.capacity(), access)?;
-        Ok(Self { id, map, geometry, file, store, writers: AtomicU32::new(0) })
+        Ok(Self { id, map, geometry, file, store, stepwise, writers: AtomicU32::new(0) })
     }
 
-    /// Backs the first `bytes` with disk space.
+    /// Backs `from..to` with disk space; a file that grows in steps grows so far.
     pub(crate) fn reserve(&self, from: u64, to: u64) -> Result<()> {
-        self.file.reserve(from, to - from)
+        self.file.reserve(from, to - from)?;
+        if self.map.limit() < to {
+            self.map.set_limit(to);
+        }
+        Ok(())
     }
 
     /// Writes a value to where nobody looks yet. `None` where it does not fit.
@@ -186,6 +220,10 @@ impl Chunk {
 
     /// Wipes everything from `head` on, so that new objects begin as zeroes and nothing stale is ever believed.
     pub(crate) fn wipe_from(&self, head: u64) -> Result<()> {
+        if self.stepwise {
+            // There are no holes; and there is not more than a step to wipe.
+            return self.file.write_zeroes(head, self.map.limit().saturating_sub(head));
+        }
         self.file.punch(head, self.map.len() - head).map(drop)
     }
 

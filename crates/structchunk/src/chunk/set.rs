@@ -1,5 +1,7 @@
 //! All chunks of a store, mapped when they are first needed.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use crate::disk::{Access, Folder};
 use crate::error::Result;
 use crate::format::{ChunkId, Features, FileName, Geometry, Location, RecordSeed};
@@ -16,6 +18,8 @@ pub(crate) struct ChunkSet {
     /// What the headers of new chunks say.
     features: Features,
     access: Access,
+    /// Seals in chunks before this one count.
+    sealed_before: AtomicU32,
     mapped: SparseTable<Chunk>,
 }
 
@@ -28,7 +32,18 @@ impl ChunkSet {
         access: Access,
     ) -> Self {
         let seed = RecordSeed::new(uuid);
-        Self { folder, geometry, seed, uuid, features, access, mapped: SparseTable::new() }
+        let (sealed_before, mapped) = (AtomicU32::new(0), SparseTable::new());
+        Self { folder, geometry, seed, uuid, features, access, sealed_before, mapped }
+    }
+
+    /// Says that chunks before `active` were full at the last checkpoint.
+    pub(crate) fn expect_seals_before(&self, active: ChunkId) {
+        self.sealed_before.store(active.0, Ordering::Relaxed);
+    }
+
+    /// Whether the store's files have no holes.
+    pub(crate) fn is_stepwise(&self) -> bool {
+        self.features.is_stepwise()
     }
 
     /// A chunk; it is mapped if it was not yet.
@@ -43,6 +58,9 @@ impl ChunkSet {
     #[cold]
     fn open(&self, id: ChunkId) -> Result<&Chunk> {
         let chunk = Chunk::open(&self.folder, self.uuid, self.geometry, id, self.access)?;
+        if id.0 < self.sealed_before.load(Ordering::Relaxed) {
+            chunk.require_whole()?;
+        }
         Ok(self.mapped.insert(id.0, chunk))
     }
 

@@ -115,7 +115,8 @@ impl File {
         }
     }
 
-    fn write_zeroes(&self, offset: u64, bytes: u64) -> Result<()> {
+    /// Writes zeroes; the blocks stay the file's.
+    pub(crate) fn write_zeroes(&self, offset: u64, bytes: u64) -> Result<()> {
         let mut done = 0;
         while done < bytes {
             let step = (bytes - done).min(ZEROES.len() as u64);

@@ -17,10 +17,24 @@ pub(crate) struct Features {
     pub incompat: U64,
 }
 
-/// What this version knows: nothing beyond the basic format.
-pub(crate) const KNOWN: Features = Features { compat: U64::ZERO, ro_compat: U64::ZERO, incompat: U64::ZERO };
+/// In `incompat`: the files of chunks grow in steps, and may be shorter than the capacity.
+const STEPWISE: u64 = 1;
+
+/// What this version knows.
+pub(crate) const KNOWN: Features =
+    Features { compat: U64::ZERO, ro_compat: U64::ZERO, incompat: U64::new(STEPWISE) };
 
 impl Features {
+    /// Of a store whose files have no holes.
+    pub(crate) fn stepwise() -> Self {
+        Self { incompat: U64::new(STEPWISE), ..Self::default() }
+    }
+
+    /// Whether files have no holes: those of chunks grow in steps, and bodies are written in full.
+    pub(crate) fn is_stepwise(&self) -> bool {
+        self.incompat.get() & STEPWISE != 0
+    }
+
     /// Whether this version must not write what has them.
     pub(crate) fn are_unknown(&self) -> bool {
         self.unknown_incompat() | self.unknown_ro_compat() != 0

@@ -1,11 +1,11 @@
 //! Making an empty store.
 
-use super::Options;
 use super::lock::{LOCK, WRITER_BYTE, lock_file};
 use super::store_file::{STORE, StoreFile, UNFINISHED};
 use super::views::{DIRECTORY, LIVE};
+use super::{Options, Sparse};
 use crate::chunk::{Chunk, nanoseconds_since_1970};
-use crate::disk::{self, Folder, Lock};
+use crate::disk::{self, Access, File, Folder, Lock};
 use crate::error::{Error, Result};
 use crate::format::{Checkpoint, ChunkId, DroppedChunks, Evidence, Features, PAGE_BYTES, StoreIdentity};
 
@@ -22,6 +22,16 @@ pub(crate) fn is_unfinished(root: &Folder) -> Result<bool> {
     Ok(names.iter().all(ours) && (marked || names.iter().all(|name| name == LOCK)))
 }
 
+/// Marks a folder as one in which a store is being made; the mark is an empty file.
+pub(crate) fn mark_unfinished(root: &Folder) -> Result<File> {
+    if root.exists(UNFINISHED)? {
+        let marker = root.open_file(UNFINISHED, Access::Write)?;
+        marker.set_len(0)?;
+        return Ok(marker);
+    }
+    root.create_file(UNFINISHED)
+}
+
 /// Makes an empty store in a folder. `STORE` gets its name last: without it, there is no store.
 pub(crate) fn create(root: &Folder, options: &Options) -> Result<()> {
     let lock = lock_file(root)?;
@@ -31,12 +41,12 @@ pub(crate) fn create(root: &Folder, options: &Options) -> Result<()> {
     if root.exists(STORE)? {
         return Ok(());
     }
-    if !root.exists(UNFINISHED)? {
-        root.create_file(UNFINISHED)?;
-    }
+    let marker = mark_unfinished(root)?;
     // Before anything that would look like a store without it.
     root.sync()?;
     let geometry = options.geometry()?;
+    let sparse = options.sparse == Sparse::Auto && marker.can_have_holes()?;
+    marker.require_reach(geometry.capacity())?;
     let identity = StoreIdentity {
         uuid: disk::random_bytes()?,
         geometry,
@@ -47,7 +57,7 @@ pub(crate) fn create(root: &Folder, options: &Options) -> Result<()> {
     for name in folder.list()? {
         folder.remove(&name)?;
     }
-    let (first, features) = (ChunkId(0), Features::default());
+    let (first, features) = (ChunkId(0), if sparse { Features::default() } else { Features::stepwise() });
     Chunk::create(&folder, identity.uuid, geometry, features, first, PAGE_BYTES)?.sync()?;
     folder.sync()?;
     let checkpoint = Checkpoint {

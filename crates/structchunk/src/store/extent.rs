@@ -99,6 +99,11 @@ impl Log {
     /// # Errors
     /// When the active chunk cannot be opened.
     pub(crate) fn into_writer(self, chunks: &ChunkSet) -> Result<Writer> {
+        let active = chunks.get(self.active)?;
+        if active.map.limit() < self.head {
+            let reason = format!("the file ends before the log does, which has {} bytes here", self.head);
+            return Err(Error::corrupt(active.path(), active.map.limit(), reason));
+        }
         Ok(Writer {
             active: self.active,
             head: self.head,

@@ -50,7 +50,7 @@ pub(crate) struct Inner {
     pub session_open: AtomicBool,
     /// Rises before anything that was superseded may become a hole, and when objects are moved.
     pub relocations: AtomicU64,
-    /// Whether the file system makes holes.
+    /// Whether the file system makes holes, and the store may have some.
     pub can_punch: AtomicBool,
     /// Chunks whose files are gone and that are still mapped, for whoever may look at what was in them.
     pub gone: Mutex<Vec<ChunkId>>,

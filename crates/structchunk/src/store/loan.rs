@@ -19,11 +19,12 @@ use crate::map::{Buffer, object_at};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Space {
-    /// Reserved up to 64 MiB, sparse above.
+    /// Reserved up to 64 MiB, sparse above; always reserved where there are no sparse files.
     #[default]
     Auto,
     /// A file of its own, however small, that takes disk space only where it is touched. On a full disk, touching a fresh page
-    /// kills the process with SIGBUS; [`Store::reserve`] backs a part beforehand.
+    /// kills the process with SIGBUS; [`Store::reserve`] backs a part beforehand. [`Error::Unsupported`] in a store without sparse files;
+    /// see [`Options::sparse`](crate::Options::sparse).
     Sparse,
     /// Backed by disk space from the start: a full disk is an error now, never a signal later.
     Reserved,
@@ -85,6 +86,11 @@ impl Inner {
     /// Makes a body for an object of `bytes` bytes, zeroed.
     pub(crate) fn begin_body(&self, bytes: u64, space: Space) -> Result<NewBody<'_>> {
         self.check_writable()?;
+        let stepwise = self.chunks.is_stepwise();
+        if stepwise && space == Space::Sparse {
+            let what = "sparse objects: the files of this store have no holes".into();
+            return Err(Error::Unsupported { path: self.path.clone(), what });
+        }
         let number = {
             let mut writer = self.lock_writer();
             let number = writer.next_body;
@@ -95,7 +101,7 @@ impl Inner {
             BodyNumber(number)
         };
         let reserved = match space {
-            Space::Auto => bytes <= LARGEST_AUTO_RESERVED,
+            Space::Auto => stepwise || bytes <= LARGEST_AUTO_RESERVED,
             Space::Sparse => false,
             Space::Reserved => true,
         };

@@ -53,7 +53,7 @@ pub use copy::{CopyProgress, CopyReport};
 pub use guard::{AtomicRef, OwnedRef, Ref, RefMut};
 pub(crate) use inner::Inner;
 pub use loan::{Loan, Space};
-pub use options::Options;
+pub use options::{Options, Sparse};
 pub use range::{KeyEntry, Keys, Range};
 pub use rebuild::RebuildReport;
 pub use report::{Found, RecoveryReport};

@@ -36,7 +36,7 @@ impl Store {
     pub(crate) fn open_with(options: &Options, path: &Path) -> Result<Self> {
         disk::require_known_page_size(path)?;
         options.geometry()?;
-        options.step(options.geometry()?)?;
+        options.step(options.geometry()?, false)?;
         if (options.create || options.create_new) && options.read_only {
             let reason = "a store that is opened read-only cannot be created".into();
             return Err(Error::InvalidOption { option: "read_only", reason });
@@ -106,6 +106,7 @@ pub(crate) fn open_folder(root: Folder, options: &Options, created: bool) -> Res
         .subfolder(CHUNKS, false)
         .map_err(|error| Error::NotAStore { path: root.path().to_owned(), reason: error.to_string() })?;
     let chunks = ChunkSet::new(folder.clone(), identity.uuid, identity.geometry, features, access);
+    chunks.expect_seals_before(store_file.newest.active);
     let bodies = BodySet::new(folder, identity.uuid, access);
     let log = Log::list(&chunks, &store_file)?;
 
@@ -134,7 +135,7 @@ pub(crate) fn open_folder(root: Folder, options: &Options, created: bool) -> Res
                 clean,
                 read_only,
                 trust_page_cache: options.trust_page_cache,
-                reserve_step: options.step(identity.geometry)?,
+                reserve_step: options.step(identity.geometry, features.is_stepwise())?,
                 keeps_files: options.keeps_files,
             },
             log,
@@ -150,7 +151,7 @@ pub(crate) fn open_folder(root: Folder, options: &Options, created: bool) -> Res
         identity,
         read_only,
         epoch: store_file.newest.epoch,
-        reserve_step: options.step(identity.geometry)?,
+        reserve_step: options.step(identity.geometry, features.is_stepwise())?,
         busy_timeout: options.busy_timeout,
         auto_compact: options.auto_compact,
         report,
@@ -170,7 +171,7 @@ pub(crate) fn open_folder(root: Folder, options: &Options, created: bool) -> Res
         poisoned: OnceLock::new(),
         session_open: AtomicBool::new(session_open),
         relocations: AtomicU64::new(0),
-        can_punch: AtomicBool::new(true),
+        can_punch: AtomicBool::new(!features.is_stepwise()),
         gone: Mutex::default(),
         cuts: AtomicU64::new(0),
         copies: AtomicU32::new(0),

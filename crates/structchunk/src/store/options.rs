@@ -18,6 +18,7 @@ pub struct Options {
     pub(crate) read_only: bool,
     pub(crate) chunk_capacity: u64,
     pub(crate) reserve_step: u64,
+    pub(crate) sparse: Sparse,
     pub(crate) busy_timeout: Duration,
     pub(crate) auto_compact: bool,
     pub(crate) trust_page_cache: bool,
@@ -27,6 +28,17 @@ pub struct Options {
     /// Recovery puts aside what nothing points to, instead of removing it.
     pub(crate) keeps_files: bool,
     pub(crate) faults: Faults,
+}
+
+/// Whether the files of a new store are sparse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Sparse {
+    /// Where the file system keeps holes in files and gives their space back: that is tried out when the store is created.
+    #[default]
+    Auto,
+    /// Never: files grow in steps.
+    Never,
 }
 
 /// Smallest reserve step: enough for the tombstone of the longest key, in bytes.
@@ -40,6 +52,7 @@ impl Options {
             read_only: false,
             chunk_capacity: 256 << 20,
             reserve_step: 1 << 20,
+            sparse: Sparse::Auto,
             busy_timeout: Duration::from_secs(5),
             auto_compact: false,
             trust_page_cache: true,
@@ -83,6 +96,15 @@ impl Options {
     /// At least 64 KiB; more than a quarter of the chunk capacity counts as that. Default: 1 MiB.
     pub fn reserve_step(mut self, bytes: u64) -> Self {
         self.reserve_step = bytes;
+        self
+    }
+
+    /// Whether the files of a *new* store are sparse. A store stays what it was made as. Default: [`Sparse::Auto`].
+    ///
+    /// Without sparse files, the file of a chunk is never more than one reserve step longer than its records (two, with steps under
+    /// 128 KiB), large objects are written in full, and [`Space::Sparse`](crate::Space::Sparse) is refused.
+    pub fn sparse(mut self, sparse: Sparse) -> Self {
+        self.sparse = sparse;
         self
     }
 
@@ -172,11 +194,14 @@ impl Options {
     }
 
     /// The reserve step for chunks of this capacity, checked.
-    pub(crate) fn step(&self, geometry: Geometry) -> Result<u64> {
+    ///
+    /// Without sparse files it is half of what was asked for: one half is kept back, the other makes the file longer than it must be.
+    pub(crate) fn step(&self, geometry: Geometry, stepwise: bool) -> Result<u64> {
         if self.reserve_step < SMALLEST_STEP {
             let reason = format!("{} bytes; at least {SMALLEST_STEP} are needed", self.reserve_step);
             return Err(Error::InvalidOption { option: "reserve_step", reason });
         }
-        Ok(self.reserve_step.min(geometry.capacity() / 4) & !0xfff)
+        let step = self.reserve_step.min(geometry.capacity() / 4);
+        Ok(if stepwise { (step / 2).max(SMALLEST_STEP) } else { step } & !0xfff)
     }
 }

@@ -1,13 +1,14 @@
 //! What all modules share: objects to store, opening, folders, and the model that a store is compared with.
 #![expect(unsafe_code, reason = "opening a store is unsafe: others could change its files")]
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use structchunk::{Entry, Object, Options, Result, Store};
+use structchunk::{Entry, Object, Options, Result, Sparse, Store};
 use tempfile::TempDir;
 
 /// 16 bytes.
@@ -78,9 +79,21 @@ pub const LARGEST_INLINE: u64 = CHUNK_BYTES / 8;
 /// Space is reserved in steps of this in [`options`].
 pub const STEP_BYTES: u64 = 64 << 10;
 
+thread_local! {
+    static SPARSE: Cell<Sparse> = const { Cell::new(Sparse::Auto) };
+}
+
+/// Runs a test whose stores, as far as they are made by [`options`] in this thread, grow in steps.
+pub fn without_sparse_files(test: impl FnOnce()) {
+    SPARSE.set(Sparse::Never);
+    test();
+    SPARSE.set(Sparse::Auto);
+}
+
 /// Small chunks, small steps, little patience, scans of the index; creates the store where there is none.
 pub fn options() -> Options {
     Store::options()
+        .sparse(SPARSE.get())
         .create(true)
         .chunk_capacity(CHUNK_BYTES)
         .reserve_step(STEP_BYTES)

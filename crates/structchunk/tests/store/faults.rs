@@ -216,6 +216,16 @@ fn every_call_of_a_recovery_and_the_session_after_it_may_fail() {
     fail_every_call(Start::Killed);
 }
 
+#[test]
+fn every_call_of_a_first_session_may_fail_where_files_grow_in_steps() {
+    without_sparse_files(|| fail_every_call(Start::Absent));
+}
+
+#[test]
+fn every_call_of_a_recovery_may_fail_where_files_grow_in_steps() {
+    without_sparse_files(|| fail_every_call(Start::Killed));
+}
+
 #[expect(clippy::needless_pass_by_value, reason = "outcomes are looked at where they arise")]
 fn poisoned(outcome: Result<()>) -> bool {
     matches!(outcome, Err(Error::Poisoned { .. }))

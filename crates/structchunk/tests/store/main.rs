@@ -25,4 +25,5 @@ mod punching;
 mod rebuild;
 mod same_boot;
 mod script;
+mod steps;
 mod tables;

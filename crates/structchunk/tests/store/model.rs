@@ -98,6 +98,15 @@ fn run(cases: &[(u64, u64, End)]) {
 
 #[test]
 fn a_store_holds_what_a_model_holds_through_closing_killing_and_power_cuts() {
+    check();
+}
+
+#[test]
+fn a_store_holds_what_a_model_holds_through_closing_killing_and_power_cuts_where_files_grow_in_steps() {
+    without_sparse_files(check);
+}
+
+fn check() {
     let seed = seed();
     println!("STRUCTCHUNK_SEED={seed}");
     let mut bytes = [0; 32];

@@ -9,6 +9,8 @@ use tempfile::TempDir;
 /// A mounted image, unmounted when it goes.
 pub struct Mount {
     place: PathBuf,
+    /// A loop device that the mount does not give back by itself.
+    device: Option<String>,
     _folder: TempDir,
 }
 
@@ -20,10 +22,14 @@ impl Mount {
         fs::create_dir(&place).expect("a folder");
         fs::File::create(&image).and_then(|file| file.set_len(bytes)).expect("an image");
         let named = |path: &Path| path.to_str().expect("a path").to_owned();
-        let made = run(&format!("mkfs.{kind}"), &[&named(&image)])
-            .and_then(|()| run("mount", &["-o", "loop", &named(&image), &named(&place)]));
-        match made {
-            Ok(()) => Some(Self { place, _folder: folder }),
+        let made = run(&format!("mkfs.{kind}"), &[&named(&image)]);
+        let mounted =
+            made.and_then(|_| match run("mount", &["-o", "loop", &named(&image), &named(&place)]) {
+                Err(_) if kind == "exfat" => mount_exfat(&named(&image), &named(&place)).map(Some),
+                outcome => outcome.map(|_| None),
+            });
+        match mounted {
+            Ok(device) => Some(Self { place, device, _folder: folder }),
             Err(reason) => {
                 eprintln!("SKIPPED: {test}: {kind} cannot be mounted here ({reason})");
                 None
@@ -40,12 +46,30 @@ impl Drop for Mount {
     fn drop(&mut self) {
         // Also while somebody still has a file open there: it goes with the last of them.
         let _ = run("umount", &["--lazy", self.place.to_str().expect("a path")]);
+        if let Some(device) = &self.device {
+            let _ = run("losetup", &["--detach", device]);
+        }
     }
 }
 
-fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
+/// Mounts it with the driver that runs as a process; the device.
+fn mount_exfat(image: &str, place: &str) -> Result<String, String> {
+    let device = run("losetup", &["--find", "--show", image])?;
+    match run("mount.exfat-fuse", &[&device, place]) {
+        Ok(_) => Ok(device),
+        Err(reason) => {
+            let _ = run("losetup", &["--detach", &device]);
+            Err(reason)
+        }
+    }
+}
+
+/// What a program said.
+fn run(program: &str, arguments: &[&str]) -> Result<String, String> {
     match Command::new(program).args(arguments).stdin(Stdio::null()).output() {
-        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) if output.status.success() => {
+            Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        }
         Ok(output) => Err(format!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim())),
         Err(error) => Err(format!("{program}: {error}")),
     }

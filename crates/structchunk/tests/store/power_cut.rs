@@ -319,6 +319,15 @@ fn look_at(image: Image, folder: &Path, random: &mut Random, depth: u32, tally: 
 
 #[test]
 fn a_power_cut_at_any_moment_takes_the_store_back_to_its_last_sync_exactly() {
+    check();
+}
+
+#[test]
+fn a_power_cut_at_any_moment_takes_the_store_back_to_its_last_sync_exactly_where_files_grow_in_steps() {
+    without_sparse_files(check);
+}
+
+fn check() {
     let seed = seed();
     println!("STRUCTCHUNK_SEED={seed}");
     let mut random = Random::new(seed);

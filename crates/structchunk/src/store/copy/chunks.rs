@@ -14,7 +14,8 @@ impl Job<'_> {
         let end = self.end_of(id)?;
         let before = self.versions(source, end);
         let file = self.target.chunks.create_file(&FileName::of_chunk(id))?;
-        source.copy_into(&file, end, &mut |bytes| self.tell(bytes))?;
+        let features = self.cut.checkpoint.features;
+        source.copy_into(&file, end, features, &mut |bytes| self.tell(bytes))?;
         if id == self.cut.checkpoint.active {
             // It may have been sealed meanwhile.
             Chunk::wipe_seal(&file)?;

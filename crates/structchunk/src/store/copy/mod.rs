@@ -21,7 +21,7 @@ use super::{Finding, Inner, Store};
 use crate::chunk::{ChunkSet, Step, Walk};
 use crate::disk::Access;
 use crate::error::{Error, Result};
-use crate::format::{Checkpoint, ChunkId, DroppedChunks, Evidence, Location};
+use crate::format::{Checkpoint, ChunkId, DroppedChunks, Evidence, Features, Location, PAGE_BYTES};
 
 /// How far a copy is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +91,7 @@ impl Job<'_> {
             return Ok(self.cut.checkpoint.head);
         }
         // Where the seal is damaged, whatever there is.
-        chunk.sealed_head().or_else(|_| chunk.written_end(crate::format::PAGE_BYTES))
+        chunk.sealed_head().or_else(|_| chunk.written_end(PAGE_BYTES))
     }
 
     /// Makes the views of the copy from its log.
@@ -177,7 +177,10 @@ impl Inner {
             return Err(Error::Forked);
         }
         let target = Target::begin(&self.root, path)?;
-        let (_hold, cut) = self.cut_for_copy()?;
+        let (_hold, mut cut) = self.cut_for_copy()?;
+        if target.stepwise {
+            cut.checkpoint.features.join(&Features::stepwise());
+        }
         let (identity, features) = (self.identity, cut.checkpoint.features);
         let copied =
             ChunkSet::new(target.chunks.clone(), identity.uuid, identity.geometry, features, Access::Write);

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::super::create::{CHUNKS, MADE_FIRST, is_unfinished};
+use super::super::create::{CHUNKS, MADE_FIRST, is_unfinished, mark_unfinished};
 use super::super::lock::{WRITER_BYTE, lock_file};
 use super::super::store_file::{STORE, StoreFile, UNFINISHED};
 use crate::disk::{File, Folder, Lock};
@@ -13,6 +13,8 @@ use crate::format::{Checkpoint, StoreIdentity};
 pub(super) struct Target {
     pub root: Folder,
     pub chunks: Folder,
+    /// There are no sparse files.
+    pub stepwise: bool,
     /// Keeps everybody else out.
     lock: File,
     /// The directory was not there.
@@ -54,9 +56,8 @@ impl Target {
         if !lock.try_lock(WRITER_BYTE, Lock::Exclusive)? {
             return Err(Error::Locked { path: root.path().to_owned(), pid: None });
         }
-        if !root.exists(UNFINISHED)? {
-            root.create_file(UNFINISHED)?;
-        }
+        let marker = mark_unfinished(&root)?;
+        let stepwise = !marker.can_have_holes()?;
         // Before anything that would look like a store without it.
         root.sync()?;
         // Files copy each other's blocks only where both are of the same kind.
@@ -65,7 +66,7 @@ impl Target {
         for name in chunks.list()? {
             chunks.remove(&name)?;
         }
-        Ok(Self { root, chunks, lock, made, finished: AtomicBool::new(false) })
+        Ok(Self { root, chunks, stepwise, lock, made, finished: AtomicBool::new(false) })
     }
 
     /// Makes it a store.

@@ -129,7 +129,8 @@ fn mend(root: &Folder, folder: &Folder, findings: &mut Findings) -> Result<bool>
         Some(store) => Some(store.identity),
         None => StoreFile::read_identity(root).ok(),
     };
-    let mut survey = Survey::of(folder, known.as_ref())?;
+    let features = store.as_ref().map_or(Features::default(), |store| store.newest.features);
+    let mut survey = Survey::of(folder, known.as_ref(), features)?;
     let known = known.filter(|known| known.uuid == survey.uuid);
     let possible = |store: &StoreFile| check_numbers(survey.geometry, &store.newest).is_ok();
     let store = store.filter(|store| store.identity.uuid == survey.uuid && possible(store));
@@ -137,6 +138,7 @@ fn mend(root: &Folder, folder: &Folder, findings: &mut Findings) -> Result<bool>
     match store {
         Some(store) if survey.chunks.contains(&store.newest.active) => {
             let active = store.newest.active;
+            extend_active(folder, &store, findings)?;
             tail::find_end(folder, &mut survey, Some(active), findings)?;
             if !agrees(folder, &store) {
                 count_again(store, &survey, findings)?;
@@ -162,7 +164,8 @@ fn carry_out(folder: &Folder, survey: &Survey, findings: &mut Findings) -> Resul
             }
             Mend::Header => {
                 let FileName::Chunk(id) = FileName::parse(&repair.name) else { continue };
-                let chunk = Chunk::open_unverified(folder, survey.uuid, survey.geometry, id)?;
+                let stepwise = survey.features.is_stepwise();
+                let chunk = Chunk::open_unverified(folder, survey.uuid, survey.geometry, stepwise, id)?;
                 chunk.mend_header(survey.uuid, survey.features, survey.created)?;
                 (SECTOR_BYTES as u64, "it was written anew".to_owned())
             }
@@ -178,6 +181,18 @@ fn carry_out(folder: &Folder, survey: &Survey, findings: &mut Findings) -> Resul
         findings.bytes(&path, repair.offset, bytes, format!("{}; {done}", repair.reason));
     }
     if survey.repairs.is_empty() { Ok(()) } else { folder.sync() }
+}
+
+/// Makes the active chunk as long as `STORE` says that the log is.
+fn extend_active(folder: &Folder, store: &StoreFile, findings: &mut Findings) -> Result<()> {
+    let file = folder.open_file(&FileName::of_chunk(store.newest.active), Access::Write)?;
+    let (bytes, head) = (file.len()?, store.newest.head);
+    if bytes < head {
+        file.set_len(head)?;
+        let what = format!("the file ended {} bytes too early; what was there is lost", head - bytes);
+        findings.bytes(file.path(), bytes, head - bytes, what);
+    }
+    Ok(())
 }
 
 /// Whether the chunks are those that `STORE` counts.

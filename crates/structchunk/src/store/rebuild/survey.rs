@@ -6,8 +6,8 @@ use crate::chunk::{Chunk, Step, Walk};
 use crate::disk::{Access, Folder};
 use crate::error::{Error, Result};
 use crate::format::{
-    BodyIdentity, ChunkId, ChunkIdentity, Features, FileName, Geometry, RecordSeed, SECTOR_BYTES,
-    StoreIdentity,
+    BodyIdentity, CAPACITY_LOG2, ChunkId, ChunkIdentity, Features, FileName, Geometry, PAGE_BYTES,
+    RecordSeed, SECTOR_BYTES, Seal, StoreIdentity,
 };
 
 type Uuid = [u8; 16];
@@ -50,15 +50,17 @@ pub(super) struct Survey {
 struct Seen {
     bytes: u64,
     identity: Option<ChunkIdentity>,
+    /// Where the seal says that its records end, if it is one.
+    sealed: Option<u64>,
 }
 
 impl Survey {
-    /// Looks at everything. `known` is what `STORE` says of the store, where that can be read.
+    /// Looks at everything. `known` is what `STORE` says of the store, where that can be read; so are `features`.
     ///
     /// # Errors
     /// [`Error::NotAStore`] when nothing says whose chunks they are, [`Error::Corrupt`] when they are those of several stores,
     /// [`Error::Unsupported`].
-    pub(super) fn of(folder: &Folder, known: Option<&StoreIdentity>) -> Result<Self> {
+    pub(super) fn of(folder: &Folder, known: Option<&StoreIdentity>, mut features: Features) -> Result<Self> {
         let (mut seen, mut bodies) = (BTreeMap::new(), BTreeSet::new());
         let (mut next_chunk, mut next_body) = (0, 0);
         for name in folder.list()? {
@@ -90,7 +92,6 @@ impl Survey {
             Geometry::new(log2.or_else(|| length().map(|log2| log2 as u8))?)
         });
         let geometry = geometry.ok_or_else(|| nothing(folder, "its chunks have no possible size"))?;
-        let mut features = Features::default();
         for header in ours() {
             features.join(&header.features);
         }
@@ -151,11 +152,12 @@ impl Survey {
         self.chunks.extend(lies_at);
         let name = FileName::of_chunk(id);
         // Before it gets another name.
-        if lies_at.is_some() && chunk.bytes < capacity {
-            let reason = format!("the file ended {} bytes too early", capacity - chunk.bytes);
+        let least = if self.features.is_stepwise() { chunk.sealed.unwrap_or(PAGE_BYTES) } else { capacity };
+        if lies_at.is_some() && chunk.bytes < least {
+            let reason = format!("the file ended {} bytes too early", least - chunk.bytes);
             self.repairs.push(Repair {
                 name: name.clone(),
-                mend: Mend::Extend(capacity),
+                mend: Mend::Extend(least),
                 offset: chunk.bytes,
                 reason,
             });
@@ -166,7 +168,8 @@ impl Survey {
 
     /// Whether records of this store lie in a chunk whose header cannot be read.
     fn has_records(&self, folder: &Folder, id: ChunkId) -> Result<bool> {
-        let chunk = Chunk::open_unverified(folder, self.uuid, self.geometry, id)?;
+        let stepwise = self.features.is_stepwise();
+        let chunk = Chunk::open_unverified(folder, self.uuid, self.geometry, stepwise, id)?;
         let end = chunk.written_end(0)?;
         let mut walk = Walk::new(&chunk, RecordSeed::new(self.uuid), end, 0);
         Ok(walk.any(|step| matches!(step, Step::Record(_))))
@@ -183,7 +186,11 @@ fn look_at(folder: &Folder, id: ChunkId) -> Result<Seen> {
         let what = format!("chunk features {:#x}", unknown.unknown_incompat() | unknown.unknown_ro_compat());
         return Err(Error::Unsupported { path: file.path().to_owned(), what });
     }
-    Ok(Seen { bytes, identity })
+    let mut seal = [0; SECTOR_BYTES];
+    file.read_at(SECTOR_BYTES as u64, &mut seal)?;
+    let owner = identity.map(|identity| identity.store);
+    let sealed = owner.and_then(|store| Seal::decode(&seal, store, id)).map(|seal| seal.head);
+    Ok(Seen { bytes, identity, sealed: sealed.filter(|&head| head <= 1 << CAPACITY_LOG2.end()) })
 }
 
 /// The one store that the chunks belong to.
