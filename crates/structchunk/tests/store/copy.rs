@@ -2,6 +2,8 @@
 //! whatever goes wrong leaves the source as it was and no store where the copy was to be.
 #![expect(unsafe_code, reason = "a rebuild is unsafe as opening is")]
 
+mod compaction;
+
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;

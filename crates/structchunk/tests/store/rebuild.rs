@@ -2,6 +2,8 @@
 //! and hides nothing; and nothing is deleted.
 #![expect(unsafe_code, reason = "a rebuild is unsafe as opening is")]
 
+mod dropped;
+
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;

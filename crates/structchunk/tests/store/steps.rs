@@ -1,5 +1,7 @@
 //! Stores without sparse files: by choice, and on a file system that has none.
 
+mod compaction;
+
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
