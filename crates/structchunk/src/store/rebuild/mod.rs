@@ -71,17 +71,21 @@ fn rebuild(path: &Path, options: &Options) -> Result<RebuildReport> {
     let root = Folder::open(path, options.faults.clone())?;
     let folder = chunks_of(&root)?;
     let mut findings = Findings::default();
-    let made_store = {
-        // Nobody else may be at work on what is taken away here.
-        let _lock = super::lock::lock(&root, false)?;
-        let made_store = mend(&root, &folder, &mut findings)?;
+    // Nobody else may be at work on what is taken away here.
+    let lock = super::lock::lock(&root, false)?;
+    let mended = mend(&root, &folder, &mut findings).and_then(|made_store| {
         Views::remove(&root)?;
         if let Err(error) = remove_index(&root) {
             // Whatever is there is noticed when it is needed.
             tracing::warn!(%error, "the index could not be taken away");
         }
-        made_store
-    };
+        Ok(made_store)
+    });
+    // Closing the file alone would leave the lock to a process that is being spawned right now, and the open below would meet it.
+    if let Some(Err(error)) = lock.map(|file| file.unlock(super::lock::WRITER_BYTE)) {
+        tracing::debug!(%error, "the lock goes with its file");
+    }
+    let made_store = mended?;
     let options =
         Options { create: false, create_new: false, read_only: false, keeps_files: true, ..options.clone() };
     let store = Store::open_with(&options, path)?;
