@@ -9,7 +9,7 @@ use super::segment::{
 use super::slot::{self, Query};
 use super::{Directory, Link, Target, prefix};
 use crate::format::Location;
-use crate::map::words::fence;
+use crate::map::words::{AtomicU64, fence};
 
 impl Directory {
     /// Searches for a key by its hash. `verify` gets every location that may be the key's, looks into the record, and
@@ -84,8 +84,9 @@ impl Directory {
         let line = home_line(hash);
         let slots = self.line(target.segment, line)?;
         let seen = look_through(load(slots), line, Query::new(hash, target.segment.depth()).tags(0));
-        let slot = slots.get(seen.candidates.trailing_zeros() as usize)?.load(Ordering::Acquire);
-        Some(Candidate { target, location: slot::location(slot)? })
+        let cell = slots.get(seen.candidates.trailing_zeros() as usize)?;
+        let slot = cell.load(Ordering::Acquire);
+        Some(Candidate { target, cell, slot, location: slot::location(slot)? })
     }
 
     /// Every location there is, in no particular order; under a writer at work, some may be missing or come twice.
@@ -162,15 +163,18 @@ impl Directory {
 #[derive(Clone, Copy)]
 pub(crate) struct Candidate<'d> {
     target: Target<'d>,
+    cell: &'d AtomicU64,
+    /// What the cell said.
+    slot: u64,
     pub(crate) location: Location,
 }
 
 impl Candidate<'_> {
-    /// Whether what was read of the record since then is what a search would have found.
+    /// Whether what was read of the record until now is what a search would find now: later answers are never older.
     #[inline]
     pub(crate) fn is_current(&self) -> bool {
         fence(Ordering::Acquire);
-        self.target.is_current()
+        self.cell.load(Ordering::Acquire) == self.slot && self.target.is_current()
     }
 }
 
