@@ -25,11 +25,16 @@ impl Pace {
     /// Announces space of the active chunk that was just reserved. A step that follows another one without a cut between them is
     /// part of a bulk load.
     pub(crate) fn announce(&mut self, chunk: &Chunk, space: Range<u64>) {
-        self.bulk |= self.steps > 0;
-        self.steps = self.steps.saturating_add(1);
-        if self.bulk {
+        if self.grow() {
             chunk.map.advise(Advice::Normal, space);
         }
+    }
+
+    /// Takes note of a step; whether it is part of a bulk load.
+    fn grow(&mut self) -> bool {
+        self.bulk |= self.steps > 0;
+        self.steps = self.steps.saturating_add(1);
+        self.bulk
     }
 
     /// Whether this cut is one of many, each after a little: the head wants small pages again.
@@ -49,5 +54,23 @@ impl Inner {
         let around = align_down(head, LARGEST_PAGE);
         // Only bytes written depend on it.
         let _ = chunk.let_go(around..(around + LARGEST_PAGE).min(chunk.map.len()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Pace;
+
+    #[test]
+    fn steps_without_a_cut_between_them_are_a_bulk_load_until_a_cut_finds_none() {
+        let mut pace = Pace::default();
+        assert!(!pace.grow() && pace.grow() && pace.grow());
+        assert!(!pace.cut(), "much was written before this cut");
+        assert!(pace.grow(), "it may go on");
+        assert!(!pace.cut());
+        assert!(pace.cut(), "nothing was reserved since the last one");
+        assert!(!pace.cut(), "the head has small pages already");
+        assert!(!pace.grow(), "one step between two cuts is no load");
+        assert!(!pace.cut() && !pace.grow() && !pace.cut());
     }
 }

@@ -160,7 +160,8 @@ proptest! {
         if let Ok(layout) = Layout::decode(&bytes) {
             // Of sizes that fit here the objects are read too, within the limit.
             let object = vec![0xa5; layout.size().min(4096) as usize];
-            let _ = layout.read(&object, None, 100).map(|value| (value.to_string(), value.json().to_string()));
+            let read = layout.read(&object, None, 100).map(|value| (value.to_string(), value.json().to_string()));
+            prop_assert_eq!(read.is_some(), layout.size() <= 4096);
             prop_assert_eq!(Layout::decode(&layout.encode().unwrap()).unwrap().fingerprint(), layout.fingerprint());
             let _ = crate::LayoutMismatch::between(&layout, &sample()).map(|mismatch| mismatch.to_string());
         }

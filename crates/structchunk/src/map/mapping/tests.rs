@@ -35,6 +35,26 @@ fn stores_reach_the_file_and_other_mappings() {
 }
 
 #[test]
+fn pages_that_are_let_go_come_back_as_they_were() {
+    on_both(|folder| {
+        let file = file_of(folder, 4 * PAGE);
+        let map = Mapping::new(&file, 4 * PAGE, Access::Write).unwrap();
+        for page in 0..4 {
+            map.store_u64(page * PAGE, page + 1, Relaxed).unwrap();
+        }
+        for round in 0..3 {
+            if round == 1 {
+                file.sync_data().unwrap();
+            }
+            // Neither dirty pages nor clean ones lose anything; what lies beyond the end is none.
+            map.unmap_pages(PAGE..9 * PAGE);
+            file.drop_cached_pages(0..4 * PAGE).unwrap();
+            assert!((0..4).all(|page| map.load_u64(page * PAGE, Relaxed) == Some(page + 1)), "round {round}");
+        }
+    });
+}
+
+#[test]
 fn a_read_only_mapping_refuses_to_be_written() {
     on_both(|folder| {
         let file = file_of(folder, PAGE);
