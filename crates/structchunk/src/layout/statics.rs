@@ -2,7 +2,7 @@
 
 use super::evolution::{Evolution, equal};
 use super::kind::{Kind, Presentation, Scalar};
-use super::object::{Plain, SharedAtomic};
+use super::object::{Object, Plain, SharedAtomic};
 
 /// Highest number of dimensions of an array or field.
 pub const MAX_DIMENSIONS: usize = 32;
@@ -132,15 +132,7 @@ impl FieldLayout {
         presentation: Option<Presentation>,
         title: Option<&'static str>,
     ) -> Self {
-        Self {
-            name,
-            offset,
-            element: T::ELEMENT,
-            dimensions: T::DIMENSIONS,
-            presentation,
-            title,
-            former_names: &[],
-        }
+        Self::of::<T>(name, offset, presentation, title)
     }
 
     /// A field of an atomic struct.
@@ -150,15 +142,17 @@ impl FieldLayout {
         presentation: Option<Presentation>,
         title: Option<&'static str>,
     ) -> Self {
-        Self {
-            name,
-            offset,
-            element: T::ELEMENT,
-            dimensions: T::DIMENSIONS,
-            presentation,
-            title,
-            former_names: &[],
-        }
+        Self::of::<T>(name, offset, presentation, title)
+    }
+
+    const fn of<T: Object>(
+        name: &'static str,
+        offset: usize,
+        presentation: Option<Presentation>,
+        title: Option<&'static str>,
+    ) -> Self {
+        let (element, dimensions) = (T::ELEMENT, T::DIMENSIONS);
+        Self { name, offset, element, dimensions, presentation, title, former_names: &[] }
     }
 
     /// The field with names that it had before.

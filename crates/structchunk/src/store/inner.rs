@@ -125,6 +125,20 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
+    /// A checkpoint of the log as it is at this moment; the rest is as in `other`.
+    pub(crate) fn checkpoint(&self, other: &Checkpoint) -> Checkpoint {
+        Checkpoint {
+            sequence: self.next_sequence - 1,
+            active: self.active,
+            head: self.head,
+            next_chunk: self.next_chunk,
+            next_body: self.next_body,
+            next_type: self.next_type,
+            chunks: self.chunks.iter().copied().collect(),
+            ..*other
+        }
+    }
+
     /// Takes the next sequence.
     pub(crate) fn take_sequence(&mut self) -> Result<u64> {
         let sequence = self.next_sequence;

@@ -178,16 +178,7 @@ impl<T: Plain + ?Sized> Loan<'_, T> {
                 self.inner.publish_body::<T>(&change, &self.description, new, |_| Ok(()))?;
             }
             Memory::Staged(buffer) => {
-                let draft = Draft {
-                    kind: Kind::Object,
-                    flags: self.description.flags,
-                    align_log2: self.description.align_log2,
-                    type_number: 0,
-                    extension: &self.description.extension,
-                    key: &self.key,
-                    payload_length: self.bytes as u64,
-                    version_word: FRESH_VERSION,
-                };
+                let draft = self.description.draft(&self.key, self.bytes as u64);
                 self.inner.store_record::<T>(
                     &change,
                     draft,

@@ -96,19 +96,12 @@ impl Inner {
         writer.dirty_bodies.extend(bodies.iter().copied().filter(written));
         writer.changed = !(writer.dirty_chunks.is_empty() && writer.dirty_bodies.is_empty());
         Cut {
-            checkpoint: Checkpoint {
-                sequence: writer.next_sequence - 1,
+            checkpoint: writer.checkpoint(&Checkpoint {
                 clean: false,
-                active: writer.active,
-                head: writer.head,
-                next_chunk: writer.next_chunk,
-                next_body: writer.next_body,
-                next_type: writer.next_type,
-                chunks: writer.chunks.iter().copied().collect(),
                 // `Inner::drop_chunk` sees to it that there are not more than can be named.
                 dropped: DroppedChunks::new(&writer.dropped).unwrap_or_default(),
                 ..checkpoints.newest
-            },
+            }),
             chunks,
             bodies,
             new_names: std::mem::take(&mut writer.new_names),

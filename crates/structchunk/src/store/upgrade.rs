@@ -5,12 +5,11 @@ use std::ops::ControlFlow;
 
 use super::evolve::Older;
 use super::loan::Space;
-use super::log::{Draft, FRESH_VERSION};
 use super::write::{Change, Condition, Description, Outcome};
 use super::{Inner, Store};
 use crate::chunk::Record;
 use crate::error::{Error, Result};
-use crate::format::{Kind, PAGE_BYTES};
+use crate::format::PAGE_BYTES;
 use crate::layout::Evolves;
 
 /// How often [`Store::upgrade_all_with`] tells how far it is, in objects.
@@ -110,16 +109,7 @@ impl Inner {
             return self.publish_body::<T>(&change, &description, body, |_| Ok(()));
         }
         let payload = older.converted(16)?;
-        let draft = Draft {
-            kind: Kind::Object,
-            flags: description.flags,
-            align_log2: description.align_log2,
-            type_number: 0,
-            extension: &description.extension,
-            key,
-            payload_length: older.new_bytes,
-            version_word: FRESH_VERSION,
-        };
+        let draft = description.draft(key, older.new_bytes);
         self.store_record::<T>(
             &change,
             draft,

@@ -70,6 +70,20 @@ impl Description {
         let align_log2 = T::ALIGN.max(16).ilog2() as u8;
         Ok(Self { flags: Flags { array: T::ARRAY, ..Flags::default() }, align_log2, extension })
     }
+
+    /// The record of such an object in the log, of so many bytes; its type's number is still to come.
+    pub(crate) fn draft<'d>(&'d self, key: &'d [u8], bytes: u64) -> Draft<'d> {
+        Draft {
+            kind: Kind::Object,
+            flags: self.flags,
+            align_log2: self.align_log2,
+            type_number: 0,
+            extension: &self.extension,
+            key,
+            payload_length: bytes,
+            version_word: FRESH_VERSION,
+        }
+    }
 }
 
 /// What is to be stored under a key.
@@ -221,16 +235,7 @@ impl Inner {
             body.body.map.write_object(PAGE_BYTES, value).ok_or_else(|| body.truncated())?;
             return self.publish_body::<T>(change, &description, body, before);
         }
-        let draft = Draft {
-            kind: Kind::Object,
-            flags: description.flags,
-            align_log2: description.align_log2,
-            type_number: 0,
-            extension: &description.extension,
-            key: change.key,
-            payload_length: bytes,
-            version_word: FRESH_VERSION,
-        };
+        let draft = description.draft(change.key, bytes);
         self.store_record::<T>(change, draft, before, |_| Ok(()), |chunk, at| chunk.write_object(at, value))
     }
 }

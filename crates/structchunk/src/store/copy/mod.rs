@@ -152,22 +152,15 @@ impl Inner {
         self.check_open()?;
         self.copies.fetch_add(1, Ordering::SeqCst);
         let hold = Hold(&self.copies);
-        let checkpoint = Checkpoint {
+        let checkpoint = writer.checkpoint(&Checkpoint {
             generation: 0,
-            sequence: writer.next_sequence - 1,
             // Derived files of the two stores must not be taken for each other's.
             epoch: epoch_above(self.epoch)?,
             clean: true,
-            features: checkpoints.newest.features,
-            active: writer.active,
-            head: writer.head,
-            next_chunk: writer.next_chunk,
-            next_body: writer.next_body,
-            next_type: writer.next_type,
-            chunks: writer.chunks.iter().copied().collect(),
             dropped: DroppedChunks::default(),
             evidence: Evidence::default(),
-        };
+            ..checkpoints.newest
+        });
         Ok((hold, Cut { checkpoint, chunks: writer.chunks.iter().copied().collect() }))
     }
 
