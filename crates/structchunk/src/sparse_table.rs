@@ -6,11 +6,11 @@ const TOP_BITS: u32 = 10;
 const MIDDLE_BITS: u32 = 11;
 const LEAF_BITS: u32 = 11;
 
-type Leaf<V> = Box<[OnceLock<Box<V>>]>;
+type Leaf<V> = Box<[OnceLock<V>]>;
 type Middle<V> = Box<[OnceLock<Leaf<V>>]>;
 
 /// Three levels of arrays that are made where they are needed (a radix tree of fixed height). The lowest numbers, mostly all that
-/// there are, have an array of their own.
+/// there are, have an array of their own. A value takes its room in the table before it is there, so it had better be small.
 pub(crate) struct SparseTable<V> {
     low: Leaf<V>,
     top: Box<[OnceLock<Middle<V>>]>,
@@ -25,30 +25,30 @@ impl<V> SparseTable<V> {
     #[inline]
     pub(crate) fn get(&self, number: u32) -> Option<&V> {
         if let Some(place) = self.low.get(number as usize) {
-            return place.get().map(|value| &**value);
+            return place.get();
         }
         let (top, middle, leaf) = split(number);
-        self.top[top].get()?[middle].get()?[leaf].get().map(|value| &**value)
+        self.top[top].get()?[middle].get()?[leaf].get()
     }
 
     /// Adds a value, or gives the one that was there first.
     pub(crate) fn insert(&self, number: u32, value: V) -> &V {
         if let Some(place) = self.low.get(number as usize) {
-            return place.get_or_init(|| Box::new(value));
+            return place.get_or_init(|| value);
         }
         let (top, middle, leaf) = split(number);
         let middles = self.top[top].get_or_init(|| empty(MIDDLE_BITS));
         let leaves = middles[middle].get_or_init(|| empty(LEAF_BITS));
-        leaves[leaf].get_or_init(|| Box::new(value))
+        leaves[leaf].get_or_init(|| value)
     }
 
     /// Takes a value out again: nobody can refer to it any more.
     pub(crate) fn take(&mut self, number: u32) -> Option<V> {
         if let Some(place) = self.low.get_mut(number as usize) {
-            return place.take().map(|value| *value);
+            return place.take();
         }
         let (top, middle, leaf) = split(number);
-        self.top[top].get_mut()?[middle].get_mut()?[leaf].take().map(|value| *value)
+        self.top[top].get_mut()?[middle].get_mut()?[leaf].take()
     }
 }
 

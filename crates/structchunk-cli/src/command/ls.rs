@@ -89,7 +89,7 @@ impl Ls {
     }
 }
 
-fn line<'a>(entry: &Entry<'a>) -> Result<Line<'a>, Failure> {
+fn line<'a>(entry: &'a Entry<'_>) -> Result<Line<'a>, Failure> {
     Ok(Line {
         key: entry.key().into(),
         type_name: entry.type_name()?,

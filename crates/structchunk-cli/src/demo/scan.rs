@@ -29,7 +29,7 @@ pub struct Scanned {
 /// Counts all symbols by type and file.
 pub fn scan(store: &Store, interrupt: &Interrupt) -> Result<Scanned, Failure> {
     let mut totals = [0; TYPES];
-    let mut files: Vec<(&[u8], [u64; TYPES])> = Vec::new();
+    let mut files: Vec<(Vec<u8>, [u64; TYPES])> = Vec::new();
     let begin = Instant::now();
     let mut count = 0;
     for entry in store.iter()? {
@@ -43,7 +43,7 @@ pub fn scan(store: &Store, interrupt: &Interrupt) -> Result<Scanned, Failure> {
             _ => {
                 let mut counts = [0; TYPES];
                 counts[kind] = 1;
-                files.push((file, counts));
+                files.push((file.to_vec(), counts));
             }
         }
         count += 1;
@@ -68,19 +68,19 @@ fn named(counts: &[u64; TYPES]) -> TypeCounts {
 /// Draws keys by lot (Vitter's algorithm R: every key has the same chance), and shuffles them.
 fn sample(store: &Store) -> Result<Vec<Vec<u8>>, Failure> {
     let mut random = Random(0x9E37_79B9_7F4A_7C15);
-    let mut keys: Vec<&[u8]> = Vec::with_capacity(SAMPLE);
+    let mut keys: Vec<Vec<u8>> = Vec::with_capacity(SAMPLE);
     for (index, entry) in store.iter()?.enumerate() {
-        let key = entry?.key();
+        let entry = entry?;
         if keys.len() < SAMPLE {
-            keys.push(key);
+            keys.push(entry.key().to_vec());
         } else if let Some(place) = keys.get_mut(random.below(index + 1)) {
-            *place = key;
+            entry.key().clone_into(place);
         }
     }
     for index in (1..keys.len()).rev() {
         keys.swap(index, random.below(index + 1));
     }
-    Ok(keys.into_iter().map(<[u8]>::to_vec).collect())
+    Ok(keys)
 }
 
 /// Marsaglia's xorshift: random enough for drawing lots.

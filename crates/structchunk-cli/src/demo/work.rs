@@ -77,11 +77,11 @@ fn by_prefix(store: &Store, file: &Path) -> Result<ByPrefix, Failure> {
     for entry in store.prefix(&prefix)? {
         let entry = entry?;
         let [_, name, _] = parse_key(entry.key()).unwrap_or_default();
-        names.push((name, entry.load::<Symbol>()?.st_value));
+        names.push((name.to_vec(), entry.load::<Symbol>()?.st_value));
     }
     let found = Work { count: names.len() as u64, time: begin.elapsed() };
     let symbol =
-        |(name, st_value): (&[u8], u64)| Named { name: String::from_utf8_lossy(name).into(), st_value };
+        |(name, st_value): (Vec<u8>, u64)| Named { name: String::from_utf8_lossy(&name).into(), st_value };
     let symbols = names.into_iter().map(symbol).collect();
     Ok(ByPrefix { path: file.to_owned(), prefix: NAME, found, symbols })
 }

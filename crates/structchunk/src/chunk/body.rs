@@ -10,7 +10,10 @@ use super::nanoseconds_since_1970;
 use crate::disk::{Access, File, Folder};
 use crate::error::{Error, Result};
 use crate::format::{BodyIdentity, BodyNumber, FileName, PAGE_BYTES, SECTOR_BYTES, align_up};
-use crate::map::Mapping;
+use crate::map::{Mapping, Present, Resident, Residents};
+
+/// A body that stays mapped.
+pub(crate) type BodyRef = Present<Arc<Body>>;
 
 /// A body, mapped whole. The payload begins at byte 4,096.
 pub(crate) struct Body {
@@ -22,6 +25,20 @@ pub(crate) struct Body {
     pub writers: AtomicU32,
 }
 
+impl Resident for Body {
+    fn mapping(&self) -> &Mapping {
+        &self.map
+    }
+
+    fn mapping_mut(&mut self) -> &mut Mapping {
+        &mut self.map
+    }
+
+    fn file(&self) -> &File {
+        &self.file
+    }
+}
+
 impl Body {
     /// Makes a body under a temporary name. `reserved`: all of it is backed by disk space, so that a full disk is an error
     /// now; otherwise it takes space only where it is touched.
@@ -31,6 +48,7 @@ impl Body {
         number: BodyNumber,
         payload_bytes: u64,
         reserved: bool,
+        make_room: &mut dyn FnMut(u64),
     ) -> Result<Self> {
         let name = FileName::temporary(&FileName::of_body(number));
         let file = folder.create_file(&name)?;
@@ -40,6 +58,7 @@ impl Body {
             file.reserve(0, if reserved { bytes } else { PAGE_BYTES })?;
             let created = nanoseconds_since_1970();
             file.write_at(0, &BodyIdentity { store, number, payload_bytes, created }.encode())?;
+            make_room(bytes);
             Mapping::new(&file, bytes, Access::Write)
         })();
         match made {
@@ -54,7 +73,13 @@ impl Body {
         }
     }
 
-    fn open(folder: &Folder, store: [u8; 16], number: BodyNumber, access: Access) -> Result<Self> {
+    fn open(
+        folder: &Folder,
+        store: [u8; 16],
+        number: BodyNumber,
+        access: Access,
+        make_room: &mut dyn FnMut(u64),
+    ) -> Result<Self> {
         let file = folder.open_file(&FileName::of_body(number), access)?;
         let mut sector = [0; SECTOR_BYTES];
         let bytes = file.len()?;
@@ -72,6 +97,7 @@ impl Body {
         if file_bytes(identity.payload_bytes).ok() != Some(bytes) {
             return wrong(40, "the file does not have the size that its header says");
         }
+        make_room(bytes);
         let map = Mapping::new(&file, bytes, access)?;
         Ok(Self { number, map, payload_bytes: identity.payload_bytes, file, writers: AtomicU32::new(0) })
     }
@@ -122,40 +148,67 @@ fn file_bytes(payload_bytes: u64) -> Result<u64> {
     Ok(PAGE_BYTES + align_up(payload_bytes, 16))
 }
 
-/// The bodies of one store, mapped when they are first needed.
+/// When more bodies than this are open, those are closed that nobody uses: a process may have no more than about a thousand files open,
+/// as systems are mostly set up.
+const MOST_OPEN: usize = 256;
+
+/// The bodies of one store, mapped when they are needed.
 pub(crate) struct BodySet {
     folder: Folder,
     uuid: [u8; 16],
     access: Access,
-    mapped: RwLock<HashMap<BodyNumber, Arc<Body>>>,
+    residents: Arc<Residents>,
+    met: RwLock<HashMap<BodyNumber, Arc<Body>>>,
 }
 
 impl BodySet {
-    pub(crate) fn new(folder: Folder, uuid: [u8; 16], access: Access) -> Self {
-        Self { folder, uuid, access, mapped: RwLock::default() }
+    pub(crate) fn new(folder: Folder, uuid: [u8; 16], access: Access, residents: Arc<Residents>) -> Self {
+        Self { folder, uuid, access, residents, met: RwLock::default() }
     }
 
-    /// A body; it is mapped if it was not yet.
-    pub(crate) fn get(&self, number: BodyNumber) -> Result<Arc<Body>> {
-        let mapped = self.mapped.read().unwrap_or_else(PoisonError::into_inner).get(&number).cloned();
-        if let Some(body) = mapped {
-            return Ok(body);
+    fn met(&self, number: BodyNumber) -> Option<Arc<Body>> {
+        self.met.read().unwrap_or_else(PoisonError::into_inner).get(&number).cloned()
+    }
+
+    fn add(&self, body: Arc<Body>) -> Arc<Body> {
+        let mut met = self.met.write().unwrap_or_else(PoisonError::into_inner);
+        let body = met.entry(body.number).or_insert(body).clone();
+        if met.len() > MOST_OPEN {
+            // Whoever uses one, or has to make it durable yet, has another reference to it; nobody gets one meanwhile.
+            met.retain(|_, body| Arc::strong_count(body) > 1);
         }
-        let body = Arc::new(Body::open(&self.folder, self.uuid, number, self.access)?);
-        let mut mapped = self.mapped.write().unwrap_or_else(PoisonError::into_inner);
-        Ok(mapped.entry(number).or_insert(body).clone())
+        body
+    }
+
+    fn open(&self, number: BodyNumber) -> Result<Arc<Body>> {
+        let open = |make_room: &mut dyn FnMut(u64)| {
+            Body::open(&self.folder, self.uuid, number, self.access, make_room)
+        };
+        Ok(self.add(self.residents.admit(open)?))
+    }
+
+    /// A body; it is mapped if it is not at the moment.
+    pub(crate) fn get(&self, number: BodyNumber) -> Result<BodyRef> {
+        let body = match self.met(number) {
+            Some(body) => body,
+            None => self.open(number)?,
+        };
+        self.residents.enter_shared(body)
     }
 
     /// Makes a body under a temporary name; see [`Body::create`].
-    pub(crate) fn create(&self, number: BodyNumber, payload_bytes: u64, reserved: bool) -> Result<Body> {
-        Body::create(&self.folder, self.uuid, number, payload_bytes, reserved)
+    pub(crate) fn create(&self, number: BodyNumber, payload_bytes: u64, reserved: bool) -> Result<BodyRef> {
+        let create = |make_room: &mut dyn FnMut(u64)| {
+            Body::create(&self.folder, self.uuid, number, payload_bytes, reserved, make_room)
+        };
+        self.residents.enter_shared(self.residents.admit(create)?)
     }
 
     /// Gives a finished body its name. It exists for readers only when an extern record points to it.
-    pub(crate) fn publish(&self, body: Arc<Body>) -> Result<()> {
+    pub(crate) fn publish(&self, body: &BodyRef) -> Result<()> {
         let name = FileName::of_body(body.number);
         self.folder.rename(&FileName::temporary(&name), &name)?;
-        self.mapped.write().unwrap_or_else(PoisonError::into_inner).insert(body.number, body);
+        self.add(body.shared());
         Ok(())
     }
 
@@ -166,7 +219,7 @@ impl BodySet {
 
     /// Gives the space of a body back. Whoever has it mapped keeps it until then.
     pub(crate) fn unlink(&self, number: BodyNumber) -> Result<()> {
-        self.mapped.write().unwrap_or_else(PoisonError::into_inner).remove(&number);
+        self.met.write().unwrap_or_else(PoisonError::into_inner).remove(&number);
         self.folder.remove(&FileName::of_body(number))
     }
 }

@@ -9,12 +9,15 @@ use crate::disk::{Access, File, Folder, Punched};
 use crate::error::{Error, Result};
 use crate::format::{ChunkId, ChunkIdentity, Features, FileName, Geometry, PAGE_BYTES, SECTOR_BYTES, Seal};
 use crate::layout::Object;
-use crate::map::{Mapping, bytes_of};
+use crate::map::{Mapping, Present, Resident, bytes_of};
 
 /// Values from this size on are written by a system call.
 const LARGE_BYTES: usize = 64 << 10;
 
 const SEAL_OFFSET: u64 = SECTOR_BYTES as u64;
+
+/// A chunk that stays mapped.
+pub(crate) type ChunkRef<'a> = Present<&'a Chunk>;
 
 /// A chunk, mapped at full size.
 pub(crate) struct Chunk {
@@ -27,6 +30,21 @@ pub(crate) struct Chunk {
     stepwise: bool,
     /// How many guards may write into it now. It counts as dirty while there are any, and until one sync after.
     pub writers: AtomicU32,
+}
+
+impl Resident for Chunk {
+    #[inline]
+    fn mapping(&self) -> &Mapping {
+        &self.map
+    }
+
+    fn mapping_mut(&mut self) -> &mut Mapping {
+        &mut self.map
+    }
+
+    fn file(&self) -> &File {
+        &self.file
+    }
 }
 
 impl Chunk {

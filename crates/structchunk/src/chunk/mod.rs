@@ -9,8 +9,8 @@ mod set;
 mod tail;
 mod walk;
 
-pub(crate) use body::{Body, BodySet};
-pub(crate) use file::{Chunk, nanoseconds_since_1970};
+pub(crate) use body::{Body, BodyRef, BodySet};
+pub(crate) use file::{Chunk, ChunkRef, nanoseconds_since_1970};
 pub(crate) use live::{LiveMap, uuid_words};
 pub(crate) use record::{Record, WRITING, write_header};
 pub(crate) use set::ChunkSet;

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::Chunk;
+use super::{Chunk, ChunkRef};
 use crate::format::{Extension, Kind, Location, PAGE_BYTES, Placement, RecordHeader, RecordSeed};
 
 /// The lowest bit of the version: somebody changes the object in place.
@@ -13,33 +13,36 @@ const LARGEST_VERSION: u64 = 0x7fff_fffe;
 /// A record whose header can be one and which lies wholly inside its chunk.
 ///
 /// Two words, so that it travels in registers; what the header says is read where it is needed, out of a line that is near by then.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct Record<'a> {
-    pub chunk: &'a Chunk,
+    pub chunk: ChunkRef<'a>,
     offset: u64,
 }
 
 impl<'a> Record<'a> {
     /// The record at `offset`; `None` where there cannot be one. The checksum is not looked at.
     #[inline]
-    pub(crate) fn read(chunk: &'a Chunk, offset: u64) -> Option<Self> {
+    pub(crate) fn read(chunk: &ChunkRef<'a>, offset: u64) -> Option<Self> {
         Self::read_with_header(chunk, offset).map(|(record, _, _)| record)
     }
 
     /// As [`Record::read`], with what the header says and where the parts lie.
     #[inline]
-    pub(crate) fn read_with_header(chunk: &'a Chunk, offset: u64) -> Option<(Self, RecordHeader, Placement)> {
+    pub(crate) fn read_with_header(
+        chunk: &ChunkRef<'a>,
+        offset: u64,
+    ) -> Option<(Self, RecordHeader, Placement)> {
         if offset < PAGE_BYTES {
             return None;
         }
         let header = RecordHeader::parse(words(chunk, offset)?)?;
         let place = header.place(offset);
-        (place.end <= chunk.map.len()).then_some((Self { chunk, offset }, header, place))
+        (place.end <= chunk.map.len()).then(|| (Self { chunk: chunk.clone(), offset }, header, place))
     }
 
     /// The record at `offset` if it is of the object under `key`, or says that there is none. (Types have keys of their own.)
     #[inline]
-    pub(crate) fn read_about(chunk: &'a Chunk, offset: u64, key: &[u8]) -> Option<Self> {
+    pub(crate) fn read_about(chunk: &ChunkRef<'a>, offset: u64, key: &[u8]) -> Option<Self> {
         let header = RecordHeader::decode(words(chunk, offset)?);
         let is_about = header.kind != Kind::Type
             && usize::from(header.key_length) == key.len()
@@ -50,7 +53,7 @@ impl<'a> Record<'a> {
 
     /// The record at `offset`, of which the caller has seen that it is one and lies wholly inside its chunk.
     #[inline]
-    pub(crate) fn recognised(chunk: &'a Chunk, offset: u64) -> Self {
+    pub(crate) fn recognised(chunk: ChunkRef<'a>, offset: u64) -> Self {
         Self { chunk, offset }
     }
 
@@ -58,7 +61,7 @@ impl<'a> Record<'a> {
     #[inline]
     pub(crate) fn header(&self) -> RecordHeader {
         // `read` found the words, and that they are a header; they never change.
-        RecordHeader::decode(words(self.chunk, self.offset).unwrap_or_default())
+        RecordHeader::decode(words(&self.chunk, self.offset).unwrap_or_default())
     }
 
     /// Where its parts lie.
@@ -75,7 +78,7 @@ impl<'a> Record<'a> {
 
     /// Whether the checksum over header, extension and key holds.
     pub(crate) fn checksum_holds(&self, seed: RecordSeed) -> bool {
-        words(self.chunk, self.offset)
+        words(&self.chunk, self.offset)
             .is_some_and(|words| seed.holds(self.location(), words, self.extension_bytes(), self.key()))
     }
 
@@ -99,13 +102,13 @@ impl<'a> Record<'a> {
     }
 
     /// The key. Keys are written before anybody can find them and never again.
-    pub(crate) fn key(&self) -> &'a [u8] {
+    pub(crate) fn key(&self) -> &[u8] {
         let header = self.header();
         self.chunk.map.frozen(header.place(self.offset).key, u64::from(header.key_length))
     }
 
     /// The payload of a record whose payload never changes: types and externs.
-    pub(crate) fn frozen_payload(&self) -> &'a [u8] {
+    pub(crate) fn frozen_payload(&self) -> &[u8] {
         let header = self.header();
         debug_assert!(matches!(header.kind, Kind::Type | Kind::Extern));
         self.chunk.map.frozen(header.place(self.offset).payload, header.payload_length)
@@ -129,7 +132,7 @@ impl<'a> Record<'a> {
     }
 
     /// The extension as it lies there.
-    pub(crate) fn extension_bytes(&self) -> &'a [u8] {
+    pub(crate) fn extension_bytes(&self) -> &[u8] {
         let header = self.header();
         self.chunk.map.frozen(header.place(self.offset).extension, u64::from(header.extension_units) * 16)
     }
@@ -171,16 +174,16 @@ fn words(chunk: &Chunk, offset: u64) -> Option<[u64; 3]> {
 
 /// Writes a header. The record must lie beyond the end of the log, and its other parts have been written inside of the chunk.
 #[inline]
-pub(crate) fn write_header(
-    chunk: &Chunk,
+pub(crate) fn write_header<'a>(
+    chunk: &ChunkRef<'a>,
     offset: u64,
     words: [u64; 3],
     version_word: u64,
-) -> Option<Record<'_>> {
+) -> Option<Record<'a>> {
     let cells = chunk.map.writable_cells::<4>(offset)?;
     let [first, second, third] = words.map(u64::to_le);
     for (cell, word) in cells.iter().zip([first, second, third, version_word]) {
         cell.store(word, Ordering::Relaxed);
     }
-    Some(Record { chunk, offset })
+    Some(Record { chunk: chunk.clone(), offset })
 }

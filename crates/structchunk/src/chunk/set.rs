@@ -1,13 +1,15 @@
 //! All chunks of a store, mapped when they are first needed.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::disk::{Access, Folder};
 use crate::error::Result;
 use crate::format::{ChunkId, Features, FileName, Geometry, Location, RecordSeed};
+use crate::map::Residents;
 use crate::sparse_table::SparseTable;
 
-use super::{Chunk, Record};
+use super::{Chunk, ChunkRef, Record};
 
 /// The chunks of one store. Look-ups of mapped chunks take no lock.
 pub(crate) struct ChunkSet {
@@ -20,7 +22,8 @@ pub(crate) struct ChunkSet {
     access: Access,
     /// Seals in chunks before this one count.
     sealed_before: AtomicU32,
-    mapped: SparseTable<Chunk>,
+    pub residents: Arc<Residents>,
+    met: SparseTable<Arc<Chunk>>,
 }
 
 impl ChunkSet {
@@ -30,10 +33,11 @@ impl ChunkSet {
         geometry: Geometry,
         features: Features,
         access: Access,
+        residents: Arc<Residents>,
     ) -> Self {
         let seed = RecordSeed::new(uuid);
-        let (sealed_before, mapped) = (AtomicU32::new(0), SparseTable::new());
-        Self { folder, geometry, seed, uuid, features, access, sealed_before, mapped }
+        let (sealed_before, met) = (AtomicU32::new(0), SparseTable::new());
+        Self { folder, geometry, seed, uuid, features, access, sealed_before, residents, met }
     }
 
     /// Says that chunks before `active` were full at the last checkpoint.
@@ -46,28 +50,55 @@ impl ChunkSet {
         self.features.is_stepwise()
     }
 
-    /// A chunk; it is mapped if it was not yet.
+    /// A chunk; it is mapped if it is not at the moment.
     #[inline]
-    pub(crate) fn get(&self, id: ChunkId) -> Result<&Chunk> {
-        match self.mapped.get(id.0) {
-            Some(chunk) => Ok(chunk),
+    pub(crate) fn get(&self, id: ChunkId) -> Result<ChunkRef<'_>> {
+        match self.met.get(id.0) {
+            Some(chunk) => self.residents.enter(chunk),
             None => self.open(id),
         }
     }
 
     #[cold]
-    fn open(&self, id: ChunkId) -> Result<&Chunk> {
-        let chunk = Chunk::open(&self.folder, self.uuid, self.geometry, id, self.access)?;
-        if id.0 < self.sealed_before.load(Ordering::Relaxed) {
-            chunk.require_whole()?;
-        }
-        Ok(self.mapped.insert(id.0, chunk))
+    fn open(&self, id: ChunkId) -> Result<ChunkRef<'_>> {
+        let chunk = self.residents.admit(|make_room| {
+            make_room(self.geometry.capacity());
+            let chunk = Chunk::open(&self.folder, self.uuid, self.geometry, id, self.access)?;
+            if id.0 < self.sealed_before.load(Ordering::Relaxed) {
+                chunk.require_whole()?;
+            }
+            Ok(chunk)
+        })?;
+        self.residents.enter(self.met.insert(id.0, chunk))
     }
 
     /// Makes a new chunk, `reserve` bytes of it backed by disk space.
-    pub(crate) fn create(&self, id: ChunkId, reserve: u64) -> Result<&Chunk> {
-        let chunk = Chunk::create(&self.folder, self.uuid, self.geometry, self.features, id, reserve)?;
-        Ok(self.mapped.insert(id.0, chunk))
+    pub(crate) fn create(&self, id: ChunkId, reserve: u64) -> Result<ChunkRef<'_>> {
+        let chunk = self.residents.admit(|make_room| {
+            make_room(self.geometry.capacity());
+            Chunk::create(&self.folder, self.uuid, self.geometry, self.features, id, reserve)
+        })?;
+        self.residents.enter(self.met.insert(id.0, chunk))
+    }
+
+    /// Makes what was stored in a chunk durable, mapped or not.
+    pub(crate) fn sync(&self, id: ChunkId) -> Result<()> {
+        match self.met.get(id.0) {
+            Some(chunk) => chunk.sync(),
+            None => self.get(id)?.sync(),
+        }
+    }
+
+    /// Whether anybody may write into a chunk through a guard.
+    pub(crate) fn has_writers(&self, id: ChunkId) -> bool {
+        self.met.get(id.0).is_some_and(|chunk| chunk.has_writers())
+    }
+
+    /// Takes back a [`ChunkRef::keep`] of a chunk.
+    pub(crate) fn let_go(&self, id: ChunkId) {
+        if let Some(chunk) = self.met.get(id.0) {
+            Residents::let_go(&**chunk);
+        }
     }
 
     /// Removes the file of a chunk. Whoever has it mapped keeps it: this set does until it is unmapped here.
@@ -77,13 +108,14 @@ impl ChunkSet {
 
     /// Unmaps a chunk that nobody can refer to any more.
     pub(crate) fn unmap(&mut self, id: ChunkId) {
-        drop(self.mapped.take(id.0));
+        drop(self.met.take(id.0));
     }
 
-    /// The chunk of a location, where it is mapped already.
+    /// The chunk of a location, where it is mapped and stays so.
     #[inline]
-    pub(crate) fn mapped(&self, location: Location) -> Option<&Chunk> {
-        self.mapped.get(self.geometry.chunk(location).0)
+    pub(crate) fn lasting(&self, location: Location) -> Option<&Chunk> {
+        let chunk = self.met.get(self.geometry.chunk(location).0)?;
+        (!chunk.map.is_passing()).then_some(&**chunk)
     }
 
     /// The record at a location that came from a derived view: `None` when there is no such record.
@@ -93,7 +125,7 @@ impl ChunkSet {
     #[inline]
     pub(crate) fn record(&self, location: Location) -> Result<Option<Record<'_>>> {
         let chunk = self.get(self.geometry.chunk(location))?;
-        Ok(Record::read(chunk, self.geometry.offset(location)))
+        Ok(Record::read(&chunk, self.geometry.offset(location)))
     }
 
     /// The record of the object under `key`, or of there being none, at a location that a search has led to: [`ChunkSet::record`]
@@ -104,13 +136,13 @@ impl ChunkSet {
         let offset = self.geometry.offset(location);
         // Key and payload often lie behind the header's cache line; so both lines are fetched at the same time.
         chunk.map.prefetch(offset + 64);
-        Ok(Record::read_about(chunk, offset, key))
+        Ok(Record::read_about(&chunk, offset, key))
     }
 
     /// Begins to bring a record near.
     #[inline]
     pub(crate) fn prefetch(&self, location: Location) {
-        if let Some(chunk) = self.mapped.get(self.geometry.chunk(location).0) {
+        if let Some(chunk) = self.met.get(self.geometry.chunk(location).0) {
             let offset = self.geometry.offset(location);
             chunk.map.prefetch(offset);
             chunk.map.prefetch(offset + 64);

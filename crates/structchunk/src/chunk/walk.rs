@@ -1,6 +1,6 @@
 //! Walks the records of a chunk, verifying each, and finds its way again behind damage.
 
-use super::{Chunk, Record};
+use super::{ChunkRef, Record};
 use crate::format::{PAGE_BYTES, RECORD_ALIGN, RecordSeed};
 
 /// What a walk meets.
@@ -18,7 +18,7 @@ pub(crate) enum Step<'a> {
 
 /// The records of one chunk, in the order in which they were written, up to `end`.
 pub(crate) struct Walk<'a> {
-    chunk: &'a Chunk,
+    chunk: ChunkRef<'a>,
     seed: RecordSeed,
     offset: u64,
     end: u64,
@@ -27,8 +27,10 @@ pub(crate) struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     /// Walks from the first record to `end`; records up to `last_sequence` are stale, not records of this chunk.
-    pub(crate) fn new(chunk: &'a Chunk, seed: RecordSeed, end: u64, last_sequence: u64) -> Self {
-        Self { chunk, seed, offset: PAGE_BYTES, end: end.min(chunk.map.len()), last_sequence }
+    pub(crate) fn new(chunk: &ChunkRef<'a>, seed: RecordSeed, end: u64, last_sequence: u64) -> Self {
+        let chunk = chunk.clone();
+        let end = end.min(chunk.map.len());
+        Self { chunk, seed, offset: PAGE_BYTES, end, last_sequence }
     }
 
     /// Goes on from `offset`.
@@ -48,7 +50,7 @@ impl<'a> Walk<'a> {
 
     /// The record at `offset`, where it ends, and its sequence.
     fn record_at(&self, offset: u64) -> Option<(Record<'a>, u64, u64)> {
-        let (record, header, place) = Record::read_with_header(self.chunk, offset)?;
+        let (record, header, place) = Record::read_with_header(&self.chunk, offset)?;
         let (end, sequence) = (place.end, header.sequence);
         let believed = end <= self.end && sequence > self.last_sequence && record.checksum_holds(self.seed);
         believed.then_some((record, end, sequence))

@@ -3,14 +3,18 @@
 //! Nothing here can fault, run out of bounds or race in the sense of the language: every access is checked against
 //! the *limit*, the part of the file that is known to exist, and done with atomic loads and stores. What nobody can
 //! prove is that no other process truncates the file; that is the contract of opening a store.
+//!
+//! A mapping may be made to go and come back: `residents.rs` sees to it that nobody uses it meanwhile.
 #![expect(unsafe_code, reason = "hands out memory of a mapped file")]
 
 use std::ops::Range;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use memmap2::{MmapOptions, MmapRaw, UncheckedAdvice};
 
+use super::presence::Presence;
 use super::racing;
 use crate::disk::{Access, Call, File};
 use crate::error::{Error, Result};
@@ -29,35 +33,78 @@ pub(crate) enum Advice {
 /// Shared mapped memory of a file.
 #[derive(Debug)]
 pub(crate) struct Mapping {
-    memory: MmapRaw,
-    /// Bytes from here on are not in the file, or not known to be. At most the mapping's length.
+    /// Where `memory` is.
+    base: AtomicPtr<u8>,
+    /// Bytes from here on are not in the file, or not known to be. At most the mapping's length; 0 while it is not there.
     limit: AtomicU64,
-    writable: bool,
+    bytes: u64,
+    access: Access,
+    /// Where the mapping may go and come back.
+    presence: Option<Presence>,
+    /// Keeps it mapped; `None` while it is not there.
+    memory: Mutex<Option<MmapRaw>>,
 }
 
 impl Mapping {
     /// Maps the first `bytes` of a file, which may be shorter; what it has at this moment is accessible.
     pub(crate) fn new(file: &File, bytes: u64, access: Access) -> Result<Self> {
-        let length = isize::try_from(bytes).map_err(|_| Error::TooLarge {
-            what: "a mapping",
+        let (memory, backed) = map(file, bytes, access)?;
+        Ok(Self {
+            base: AtomicPtr::new(memory.as_mut_ptr()),
+            limit: AtomicU64::new(backed),
             bytes,
-            limit: isize::MAX.unsigned_abs() as u64,
-        })?;
-        let backed = file.len()?.min(bytes);
-        let mut options = MmapOptions::new();
-        options.len(length.unsigned_abs());
-        let memory = file
-            .effect(Call::Map, || match access {
-                Access::Read => options.map_raw_read_only(&file.descriptor()),
-                Access::Write => options.map_raw(&file.descriptor()),
-            })
-            .map_err(|error| Error::io("map", file.path(), error))?;
-        Ok(Self { memory, limit: AtomicU64::new(backed), writable: access == Access::Write })
+            access,
+            presence: None,
+            memory: Mutex::new(Some(memory)),
+        })
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Option<MmapRaw>> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Who uses it, where it may go.
+    #[inline]
+    pub(super) fn presence(&self) -> Option<&Presence> {
+        self.presence.as_ref()
+    }
+
+    /// Whether it may go.
+    #[inline]
+    pub(crate) fn is_passing(&self) -> bool {
+        self.presence.is_some()
+    }
+
+    /// From now on it may go while nobody uses it.
+    pub(super) fn may_go(&mut self) {
+        self.presence.get_or_insert_default();
+    }
+
+    /// Goes, where it may and nobody uses it; whether it did.
+    pub(super) fn go(&self) -> bool {
+        let goes = self.presence.as_ref().is_some_and(Presence::shut);
+        if goes {
+            self.limit.store(0, Ordering::Release);
+            *self.memory() = None;
+        }
+        goes
+    }
+
+    /// Comes back from the same file, somewhere else.
+    pub(super) fn come_back(&self, file: &File) -> Result<()> {
+        let (memory, backed) = map(file, self.bytes, self.access)?;
+        self.base.store(memory.as_mut_ptr(), Ordering::Release);
+        *self.memory() = Some(memory);
+        self.limit.store(backed, Ordering::Release);
+        if let Some(presence) = &self.presence {
+            presence.open();
+        }
+        Ok(())
     }
 
     /// How many bytes are mapped, whether the file has them or not.
     pub(crate) fn len(&self) -> u64 {
-        self.memory.len() as u64
+        self.bytes
     }
 
     /// How many bytes are accessible.
@@ -74,7 +121,7 @@ impl Mapping {
     /// The first byte, aligned to a page.
     #[inline]
     pub(crate) fn as_ptr(&self) -> *mut u8 {
-        self.memory.as_mut_ptr()
+        self.base.load(Ordering::Relaxed)
     }
 
     /// As [`Mapping::as_ptr`], and known to be somewhere.
@@ -83,7 +130,7 @@ impl Mapping {
         NonNull::new(self.as_ptr()).unwrap_or(NonNull::dangling())
     }
 
-    /// The address of an accessible range; valid as long as the mapping.
+    /// The address of an accessible range; valid as long as the mapping is there.
     #[inline]
     pub(crate) fn address(&self, offset: u64, bytes: u64) -> Option<*mut u8> {
         let end = offset.checked_add(bytes)?;
@@ -92,7 +139,7 @@ impl Mapping {
 
     #[inline]
     pub(super) fn writable_address(&self, offset: u64, bytes: u64) -> Option<*mut u8> {
-        if self.writable { self.address(offset, bytes) } else { None }
+        if self.access == Access::Write { self.address(offset, bytes) } else { None }
     }
 
     /// The word at `offset`, in the machine's byte order. An ordering that only stores can have counts as the weakest
@@ -112,15 +159,15 @@ impl Mapping {
     #[inline]
     pub(crate) fn cells<const N: usize>(&self, offset: u64) -> Option<&[AtomicU64; N]> {
         let at = as_word(self.address(offset, 8 * N as u64)?)?.cast::<[AtomicU64; N]>();
-        // SAFETY: aligned, inside the part of the mapping that the file backs, and borrowed from the mapping; an atomic has the size
-        // and alignment of its word here, and all access to words is atomic.
+        // SAFETY: aligned, inside the part of the mapping that the file backs, and borrowed from the mapping, which does not go while it
+        // is used; an atomic has the size and alignment of its word here, and all access to words is atomic.
         Some(unsafe { &*at })
     }
 
     /// As [`Mapping::cells`], of a mapping that may be written.
     #[inline]
     pub(crate) fn writable_cells<const N: usize>(&self, offset: u64) -> Option<&[AtomicU64; N]> {
-        if self.writable { self.cells(offset) } else { None }
+        if self.access == Access::Write { self.cells(offset) } else { None }
     }
 
     /// Stores a word at `offset`, in the machine's byte order. Orderings as for [`Mapping::load_u64`].
@@ -189,7 +236,9 @@ impl Mapping {
         };
         let end = range.end.min(self.len());
         if range.start < end {
-            let _ = self.memory.advise_range(advice, range.start as usize, (end - range.start) as usize);
+            let bytes = (end - range.start) as usize;
+            let _ =
+                self.memory().as_ref().map(|memory| memory.advise_range(advice, range.start as usize, bytes));
         }
     }
 
@@ -199,9 +248,11 @@ impl Mapping {
         let end = range.end.min(self.len());
         if range.start < end {
             let (start, bytes) = (range.start as usize, (end - range.start) as usize);
-            // SAFETY: the mapping is shared, so what was stored is in the file's pages and found there again; nothing changes for
-            // whoever loads or stores meanwhile.
-            let _ = unsafe { self.memory.unchecked_advise_range(UncheckedAdvice::DontNeed, start, bytes) };
+            if let Some(memory) = &*self.memory() {
+                // SAFETY: the mapping is shared, so what was stored is in the file's pages and found there again; nothing changes for
+                // whoever loads or stores meanwhile.
+                let _ = unsafe { memory.unchecked_advise_range(UncheckedAdvice::DontNeed, start, bytes) };
+            }
         }
     }
 
@@ -218,6 +269,25 @@ impl Mapping {
         #[cfg(not(target_arch = "x86_64"))]
         let _ = offset;
     }
+}
+
+/// Maps the first `bytes` of a file; how many of them it has.
+fn map(file: &File, bytes: u64, access: Access) -> Result<(MmapRaw, u64)> {
+    let length = isize::try_from(bytes).map_err(|_| Error::TooLarge {
+        what: "a mapping",
+        bytes,
+        limit: isize::MAX.unsigned_abs() as u64,
+    })?;
+    let backed = file.len()?.min(bytes);
+    let mut options = MmapOptions::new();
+    options.len(length.unsigned_abs());
+    let memory = file
+        .effect(Call::Map, || match access {
+            Access::Read => options.map_raw_read_only(&file.descriptor()),
+            Access::Write => options.map_raw(&file.descriptor()),
+        })
+        .map_err(|error| Error::io("map", file.path(), error))?;
+    Ok((memory, backed))
 }
 
 /// The address of a word, where it is aligned as words must be.

@@ -7,8 +7,11 @@ pub(crate) mod lanes;
 mod mapping;
 #[cfg(not(loom))]
 mod object;
+mod presence;
 #[cfg(not(loom))]
 mod racing;
+#[cfg(not(loom))]
+mod residents;
 pub(crate) mod words;
 
 #[cfg(not(loom))]
@@ -16,5 +19,6 @@ pub(crate) use self::{
     buffer::Buffer,
     mapping::{Advice, Mapping},
     object::{bytes_of, object_at},
+    residents::{Present, Resident, Residents},
     words::Words,
 };

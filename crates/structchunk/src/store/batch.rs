@@ -110,8 +110,8 @@ impl Inner {
         loop {
             let mut writer = self.begin_change()?;
             let mut plan = self.plan(&mut writer, changes)?;
-            let busy = plan.iter().filter_map(|planned| planned.old);
-            let busy = busy.into_iter().find(|old| self.borrows.is_exclusive(Subject::of(old)));
+            let mut olds = plan.iter().filter_map(|planned| planned.old.as_ref());
+            let busy = olds.find(|old| self.borrows.is_exclusive(Subject::of(old))).cloned();
             if let Some(old) = busy {
                 drop(plan);
                 drop(writer);
@@ -147,7 +147,7 @@ impl Inner {
                 Change::Remove { .. } if old.is_none() => continue,
                 Change::Remove { .. } => (0, Vec::new()),
             };
-            let previous = Some(old.map(|old| old.location()));
+            let previous = Some(old.as_ref().map(Record::location));
             let extension = Extension { shape, previous }.encode();
             plan.push(Planned { key, change, hash, old, type_number, extension, location: None });
         }

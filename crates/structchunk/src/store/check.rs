@@ -91,10 +91,10 @@ impl<'a> Checker<'a> {
         };
         let views = self.views;
         views.live.reserve(id, 0, end, &mut |from, to| views.live_file.back(from, to))?;
-        let mut walk = Walk::new(chunk, chunks.seed, end, self.last_sequence);
+        let mut walk = Walk::new(&chunk, chunks.seed, end, self.last_sequence);
         for step in walk.by_ref() {
             match step {
-                Step::Record(record) => self.record(chunk, &record)?,
+                Step::Record(record) => self.record(&chunk, &record)?,
                 Step::Damage { from, to } => {
                     let bytes = to - from;
                     self.find_bytes(chunk.path(), from, bytes, format!("{bytes} bytes that are no record"));
@@ -105,7 +105,7 @@ impl<'a> Checker<'a> {
         Ok(())
     }
 
-    fn record(&mut self, chunk: &'a Chunk, record: &Record<'a>) -> Result<()> {
+    fn record(&mut self, chunk: &Chunk, record: &Record<'a>) -> Result<()> {
         self.records += 1;
         match record.header().kind {
             Kind::Type => {
@@ -123,7 +123,7 @@ impl<'a> Checker<'a> {
             }
             Kind::Tombstone | Kind::Other(_) => {}
         }
-        self.replay.push(*record)
+        self.replay.push(record.clone())
     }
 
     fn element_size(&mut self, record: &Record<'a>) -> Option<u64> {

@@ -66,7 +66,7 @@ impl Inner {
             bytes: u64::MAX,
             limit: i64::MAX as u64,
         })?;
-        Ok(Older { record: *record, payload, conversion, elements, new_bytes, _borrow: borrow })
+        Ok(Older { record: record.clone(), payload, conversion, elements, new_bytes, _borrow: borrow })
     }
 
     /// Refuses an object that would become something else than a `T`: an array, another number of elements.

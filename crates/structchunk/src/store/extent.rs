@@ -1,6 +1,6 @@
 //! How far the log goes, by the checkpoint and by what lies in `chunks/`.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::inner::Writer;
 use super::pace::Pace;
@@ -104,6 +104,8 @@ impl Log {
             let reason = format!("the file ends before the log does, which has {} bytes here", self.head);
             return Err(Error::corrupt(active.path(), active.map.limit(), reason));
         }
+        // What is appended to stays mapped: nothing can fail between two records of a batch.
+        active.keep();
         Ok(Writer {
             active: self.active,
             head: self.head,
@@ -119,7 +121,7 @@ impl Log {
             types_here: TypesHere::default(),
             last_type: None,
             dirty_chunks: BTreeSet::new(),
-            dirty_bodies: BTreeSet::new(),
+            dirty_bodies: BTreeMap::new(),
             new_names: false,
             superseded: Vec::new(),
             superseded_payloads: Vec::new(),
@@ -130,7 +132,7 @@ impl Log {
 
     /// Sequence of the first record of the active chunk; of the next record when it has none.
     fn first_sequence(&self, chunks: &ChunkSet) -> Result<u64> {
-        let first = Record::read(chunks.get(self.active)?, PAGE_BYTES);
+        let first = Record::read(&chunks.get(self.active)?, PAGE_BYTES);
         let first = first.filter(|record| record.place().end <= self.head);
         Ok(first.map_or(self.sequence + 1, |record| record.header().sequence))
     }
@@ -164,7 +166,7 @@ pub(crate) fn check_numbers(
 /// Whether a chunk was never written to: it has neither records nor a seal.
 fn is_unused(chunks: &ChunkSet, id: ChunkId) -> bool {
     match chunks.get(id) {
-        Ok(chunk) => chunk.seal_mark().is_none() && Record::read(chunk, PAGE_BYTES).is_none(),
+        Ok(chunk) => chunk.seal_mark().is_none() && Record::read(&chunk, PAGE_BYTES).is_none(),
         Err(error) => error.is_corrupt(),
     }
 }

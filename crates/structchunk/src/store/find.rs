@@ -1,11 +1,9 @@
 //! From a key to the record of its object.
 
-use std::sync::Arc;
-
 use super::Inner;
-use crate::chunk::{Body, Chunk, Record};
+use crate::chunk::{BodyRef, ChunkRef, Record};
 use crate::error::{Error, Result};
-use crate::format::{ExternPayload, Kind, Location, PAGE_BYTES};
+use crate::format::{ChunkId, ExternPayload, Kind, Location, PAGE_BYTES};
 use crate::layout::Object;
 use crate::map::Mapping;
 
@@ -17,27 +15,47 @@ pub(crate) struct Payload<'a> {
 }
 
 enum Memory<'a> {
-    Chunk(&'a Mapping),
-    Body(Arc<Body>),
+    Chunk(ChunkRef<'a>),
+    Body(BodyRef),
+}
+
+/// What stays mapped for one who does not borrow the store.
+pub(crate) enum Kept {
+    /// Until [`ChunkSet::let_go`](crate::chunk::ChunkSet::let_go).
+    Chunk(ChunkId),
+    /// As long as it lives.
+    Body(#[expect(dead_code, reason = "it is there to live")] BodyRef),
 }
 
 impl<'a> Payload<'a> {
     /// Of an object in the log.
     #[inline]
-    pub(crate) fn inline(chunk: &'a Chunk, offset: u64, bytes: u64) -> Self {
-        Self { mapping: Memory::Chunk(&chunk.map), offset, bytes }
+    pub(crate) fn inline(chunk: ChunkRef<'a>, offset: u64, bytes: u64) -> Self {
+        Self { mapping: Memory::Chunk(chunk), offset, bytes }
     }
 
     #[inline]
     pub(crate) fn map(&self) -> &Mapping {
         match &self.mapping {
-            Memory::Chunk(map) => map,
+            Memory::Chunk(chunk) => &chunk.map,
             Memory::Body(body) => &body.map,
         }
     }
 
+    /// Stays mapped.
+    pub(crate) fn keep(self) -> Kept {
+        match self.mapping {
+            Memory::Chunk(chunk) => {
+                let id = chunk.id;
+                chunk.keep();
+                Kept::Chunk(id)
+            }
+            Memory::Body(body) => Kept::Body(body),
+        }
+    }
+
     /// The body, where the object has one.
-    pub(crate) fn body(&self) -> Option<&Arc<Body>> {
+    pub(crate) fn body(&self) -> Option<&BodyRef> {
         match &self.mapping {
             Memory::Chunk(_) => None,
             Memory::Body(body) => Some(body),
@@ -155,7 +173,11 @@ impl Inner {
         if header.kind == Kind::Extern {
             return self.body_payload(record);
         }
-        Ok(Payload::inline(record.chunk, header.place(record.offset()).payload, header.payload_length))
+        Ok(Payload::inline(
+            record.chunk.clone(),
+            header.place(record.offset()).payload,
+            header.payload_length,
+        ))
     }
 
     #[cold]

@@ -78,7 +78,7 @@ impl Inner {
         if !retired.is_empty() {
             // What guards still write into them is for nobody.
             let mut writer = self.lock_writer();
-            writer.dirty_bodies.retain(|body| !retired.contains(body));
+            writer.dirty_bodies.retain(|body, _| !retired.contains(body));
         }
         for body in retired {
             // Somebody may still hold it and change it, but nobody can find it any more.

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 use super::Inner;
 use super::find::Payload;
 use super::read::LARGEST_STAGED;
-use crate::chunk::{Chunk, Record, WRITING};
+use crate::chunk::{Chunk, ChunkRef, Record, WRITING};
 use crate::directory::{AtHome, Candidate};
 use crate::error::Result;
 use crate::format::{HEADER_BYTES, Location, Usual, align_up};
@@ -83,11 +83,16 @@ impl Inner {
             && self.is_a::<T>(&sight)
             && sight.chunk.map.address(sight.payload, size_of::<T>() as u64).is_some()
         {
-            let record = Record::recognised(sight.chunk, sight.chunk.geometry.offset(sight.location));
-            return Ok(Some((record, Payload::inline(sight.chunk, sight.payload, size_of::<T>() as u64))));
+            let chunk = ChunkRef::new(sight.chunk);
+            let payload = Payload::inline(chunk.clone(), sight.payload, size_of::<T>() as u64);
+            return Ok(Some((
+                Record::recognised(chunk, sight.chunk.geometry.offset(sight.location)),
+                payload,
+            )));
         }
         let Some(record) = self.find_hashed(key, hash)? else { return Ok(None) };
-        Ok(Some((record, self.typed_payload::<T>(&record)?)))
+        let payload = self.typed_payload::<T>(&record)?;
+        Ok(Some((record, payload)))
     }
 
     /// Whether the object is a `T`.
@@ -101,7 +106,7 @@ impl Inner {
     pub(crate) fn glance_into<T: Object>(&self, record: &Record<'_>) -> Option<T> {
         let key_length = record.header().key_length;
         let usual = self.usual::<T>(key_length.into())?;
-        let (_, sight) = sight_at::<T>(record.chunk, record.location(), key_length.into(), usual)?;
+        let (_, sight) = sight_at::<T>(&record.chunk, record.location(), key_length.into(), usual)?;
         self.copy_still(&sight)
     }
 
@@ -121,7 +126,7 @@ impl Inner {
         if location.get() >= self.shared.end() {
             return None;
         }
-        let chunk = self.chunks.mapped(location)?;
+        let chunk = self.chunks.lasting(location)?;
         let (key_at, sight) = sight_at::<T>(chunk, location, key.len() as u64, usual)?;
         chunk.map.eq_bytes(key_at, key).then_some(sight)
     }
@@ -129,8 +134,8 @@ impl Inner {
     /// Whether a record that is not the usual one may be the key's all the same: the general way will tell.
     #[cold]
     fn is_other(&self, location: Location, key: &[u8]) -> bool {
-        let Some(chunk) = self.chunks.mapped(location) else { return true };
-        Record::read_about(chunk, self.chunks.geometry.offset(location), key).is_some()
+        let Some(chunk) = self.chunks.lasting(location) else { return true };
+        Record::read_about(&ChunkRef::new(chunk), self.chunks.geometry.offset(location), key).is_some()
     }
 
     /// A copy, if the object is a `T` and stood still meanwhile.

@@ -1,10 +1,10 @@
 //! What all handles of an open store share.
 
 use std::any::TypeId;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::borrow::{Borrows, Deadline};
@@ -17,7 +17,7 @@ use super::report::RecoveryReport;
 use super::shared::Shared;
 use super::types::{Types, TypesHere};
 use super::views::Views;
-use crate::chunk::{BodySet, ChunkSet};
+use crate::chunk::{Body, BodySet, ChunkSet};
 use crate::disk::{self, File, Folder};
 use crate::error::{Error, Result};
 use crate::format::{BodyNumber, Checkpoint, ChunkId, Location, MAX_SEQUENCE, StoreIdentity};
@@ -111,7 +111,7 @@ pub(crate) struct Writer {
     pub last_type: Option<(TypeId, u32)>,
     /// Changed since the last cut.
     pub dirty_chunks: BTreeSet<ChunkId>,
-    pub dirty_bodies: BTreeSet<BodyNumber>,
+    pub dirty_bodies: BTreeMap<BodyNumber, Arc<Body>>,
     /// Files were made or renamed since the last cut.
     pub new_names: bool,
     /// Bodies that were superseded since the last cut.

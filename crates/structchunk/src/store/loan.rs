@@ -3,13 +3,12 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
 
 use super::inner::Writer;
 use super::log::{Draft, FRESH_VERSION};
 use super::write::{Change, Condition, Description, Outcome};
 use super::{Inner, Store};
-use crate::chunk::{Body, Record};
+use crate::chunk::{BodyRef, Record};
 use crate::error::{Error, Result};
 use crate::format::{BodyNumber, ExternPayload, Kind, PAGE_BYTES};
 use crate::layout::{Object, Plain, Shape};
@@ -36,7 +35,7 @@ const LARGEST_AUTO_RESERVED: u64 = 64 << 20;
 /// A body that no record points to yet. Dropping it removes the file.
 pub(crate) struct NewBody<'a> {
     inner: &'a Inner,
-    pub body: Arc<Body>,
+    pub body: BodyRef,
     named: bool,
     kept: bool,
 }
@@ -55,7 +54,7 @@ impl NewBody<'_> {
 
     /// Gives the body its name. It exists for readers only when an extern record points to it.
     pub(crate) fn name(&mut self, writer: &mut Writer) -> Result<()> {
-        self.inner.bodies.publish(self.body.clone())?;
+        self.inner.bodies.publish(&self.body)?;
         self.named = true;
         writer.new_names = true;
         Ok(())
@@ -63,7 +62,7 @@ impl NewBody<'_> {
 
     /// A record points to it from now on.
     pub(crate) fn keep(mut self, writer: &mut Writer) {
-        writer.dirty_bodies.insert(self.body.number);
+        writer.dirty_bodies.insert(self.body.number, self.body.shared());
         self.kept = true;
     }
 }
@@ -106,7 +105,7 @@ impl Inner {
             Space::Reserved => true,
         };
         let body = self.bodies.create(number, bytes, reserved)?;
-        Ok(NewBody { inner: self, body: Arc::new(body), named: false, kept: false })
+        Ok(NewBody { inner: self, body, named: false, kept: false })
     }
 
     /// Gives a body its name and appends the extern record that makes the object exist.

@@ -166,7 +166,7 @@ impl Inner {
     fn back_active(&self, writer: &mut Writer, bytes: u64) -> Result<()> {
         if bytes > writer.reserved {
             let target = self.step_above(bytes);
-            let chunk = self.chunks.get(writer.active)?;
+            let chunk = &self.chunks.get(writer.active)?;
             self.back(chunk, writer.reserved, target)?;
             writer.pace.announce(chunk, writer.reserved..target);
             writer.reserved = target;
@@ -189,10 +189,12 @@ impl Inner {
                 let chunk = self.chunks.create(id, PAGE_BYTES)?;
                 writer.spares.push_back((id, PAGE_BYTES));
                 chunk.map.advise(Advice::Random, 0..chunk.map.len());
+                chunk.keep();
             }
             let (id, reserved) = writer.spares[index];
             if target > reserved {
-                self.back(self.chunks.get(id)?, reserved, target)?;
+                let chunk = &self.chunks.get(id)?;
+                self.back(chunk, reserved, target)?;
                 writer.spares[index].1 = target;
             }
         }
@@ -256,7 +258,7 @@ impl Inner {
         draft: &Draft<'_>,
         fill: impl FnOnce(&Chunk, u64) -> Option<()>,
     ) -> Result<Record<'_>> {
-        let chunk = self.chunks.get(writer.active)?;
+        let chunk = &self.chunks.get(writer.active)?;
         let offset = writer.head;
         let mut header = draft.header(0);
         let place = header.place(offset);
@@ -293,7 +295,7 @@ impl Inner {
     /// Seals the active chunk and goes on in the next one, which `make_room` has made.
     #[cold]
     fn begin_next_chunk(&self, writer: &mut Writer) -> Result<()> {
-        let full = self.chunks.get(writer.active)?;
+        let full = &self.chunks.get(writer.active)?;
         let (next, reserved) = writer
             .spares
             .pop_front()
@@ -307,12 +309,14 @@ impl Inner {
         full.seal(&seal)
             .ok_or_else(|| Error::corrupt(full.path(), 512, "the file is shorter than it was"))?;
         full.map.advise(Advice::Normal, 0..full.map.len());
+        self.chunks.let_go(full.id);
         writer.dirty_chunks.insert(full.id);
         writer.dirty_chunks.insert(next);
         writer.active = next;
         writer.head = PAGE_BYTES;
         writer.reserved = reserved;
-        writer.pace.announce(self.chunks.get(next)?, 0..reserved);
+        let chunk = &self.chunks.get(next)?;
+        writer.pace.announce(chunk, 0..reserved);
         writer.first_sequence = writer.next_sequence;
         writer.types_here.clear();
         writer.chunks.insert(next);

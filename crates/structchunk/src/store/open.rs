@@ -20,6 +20,7 @@ use crate::chunk::{BodySet, ChunkSet};
 use crate::disk::{self, Access, Faults, File, Folder};
 use crate::error::{Error, Result};
 use crate::format::Features;
+use crate::map::Residents;
 
 impl Store {
     /// A store in memory. The whole API works on it; it is gone with its last handle and guard.
@@ -105,9 +106,10 @@ pub(crate) fn open_folder(root: Folder, options: &Options, created: bool) -> Res
     let folder = root
         .subfolder(CHUNKS, false)
         .map_err(|error| Error::NotAStore { path: root.path().to_owned(), reason: error.to_string() })?;
-    let chunks = ChunkSet::new(folder.clone(), identity.uuid, identity.geometry, features, access);
+    let (uuid, residents) = (identity.uuid, Arc::new(Residents::new(options.mapped_limit)));
+    let chunks = ChunkSet::new(folder.clone(), uuid, identity.geometry, features, access, residents.clone());
     chunks.expect_seals_before(store_file.newest.active);
-    let bodies = BodySet::new(folder, identity.uuid, access);
+    let bodies = BodySet::new(folder, uuid, access, residents);
     let log = Log::list(&chunks, &store_file)?;
 
     let clean = store_file.newest.clean && store_file.both_valid;

@@ -25,6 +25,7 @@ pub struct Options {
     pub(crate) allow_network_file_system: bool,
     pub(crate) index: bool,
     pub(crate) sorted_keys: u64,
+    pub(crate) mapped_limit: Option<u64>,
     /// Recovery puts aside what nothing points to, instead of removing it.
     pub(crate) keeps_files: bool,
     pub(crate) faults: Faults,
@@ -59,6 +60,7 @@ impl Options {
             allow_network_file_system: false,
             index: true,
             sorted_keys: 4 << 20,
+            mapped_limit: None,
             keeps_files: false,
             faults: Faults::none(),
         }
@@ -151,6 +153,18 @@ impl Options {
     /// takes the bytes of the keys and 16 more for each. Scans of ranges use what was sorted then. Default: 4 Mi.
     pub fn sorted_keys(mut self, keys: u64) -> Self {
         self.sorted_keys = keys;
+        self
+    }
+
+    /// How many bytes of the address space chunks and large objects may take together, beyond those in use: then one that was used
+    /// least recently is unmapped for each that is mapped anew. What guards, loans, entries, iterators and batches refer to stays mapped,
+    /// as does where the log ends. Directory and live map, 32 GiB each, are not counted. Every look-up takes about twice as long then, and one that
+    /// has to map first some microseconds. Default: no limit, nothing is unmapped.
+    ///
+    /// For stores that are larger than the address space, or than the process may have of it (`RLIMIT_AS`). To limit *memory* it is not
+    /// needed: pages come and go by themselves.
+    pub fn mapped_limit(mut self, bytes: u64) -> Self {
+        self.mapped_limit = Some(bytes);
         self
     }
 

@@ -408,7 +408,8 @@ impl Store {
     /// };
     /// assert_eq!(keys(store.range("b".."c")?)?, [b"b/1", b"b/2"]);
     /// assert_eq!(keys(store.range("b/2"..)?)?, [&b"b/2"[..], b"c"]);
-    /// assert_eq!(store.range(..="b/9")?.next_back().transpose()?.map(|entry| entry.key()), Some(&b"b/2"[..]));
+    /// let last = store.range(..="b/9")?.next_back().transpose()?;
+    /// assert_eq!(last.as_ref().map(|entry| entry.key()), Some(&b"b/2"[..]));
     /// # Ok(())
     /// # }
     /// ```

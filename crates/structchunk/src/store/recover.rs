@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::extent::{Log, split_end};
@@ -12,7 +11,7 @@ use super::shared::{Left, Shared};
 use super::store_file::{StoreFile, new_evidence};
 use super::types::MAX_TYPES;
 use super::views::Views;
-use crate::chunk::{Body, BodySet, Chunk, ChunkSet, Step, WRITING, Walk};
+use crate::chunk::{BodyRef, BodySet, ChunkRef, ChunkSet, Step, WRITING, Walk};
 use crate::disk::{Faults, Folder};
 use crate::error::{Error, Result};
 use crate::format::{
@@ -193,7 +192,7 @@ impl Situation<'_> {
     }
 
     /// The bodies that are there. What is no body holds no object: it is left for whoever looks one up in it, or removes it.
-    fn bodies_of(&self, log: &Log) -> impl Iterator<Item = Result<Arc<Body>>> {
+    fn bodies_of(&self, log: &Log) -> impl Iterator<Item = Result<BodyRef>> {
         log.others.iter().filter_map(|name| match name {
             FileName::Body(number) => {
                 Some(self.bodies.get(*number)).filter(|body| !body.as_ref().is_err_and(Error::is_corrupt))
@@ -209,7 +208,7 @@ impl Situation<'_> {
             return Ok(());
         }
         for &id in log.chunks.range(..=log.active) {
-            let chunk = self.chunks.get(id)?;
+            let chunk = &self.chunks.get(id)?;
             chunk.forget_cache()?;
             // Up to where there are records. Behind them, and where objects were superseded, lie holes; touching those on a full disk would
             // be a signal.
@@ -231,7 +230,7 @@ impl Situation<'_> {
                 beyond.push(id);
                 continue;
             }
-            let chunk = self.chunks.get(id)?;
+            let chunk = &self.chunks.get(id)?;
             let end = self.end_of(chunk, log, report);
             views.live.reserve(id, 0, end, &mut |from, to| views.live_file.back(from, to))?;
             chunk.map.advise(Advice::Sequential, 0..end);
@@ -240,7 +239,7 @@ impl Situation<'_> {
                 match step {
                     Step::Record(record) => {
                         report.accepted_records += 1;
-                        replay.push(record)?;
+                        replay.push(record.clone())?;
                         if record.version_word(Ordering::Relaxed) & WRITING != 0 {
                             walked.odd.push(record.location());
                         }
@@ -277,7 +276,7 @@ impl Situation<'_> {
     }
 
     /// The end of the records of a chunk.
-    fn end_of(&self, chunk: &Chunk, log: &Log, report: &mut RecoveryReport) -> u64 {
+    fn end_of(&self, chunk: &ChunkRef<'_>, log: &Log, report: &mut RecoveryReport) -> u64 {
         if chunk.id == log.active {
             return log.head;
         }
@@ -309,7 +308,7 @@ impl Situation<'_> {
                 record.settle_version(record.version_word(Ordering::Relaxed) & 0xffff_ffff, self.chunks.seed);
             }
         }
-        let active = self.chunks.get(log.active)?;
+        let active = &self.chunks.get(log.active)?;
         let mut behind = Walk::new(active, self.chunks.seed, self.chunks.geometry.capacity(), log.sequence);
         behind.go_to(log.head);
         let mut dropped = 0;

@@ -7,9 +7,9 @@ use super::borrow::{Subject, Want};
 use super::read::LARGEST_STAGED;
 use super::read::out_of_bounds;
 use super::{Inner, Ref, Store};
-use crate::chunk::{Chunk, Record, Step, WRITING, Walk};
+use crate::chunk::{ChunkRef, Record, Step, WRITING, Walk};
 use crate::error::{Error, Result};
-use crate::format::{ChunkId, Kind, PAGE_BYTES};
+use crate::format::{ChunkId, Kind, PAGE_BYTES, RecordSeed};
 use crate::layout::{Fingerprint, Layout, Object, Plain};
 
 /// An object met by a scan, or by [`Store::entry`].
@@ -20,7 +20,7 @@ pub struct Entry<'a> {
 
 impl<'a> Entry<'a> {
     /// The object's key.
-    pub fn key(&self) -> &'a [u8] {
+    pub fn key(&self) -> &[u8] {
         self.record.key()
     }
 
@@ -134,13 +134,26 @@ impl std::fmt::Debug for Entry<'_> {
 }
 
 /// Records still to be met in one chunk.
-#[derive(Clone, Copy)]
 struct Stretch<'a> {
-    chunk: &'a Chunk,
+    chunk: ChunkRef<'a>,
     offset: u64,
     end: u64,
     /// Up to here what was met are records, for sure: those that views lead to were verified.
     sure: u64,
+}
+
+impl Stretch<'_> {
+    /// Where records go on behind the first damage at or after `sure`. What lies in between was met: no current object is among it.
+    #[cold]
+    fn behind_damage(&self, seed: RecordSeed) -> Option<Self> {
+        let mut walk = Walk::new(&self.chunk, seed, self.end, 0);
+        walk.go_to(self.sure);
+        let to = walk.find_map(|step| match step {
+            Step::Damage { to, .. } => Some(to),
+            Step::Record(_) => None,
+        })?;
+        Some(Stretch { chunk: self.chunk.clone(), offset: to, end: self.end, sure: to })
+    }
 }
 
 /// All objects, in the order in which they were last put.
@@ -173,9 +186,7 @@ impl<'a> Iterator for Iter<'a> {
             return (!ended).then_some(Err(error));
         }
         loop {
-            let Some(Stretch { chunk, offset, end, sure }) =
-                self.current.filter(|current| current.offset < current.end)
-            else {
+            let Some(current) = self.current.as_mut().filter(|current| current.offset < current.end) else {
                 self.current = None;
                 let next = self.chunks.pop()?;
                 match self.stretch(next) {
@@ -184,17 +195,18 @@ impl<'a> Iterator for Iter<'a> {
                 }
                 continue;
             };
-            let next = Record::read_with_header(chunk, offset).filter(|(_, _, place)| place.end <= end);
-            let Some((record, header, place)) = next else {
-                self.current = self.behind_damage(chunk, sure, end);
-                return Some(Err(Error::corrupt(chunk.path(), offset, "this is no record; run check")));
+            let next = Record::read_with_header(&current.chunk, current.offset);
+            let Some((record, header, place)) = next.filter(|(_, _, place)| place.end <= current.end) else {
+                let (path, offset) = (current.chunk.path().to_owned(), current.offset);
+                self.current = current.behind_damage(inner.chunks.seed);
+                return Some(Err(Error::corrupt(path, offset, "this is no record; run check")));
             };
-            self.current = Some(Stretch { chunk, offset: place.end, end, sure });
+            current.offset = place.end;
             if !header.kind.is_object() {
                 continue;
             }
             if inner.views.live.is_live(record.location()) && !self.met.contains(record.key()) {
-                self.current = Some(Stretch { chunk, offset: place.end, end, sure: place.end });
+                current.sure = place.end;
                 return Some(Ok(Entry { store, record }));
             }
             match self.successor(&record) {
@@ -212,18 +224,6 @@ impl<'a> Iter<'a> {
         let chunk = self.store.inner.chunks.get(id)?;
         let end = if id == self.active { self.head } else { chunk.sealed_head()? };
         Ok(Stretch { chunk, offset: PAGE_BYTES, end, sure: PAGE_BYTES })
-    }
-
-    /// Where records go on behind the first damage at or after `sure`. What lies in between was met: no current object is among it.
-    #[cold]
-    fn behind_damage(&self, chunk: &'a Chunk, sure: u64, end: u64) -> Option<Stretch<'a>> {
-        let mut walk = Walk::new(chunk, self.store.inner.chunks.seed, end, 0);
-        walk.go_to(sure);
-        let to = walk.find_map(|step| match step {
-            Step::Damage { to, .. } => Some(to),
-            Step::Record(_) => None,
-        })?;
-        Some(Stretch { chunk, offset: to, end, sure: to })
     }
 
     /// What to yield for a record that is not the current one: its successor when that came after the scan began.

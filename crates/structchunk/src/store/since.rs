@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::Inner;
-use crate::chunk::{Chunk, Record, Step, Walk};
+use crate::chunk::{ChunkRef, Record, Step, Walk};
 use crate::error::{Error, Result};
 use crate::format::{ChunkId, Kind, Location};
 use crate::index::{Changes, Covered};
@@ -73,7 +73,7 @@ impl Inner {
                 }
                 chunk => chunk?,
             };
-            if !since.walk(chunk, each)? {
+            if !since.walk(&chunk, each)? {
                 return Ok(Walked::Gap);
             }
         }
@@ -89,7 +89,7 @@ impl Since<'_> {
     /// Walks the rest of one chunk; false when records are missing.
     fn walk<E: From<Error>>(
         &mut self,
-        chunk: &Chunk,
+        chunk: &ChunkRef<'_>,
         each: &mut dyn FnMut(&Changes, Covered) -> Result<(), E>,
     ) -> Result<bool, E> {
         let geometry = self.inner.chunks.geometry;

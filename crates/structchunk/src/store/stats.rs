@@ -31,6 +31,9 @@ pub struct Stats {
     pub directory_bytes: u64,
     /// Of that, the live map's part, in bytes.
     pub live_map_bytes: u64,
+    /// How much of the address space chunks and bodies take at this moment, in bytes, where that is limited: see
+    /// [`Options::mapped_limit`](crate::Options::mapped_limit).
+    pub bytes_mapped: Option<u64>,
 }
 
 /// One chunk.
@@ -70,7 +73,7 @@ pub struct StoredType {
 
 impl Inner {
     fn chunk_stats(&self, id: ChunkId, head: Option<u64>) -> Result<ChunkStats> {
-        let chunk = self.chunks.get(id)?;
+        let chunk = &self.chunks.get(id)?;
         let head = head.map_or_else(|| chunk.sealed_head(), Ok)?;
         let live_bytes = self.views.live.live_bytes(id);
         Ok(ChunkStats {
@@ -117,6 +120,7 @@ impl Store {
             chunks,
             directory_bytes,
             live_map_bytes,
+            bytes_mapped: None,
         };
         for name in inner.chunks.list()? {
             if let FileName::Body(number) = name {
@@ -126,6 +130,7 @@ impl Store {
                 stats.bytes_allocated += body.allocated_bytes()?;
             }
         }
+        stats.bytes_mapped = inner.chunks.residents.mapped_bytes();
         Ok(stats)
     }
 

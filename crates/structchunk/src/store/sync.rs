@@ -1,5 +1,6 @@
 //! Making things durable: sessions, checkpoints, sync, close.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::give_back::Superseded;
@@ -7,9 +8,9 @@ use super::inner::{Checkpoints, Writer};
 use super::shared::Left;
 use super::store_file::new_evidence;
 use super::{Inner, Store};
-use crate::chunk::Chunk;
+use crate::chunk::Body;
 use crate::error::{Error, Result};
-use crate::format::{BodyNumber, Checkpoint, ChunkId, DroppedChunks, PAGE_BYTES, PoisonMark};
+use crate::format::{Checkpoint, ChunkId, DroppedChunks, PAGE_BYTES, PoisonMark};
 
 /// A close syncs again this often while there is something left to sync.
 const MOST_LAST_SYNCS: usize = 4;
@@ -18,7 +19,7 @@ const MOST_LAST_SYNCS: usize = 4;
 struct Cut {
     checkpoint: Checkpoint,
     chunks: Vec<ChunkId>,
-    bodies: Vec<BodyNumber>,
+    bodies: Vec<Arc<Body>>,
     new_names: bool,
     superseded: Superseded,
     /// Small writes follow.
@@ -88,12 +89,11 @@ impl Inner {
     fn cut(&self, checkpoints: &Checkpoints, writer: &mut Writer) -> Cut {
         writer.dirty_chunks.insert(writer.active);
         let chunks: Vec<_> = std::mem::take(&mut writer.dirty_chunks).into_iter().collect();
-        let bodies: Vec<_> = std::mem::take(&mut writer.dirty_bodies).into_iter().collect();
+        let bodies: Vec<_> = std::mem::take(&mut writer.dirty_bodies).into_values().collect();
         // What somebody may still write into is dirty for the next sync too.
-        let written = |chunk: &ChunkId| self.chunks.get(*chunk).is_ok_and(Chunk::has_writers);
-        writer.dirty_chunks.extend(chunks.iter().copied().filter(written));
-        let written = |body: &BodyNumber| self.bodies.get(*body).is_ok_and(|body| body.has_writers());
-        writer.dirty_bodies.extend(bodies.iter().copied().filter(written));
+        writer.dirty_chunks.extend(chunks.iter().copied().filter(|chunk| self.chunks.has_writers(*chunk)));
+        let written = bodies.iter().filter(|body| body.has_writers());
+        writer.dirty_bodies.extend(written.map(|body| (body.number, body.clone())));
         writer.changed = !(writer.dirty_chunks.is_empty() && writer.dirty_bodies.is_empty());
         Cut {
             checkpoint: writer.checkpoint(&Checkpoint {
@@ -113,10 +113,10 @@ impl Inner {
     /// Steps 2 and 3 of a sync: files, then the checkpoint.
     fn make_durable(&self, checkpoints: &mut Checkpoints, cut: &Cut) -> Result<()> {
         for chunk in &cut.chunks {
-            self.chunks.get(*chunk)?.sync()?;
+            self.chunks.sync(*chunk)?;
         }
         for body in &cut.bodies {
-            self.bodies.get(*body)?.sync()?;
+            body.sync()?;
         }
         if cut.new_names {
             self.chunks.folder.sync()?;

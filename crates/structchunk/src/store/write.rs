@@ -116,12 +116,12 @@ impl Inner {
             if !condition.holds(old.as_ref()) {
                 return Ok(Outcome::Refused);
             }
-            match old.filter(|old| self.borrows.is_exclusive(Subject::of(old))) {
-                None => break (guard, slot, old),
-                Some(old) => {
+            match old {
+                Some(old) if self.borrows.is_exclusive(Subject::of(&old)) => {
                     drop(guard);
                     self.wait_for_writer(&old, &mut deadline)?;
                 }
+                old => break (guard, slot, old),
             }
         };
         let writer = &mut *guard;

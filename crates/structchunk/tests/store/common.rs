@@ -81,6 +81,7 @@ pub const STEP_BYTES: u64 = 64 << 10;
 
 thread_local! {
     static SPARSE: Cell<Sparse> = const { Cell::new(Sparse::Auto) };
+    static MAPPED: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
 /// Runs a test whose stores, as far as they are made by [`options`] in this thread, grow in steps.
@@ -90,9 +91,21 @@ pub fn without_sparse_files(test: impl FnOnce()) {
     SPARSE.set(Sparse::Auto);
 }
 
+/// Runs a test whose stores, as far as they are opened with [`options`] in this thread, keep nothing mapped that is not in use.
+pub fn with_nothing_kept_mapped(test: impl FnOnce()) {
+    MAPPED.set(Some(0));
+    test();
+    MAPPED.set(None);
+}
+
 /// Small chunks, small steps, little patience, scans of the index; creates the store where there is none.
 pub fn options() -> Options {
-    Store::options()
+    let options = Store::options();
+    let options = match MAPPED.get() {
+        Some(bytes) => options.mapped_limit(bytes),
+        None => options,
+    };
+    options
         .sparse(SPARSE.get())
         .create(true)
         .chunk_capacity(CHUNK_BYTES)

@@ -226,6 +226,11 @@ fn every_call_of_a_recovery_may_fail_where_files_grow_in_steps() {
     without_sparse_files(|| fail_every_call(Start::Killed));
 }
 
+#[test]
+fn every_call_of_a_session_after_a_kill_may_fail_once_when_nothing_stays_mapped() {
+    with_nothing_kept_mapped(|| fail_every_call(Start::Killed));
+}
+
 #[expect(clippy::needless_pass_by_value, reason = "outcomes are looked at where they arise")]
 fn poisoned(outcome: Result<()>) -> bool {
     matches!(outcome, Err(Error::Poisoned { .. }))

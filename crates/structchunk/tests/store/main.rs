@@ -15,6 +15,7 @@ mod golden;
 mod guards;
 mod hostile;
 mod leftovers;
+mod mapped_limit;
 mod model;
 mod mount;
 mod ordered;

@@ -106,6 +106,11 @@ fn a_store_holds_what_a_model_holds_through_closing_killing_and_power_cuts_where
     without_sparse_files(check);
 }
 
+#[test]
+fn a_store_holds_what_a_model_holds_through_closing_killing_and_power_cuts_when_nothing_stays_mapped() {
+    with_nothing_kept_mapped(check);
+}
+
 fn check() {
     let seed = seed();
     println!("STRUCTCHUNK_SEED={seed}");

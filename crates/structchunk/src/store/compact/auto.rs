@@ -70,6 +70,7 @@ impl Inner {
         auto.last = next;
         let Some(next) = next else { return Ok(None) };
         self.make_room_to_empty(&mut writer, next)?;
-        Ok(Emptying::of(self.chunks.get(next)?).ok())
+        let chunk = self.chunks.get(next)?;
+        Ok(Emptying::of(&chunk).ok())
     }
 }

@@ -2,7 +2,6 @@
 
 use super::super::Inner;
 use super::super::inner::Writer;
-use crate::chunk::Chunk;
 use crate::error::{Error, Result};
 use crate::format::{ChunkId, PAGE_BYTES};
 
@@ -31,7 +30,7 @@ impl Inner {
     pub(super) fn is_worthwhile(&self, writer: &Writer, chunk: ChunkId, fill_ratio: f64) -> bool {
         let live = &self.views.live;
         // One whose seal is damaged is looked at, and said to be.
-        let head = self.chunks.get(chunk).and_then(Chunk::sealed_head);
+        let head = self.chunks.get(chunk).and_then(|chunk| chunk.sealed_head());
         if head.map_or(true, |head| is_below(live.live_bytes(chunk), head - PAGE_BYTES, fill_ratio)) {
             return true;
         }

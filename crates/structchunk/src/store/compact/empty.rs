@@ -6,7 +6,7 @@ use std::fmt;
 use super::super::Inner;
 use super::super::inner::Writer;
 use super::relocate::Moved;
-use crate::chunk::{Chunk, Record, Step, Walk};
+use crate::chunk::{Chunk, ChunkRef, Record, Step, Walk};
 use crate::error::{Error, Result};
 use crate::format::{ChunkId, DroppedChunks, Kind, PAGE_BYTES};
 
@@ -97,8 +97,8 @@ impl Emptying {
     /// Walks on to records that have to be moved. Without the writer's lock: in a chunk that is full, records only cease to be current.
     fn walk<'a>(
         &mut self,
-        inner: &'a Inner,
-        chunk: &'a Chunk,
+        inner: &Inner,
+        chunk: &ChunkRef<'a>,
         tally: &mut Tally,
     ) -> std::result::Result<Piece<'a>, LeftReason> {
         let mut walk = Walk::new(chunk, inner.chunks.seed, self.end, self.last_sequence);
@@ -132,7 +132,7 @@ impl Emptying {
 impl Inner {
     /// Moves some of what is current in a chunk and, when that was the last of it, takes the chunk out of the log.
     pub(super) fn empty_piece(&self, emptying: &mut Emptying, tally: &mut Tally) -> Result<Stage> {
-        let chunk = self.chunks.get(emptying.chunk)?;
+        let chunk = &self.chunks.get(emptying.chunk)?;
         let Some(_held) = self.hold_alone(chunk.id) else { return Ok(Stage::Left(LeftReason::Held)) };
         let piece = match emptying.walk(self, chunk, tally) {
             Ok(piece) => piece,

@@ -180,7 +180,7 @@ impl Run<'_, '_> {
     /// Empties a chunk; why it stays, if it does.
     fn once(&mut self, id: ChunkId) -> Result<Option<LeftReason>> {
         let inner = self.inner;
-        let chunk = inner.chunks.get(id)?;
+        let chunk = &inner.chunks.get(id)?;
         inner.make_room_to_empty(&mut *inner.begin_change()?, id)?;
         let mut emptying = match Emptying::of(chunk) {
             Ok(emptying) => emptying,

@@ -79,7 +79,7 @@ impl Inner {
             self.views.make_slots(&self.chunks, &mut [self.views.hashes.of_type(header.type_number)])?;
         }
         let from = header.place(record.offset()).payload;
-        let fill = |chunk: &Chunk, at: u64| copy(record.chunk, from, chunk, at, header.payload_length);
+        let fill = |chunk: &Chunk, at: u64| copy(&record.chunk, from, chunk, at, header.payload_length);
         let copied = self.append(writer, &draft, fill)?;
         self.publish_end(writer);
         self.relocations.fetch_add(1, Ordering::SeqCst);

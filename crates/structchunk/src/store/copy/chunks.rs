@@ -3,14 +3,14 @@
 use std::sync::atomic::Ordering;
 
 use super::Job;
-use crate::chunk::{Chunk, Step, WRITING, Walk};
+use crate::chunk::{Chunk, ChunkRef, Step, WRITING, Walk};
 use crate::error::Result;
 use crate::format::{ChunkId, FileName, Location};
 
 impl Job<'_> {
     /// Copies the records of a chunk. Adds those to `unsettled` whose objects were changed in place meanwhile.
     pub(super) fn copy_chunk(&mut self, id: ChunkId, unsettled: &mut Vec<Location>) -> Result<()> {
-        let source = self.inner.chunks.get(id)?;
+        let source = &self.inner.chunks.get(id)?;
         let end = self.end_of(id)?;
         let before = self.versions(source, end);
         let file = self.target.chunks.create_file(&FileName::of_chunk(id))?;
@@ -30,7 +30,7 @@ impl Job<'_> {
     }
 
     /// Where the records of objects lie, and their words at 24.
-    fn versions(&self, chunk: &Chunk, end: u64) -> Vec<(u64, u64)> {
+    fn versions(&self, chunk: &ChunkRef<'_>, end: u64) -> Vec<(u64, u64)> {
         let walk = Walk::new(chunk, self.inner.chunks.seed, end, 0);
         let versions = walk.filter_map(|step| match step {
             Step::Record(record) if record.header().kind.is_object() => {

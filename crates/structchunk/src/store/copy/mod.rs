@@ -86,7 +86,7 @@ impl Job<'_> {
 
     /// Where the records of a chunk end.
     fn end_of(&self, id: ChunkId) -> Result<u64> {
-        let chunk = self.inner.chunks.get(id)?;
+        let chunk = &self.inner.chunks.get(id)?;
         if id == self.cut.checkpoint.active {
             return Ok(self.cut.checkpoint.head);
         }
@@ -102,7 +102,7 @@ impl Job<'_> {
             let (chunk, end) = (self.copied.get(id)?, self.end_of(id)?);
             let file = &self.views.live_file;
             self.views.live.reserve(id, 0, end, &mut |from, to| file.back(from, to))?;
-            let mut walk = Walk::new(chunk, self.copied.seed, end, last_sequence);
+            let mut walk = Walk::new(&chunk, self.copied.seed, end, last_sequence);
             for step in walk.by_ref() {
                 match step {
                     Step::Record(record) => replay.push(record)?,
@@ -175,8 +175,9 @@ impl Inner {
             cut.checkpoint.features.join(&Features::stepwise());
         }
         let (identity, features) = (self.identity, cut.checkpoint.features);
+        let (folder, residents) = (target.chunks.clone(), self.chunks.residents.clone());
         let copied =
-            ChunkSet::new(target.chunks.clone(), identity.uuid, identity.geometry, features, Access::Write);
+            ChunkSet::new(folder, identity.uuid, identity.geometry, features, Access::Write, residents);
         let first = cut.chunks.first().copied().unwrap_or(ChunkId(0));
         let views = Views::create(&target.root, &identity, cut.checkpoint.epoch, first)?;
         let mut done = CopyProgress { bytes: 0, of_bytes: 0 };

@@ -100,7 +100,8 @@ impl Inner {
     ) -> Result<Option<WriteHold<'_>>> {
         self.borrow_found(key, want, waits, |hash| {
             let Some(record) = self.find_hashed(key, hash)? else { return Ok(None) };
-            Ok(Some((record, self.typed_payload::<T>(&record)?)))
+            let payload = self.typed_payload::<T>(&record)?;
+            Ok(Some((record, payload)))
         })
     }
 
@@ -128,7 +129,7 @@ impl Inner {
             if let Some(borrow) = borrow {
                 // The record's chunk changes even where the object has a body: its version word does.
                 writer.dirty_chunks.insert(record.chunk.id);
-                writer.dirty_bodies.extend(payload.body().map(|body| body.number));
+                writer.dirty_bodies.extend(payload.body().map(|body| (body.number, body.shared())));
                 writer.changed = true;
                 for file in writers(&record, &payload) {
                     file.fetch_add(1, Ordering::SeqCst);

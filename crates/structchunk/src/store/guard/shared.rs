@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Borrow;
-use crate::chunk::Body;
 use crate::error::{Error, Result};
 use crate::layout::Plain;
 use crate::store::borrow::{Subject, Want};
+use crate::store::find::{Kept, Payload};
 use crate::store::read::out_of_bounds;
 use crate::store::{Inner, Store};
 
@@ -19,8 +19,8 @@ use crate::store::{Inner, Store};
 pub struct Ref<'a, T: ?Sized> {
     target: *const T,
     borrow: Borrow<'a>,
-    /// Keeps a body mapped.
-    body: Option<Arc<Body>>,
+    /// Keeps it mapped.
+    payload: Payload<'a>,
 }
 
 // SAFETY: it is a `&T`, and the hold can be released by any thread.
@@ -34,7 +34,7 @@ impl<'a, T: ?Sized> Ref<'a, T> {
     /// An associated function, so that it hides no method of the object.
     pub fn map<U: ?Sized>(this: Self, part: impl FnOnce(&T) -> &U) -> Ref<'a, U> {
         let target = std::ptr::from_ref(part(&this));
-        Ref { target, borrow: this.borrow, body: this.body }
+        Ref { target, borrow: this.borrow, payload: this.payload }
     }
 }
 
@@ -58,7 +58,7 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for Ref<'_, T> {
 pub struct OwnedRef<T: ?Sized> {
     target: *const T,
     subject: Subject,
-    _body: Option<Arc<Body>>,
+    kept: Kept,
     inner: Arc<Inner>,
 }
 
@@ -80,6 +80,9 @@ impl<T: ?Sized> Deref for OwnedRef<T> {
 impl<T: ?Sized> Drop for OwnedRef<T> {
     fn drop(&mut self) {
         self.inner.borrows.release(self.subject, Want::Shared);
+        if let Kept::Chunk(chunk) = self.kept {
+            self.inner.chunks.let_go(chunk);
+        }
         self.inner.release_lock_if_unused();
     }
 }
@@ -101,7 +104,7 @@ impl Inner {
             let borrow = Borrow::acquire(self, record, Want::Shared, &mut deadline);
             let borrow = borrow.ok_or_else(|| Error::Busy { key: key.to_vec() })?;
             self.check_not_moved(record, relocations)?;
-            Ok((*record, payload, borrow))
+            Ok((record.clone(), payload, borrow))
         })?;
         let Some((record, payload, borrow)) = found else { return Ok(None) };
         // Whoever closes the store looks for borrows after it has said so; one of the two sees the other.
@@ -109,7 +112,7 @@ impl Inner {
         let address = payload.map().address(payload.offset, payload.bytes);
         let target = address.and_then(|address| T::from_raw_parts(address, payload.bytes as usize));
         let target = target.ok_or_else(|| out_of_bounds(&record))?;
-        Ok(Some(Ref { target, borrow, body: payload.body().cloned() }))
+        Ok(Some(Ref { target, borrow, payload }))
     }
 }
 
@@ -139,11 +142,11 @@ impl Store {
     /// As for [`Store::get`].
     pub fn get_owned<T: Plain + ?Sized>(&self, key: impl AsRef<[u8]>) -> Result<Option<OwnedRef<T>>> {
         let Some(guard) = self.inner.borrow_shared(key.as_ref(), true)? else { return Ok(None) };
-        let Ref { target, borrow, body } = guard;
+        let Ref { target, borrow, payload } = guard;
         let subject = borrow.subject;
         // The borrow goes over to the owned guard.
         std::mem::forget(borrow);
-        Ok(Some(OwnedRef { target, subject, _body: body, inner: self.inner.clone() }))
+        Ok(Some(OwnedRef { target, subject, kept: payload.keep(), inner: self.inner.clone() }))
     }
 
     /// A reference to the object under `key`, which is made and stored when there is none.

@@ -10,6 +10,7 @@ mod tail;
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use self::report::Findings;
 pub use self::report::RebuildReport;
@@ -27,6 +28,7 @@ use crate::format::{
     Checkpoint, ChunkId, ChunkNumbers, DroppedChunks, Evidence, Features, FileName, PAGE_BYTES, SECTOR_BYTES,
     StoreIdentity,
 };
+use crate::map::Residents;
 
 /// `STORE` while a rebuild writes it. Not the name of one that was never finished: what lies beside this one is precious.
 const REBUILT: &str = "STORE.rebuilt.tmp";
@@ -202,7 +204,8 @@ fn extend_active(folder: &Folder, store: &StoreFile, findings: &mut Findings) ->
 /// Whether the chunks are those that `STORE` counts.
 fn agrees(folder: &Folder, store: &StoreFile) -> bool {
     let StoreIdentity { uuid, geometry, .. } = store.identity;
-    let chunks = ChunkSet::new(folder.clone(), uuid, geometry, Features::default(), Access::Read);
+    let (features, residents) = (Features::default(), Arc::new(Residents::new(Some(0))));
+    let chunks = ChunkSet::new(folder.clone(), uuid, geometry, features, Access::Read, residents);
     super::extent::Log::list(&chunks, store).is_ok()
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::chunk::{Chunk, Step, Walk};
+use crate::chunk::{Chunk, ChunkRef, Step, Walk};
 use crate::disk::{Access, Folder};
 use crate::error::{Error, Result};
 use crate::format::{
@@ -171,7 +171,7 @@ impl Survey {
         let stepwise = self.features.is_stepwise();
         let chunk = Chunk::open_unverified(folder, self.uuid, self.geometry, stepwise, id)?;
         let end = chunk.written_end(0)?;
-        let mut walk = Walk::new(&chunk, RecordSeed::new(self.uuid), end, 0);
+        let mut walk = Walk::new(&ChunkRef::new(&chunk), RecordSeed::new(self.uuid), end, 0);
         Ok(walk.any(|step| matches!(step, Step::Record(_))))
     }
 }

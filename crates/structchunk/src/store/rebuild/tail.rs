@@ -5,10 +5,12 @@
 //! says that what lies behind is no part of it.
 
 use super::{Findings, Survey};
-use crate::chunk::{Chunk, ChunkSet, Step, Walk};
+use crate::chunk::{Chunk, ChunkRef, ChunkSet, Step, Walk};
 use crate::disk::{Access, Folder};
 use crate::error::{Error, Result};
 use crate::format::{ChunkId, PAGE_BYTES, Seal};
+use crate::map::Residents;
+use std::sync::Arc;
 
 const SEAL_OFFSET: u64 = 512;
 
@@ -45,7 +47,10 @@ pub(super) fn find_end(
     active: Option<ChunkId>,
     findings: &mut Findings,
 ) -> Result<Tail> {
-    let chunks = ChunkSet::new(folder.clone(), survey.uuid, survey.geometry, survey.features, Access::Write);
+    // One after the other: none stays mapped.
+    let (folder, residents) = (folder.clone(), Arc::new(Residents::new(Some(0))));
+    let Survey { uuid, geometry, features, .. } = *survey;
+    let chunks = ChunkSet::new(folder, uuid, geometry, features, Access::Write, residents);
     let mut tail = Tail {
         // Of chunks without any record, the last one.
         active: survey.chunks.first().copied().unwrap_or(ChunkId(0)),
@@ -57,19 +62,20 @@ pub(super) fn find_end(
     };
     let mut walked = Vec::new();
     for &id in survey.chunks.iter().take_while(|&&id| active.is_none_or(|active| id < active)) {
-        let chunk = chunks.get(id)?;
+        let chunk = &chunks.get(id)?;
         walked.push(walk(chunk, &chunks, &mut tail)?);
     }
     if active.is_none() {
         decide(&chunks, survey, &mut walked, &mut tail, findings)?;
     }
     for chunk in walked.iter().filter(|chunk| active.is_some() || chunk.id < tail.active) {
-        mend_seal(chunks.get(chunk.id)?, chunk, tail.epoch, findings)?;
+        let file = &chunks.get(chunk.id)?;
+        mend_seal(file, chunk, tail.epoch, findings)?;
     }
     Ok(tail)
 }
 
-fn walk(chunk: &Chunk, chunks: &ChunkSet, tail: &mut Tail) -> Result<Walked> {
+fn walk(chunk: &ChunkRef<'_>, chunks: &ChunkSet, tail: &mut Tail) -> Result<Walked> {
     let seal = chunk.seal_mark();
     tail.epoch = tail.epoch.max(seal.map_or(0, |seal| seal.epoch));
     let before = tail.sequence;
@@ -122,7 +128,7 @@ fn decide(
 ) -> Result<()> {
     let (mut dirty, mut last_is_empty) = (false, false);
     for last in walked.iter_mut().filter(|chunk| chunk.id >= tail.active) {
-        let chunk = chunks.get(last.id)?;
+        let chunk = &chunks.get(last.id)?;
         let head = if last.id == tail.active { tail.head } else { PAGE_BYTES };
         let records = last.head.max(head);
         let end = chunk.written_end(head)?;
