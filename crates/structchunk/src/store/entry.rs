@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
+use super::borrow::Want;
 use super::find::Payload;
+use super::guard::Borrow;
 use super::read::LARGEST_STAGED;
 use super::{Entry, Store};
 use crate::error::{Error, Result};
@@ -33,11 +35,11 @@ impl Store {
 impl Entry<'_> {
     /// The object as its stored layout says it is to be read: at most about `limit` numbers and texts of it, the first ones.
     ///
-    /// Of one moment for objects up to 512 bytes. Of larger ones only what is read is touched, so that this is quick also for
-    /// large sparse arrays.
+    /// Of one moment, unless the object is made of atomics. Of objects above 512 bytes only what is read is touched, so that this is
+    /// quick also for large sparse arrays; they are borrowed meanwhile, as by [`Store::load`].
     ///
     /// # Errors
-    /// [`Error::Corrupt`] when the object or its type cannot be read, or its length does not fit its type.
+    /// [`Error::Busy`] while somebody changes a larger object; [`Error::Corrupt`] when the object or its type cannot be read, or its length does not fit its type.
     pub fn value(&self, limit: usize) -> Result<Value> {
         self.with_object(|inner, record| {
             let layout = &inner.stored_type(record.header().type_number)?.layout;
@@ -47,6 +49,9 @@ impl Entry<'_> {
             let value = if payload.bytes <= LARGEST_STAGED {
                 layout.read(&inner.copy_free_bytes(record, LARGEST_STAGED)?, shape.as_deref(), limit)
             } else {
+                // Its writer stores into it directly.
+                let borrow = Borrow::acquire(inner, record, Want::Shared, &mut inner.patience(true));
+                let _borrow = borrow.ok_or_else(|| Error::Busy { key: record.key().to_vec() })?;
                 layout.read_from(&payload, shape.as_deref(), limit)
             };
             inner.check_not_given_back(record, &payload)?;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
-use structchunk::{Error, Store};
+use structchunk::{Error, Space, Store};
 
 use super::{LARGE, is_busy, race};
 use crate::common::{Wide, cases, folder, open};
@@ -107,6 +107,24 @@ fn the_bytes_of_an_object_are_not_read_while_it_is_changed_where_it_lies() {
     is_busy(entry.bytes(8), "large");
     drop(guard);
     assert_eq!(entry.bytes(9).unwrap(), [1, 0, 0, 0, 0, 0, 0, 0, 1]);
+}
+
+#[test]
+fn the_value_of_an_object_is_not_read_while_it_is_changed_where_it_lies() {
+    let folder = folder();
+    let store = open(folder.path());
+    store.put("large", &LARGE).unwrap();
+    let mut grid = store.loan_with::<[u64; 4]>("body", Space::Sparse).unwrap();
+    grid[0] = 7;
+    grid.publish().unwrap();
+    let guard = store.get_mut::<Wide>("large").unwrap().unwrap();
+    let body = store.get_mut::<[u64; 4]>("body").unwrap().unwrap();
+    for key in ["large", "body"] {
+        is_busy(store.entry(key).unwrap().unwrap().value(10), key);
+    }
+    drop((guard, body));
+    let value = |key: &str| store.entry(key).unwrap().unwrap().value(2).unwrap().to_string();
+    assert_eq!((value("body").as_str(), &value("large")[..12]), ("[7, ... 3 more]", "{ words: [1,"));
 }
 
 #[test]
