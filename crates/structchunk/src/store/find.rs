@@ -1,9 +1,10 @@
 //! From a key to the record of its object.
 
 use super::Inner;
-use crate::chunk::{BodyRef, ChunkRef, Record};
+use super::read::out_of_bounds;
+use crate::chunk::{BodyRef, Chunk, ChunkRef, Record};
 use crate::error::{Error, Result};
-use crate::format::{ChunkId, ExternPayload, Kind, Location, PAGE_BYTES};
+use crate::format::{ChunkId, ExternPayload, Kind, Location, PAGE_BYTES, RECORD_ALIGN, align_up};
 use crate::layout::Object;
 use crate::map::Mapping;
 
@@ -102,20 +103,32 @@ impl Inner {
             return self.settle_batch(record, key);
         }
         // At or behind the end of the log there are no records: a damaged directory leads there.
-        if record.location().get() >= self.shared.end() {
-            return Ok(None);
-        }
-        Ok(header.kind.is_object().then_some(record))
+        Ok((header.kind.is_object() && self.is_in_log(&record)).then_some(record))
+    }
+
+    /// Whether all of a record lies before the end of the log.
+    #[inline]
+    pub(crate) fn is_in_log(&self, record: &Record<'_>) -> bool {
+        self.ends_in_log(record.location(), &record.chunk, record.place().end)
+    }
+
+    /// Whether a record at a location, which ends at an offset in its chunk, lies before the end of the log. What a file says to reach
+    /// behind the end that was found in it does not: other records are written there.
+    #[inline]
+    pub(super) fn ends_in_log(&self, location: Location, chunk: &Chunk, end: u64) -> bool {
+        let limit = if location < self.found_end { self.found_end.get() } else { self.shared.end() };
+        chunk.geometry.location(chunk.id, align_up(end, RECORD_ALIGN)).get() <= limit
     }
 
     /// The object that a batch record stands for now: itself once the end of the log has passed it, before that the one it
     /// will replace. So a batch becomes visible all at once.
     fn settle_batch<'a>(&'a self, record: Record<'a>, key: &[u8]) -> Result<Option<Record<'a>>> {
-        let record = if record.location().get() < self.shared.end() {
+        let record = if self.is_in_log(&record) {
             record
         } else {
             let Some(Some(previous)) = record.extension().previous else { return Ok(None) };
-            match self.chunks.record(previous)?.filter(|record| record.key_is(key)) {
+            match self.chunks.record(previous)?.filter(|record| record.key_is(key) && self.is_in_log(record))
+            {
                 Some(previous) => previous,
                 None => return Ok(None),
             }
@@ -213,7 +226,7 @@ impl Inner {
     /// Where the bytes of an object lie, once it is sure that it may be seen as a `T`.
     ///
     /// # Errors
-    /// [`Error::LayoutMismatch`], [`Error::Misaligned`], [`Error::Corrupt`].
+    /// [`Error::LayoutMismatch`], [`Error::Misaligned`], [`Error::Corrupt`], also where the file does not have all of them.
     #[inline]
     pub(crate) fn typed_payload<'a, T: Object + ?Sized>(
         &'a self,
@@ -226,6 +239,10 @@ impl Inner {
         }
         if T::from_raw_parts(std::ptr::null(), payload.bytes as usize).is_none() {
             return Err(self.mismatch::<T>(record));
+        }
+        // A record lies inside of its chunk, whose file may be shorter.
+        if payload.map().address(payload.offset, payload.bytes).is_none() {
+            return Err(out_of_bounds(record));
         }
         Ok(payload)
     }

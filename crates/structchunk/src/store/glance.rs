@@ -81,6 +81,7 @@ impl Inner {
             && let AtHome::Found(sight) =
                 self.views.directory.find_at_home(hash, |location| self.sight::<T>(location, key, usual))
             && self.is_a::<T>(&sight)
+            && self.ends_in_log(sight.location, sight.chunk, sight.payload + size_of::<T>() as u64)
             && sight.chunk.map.address(sight.payload, size_of::<T>() as u64).is_some()
         {
             let chunk = ChunkRef::new(sight.chunk);

@@ -30,6 +30,8 @@ pub(crate) struct Inner {
     pub read_only: bool,
     /// Raised by recoveries only.
     pub epoch: u64,
+    /// Where the log ended when the store was opened. What begins before that has come from a file, and may lie.
+    pub found_end: Location,
     pub reserve_step: u64,
     pub busy_timeout: Duration,
     pub auto_compact: bool,

@@ -153,6 +153,7 @@ pub(crate) fn open_folder(root: Folder, options: &Options, created: bool) -> Res
         identity,
         read_only,
         epoch: store_file.newest.epoch,
+        found_end: identity.geometry.location(log.active, log.head),
         reserve_step: options.step(identity.geometry, features.is_stepwise())?,
         busy_timeout: options.busy_timeout,
         auto_compact: options.auto_compact,

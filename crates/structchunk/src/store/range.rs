@@ -238,7 +238,9 @@ impl Inner {
     fn current(&self, key: &[u8], location: Location) -> Result<Option<Record<'_>>> {
         if self.views.live.is_live(location) {
             match self.chunks.record(location) {
-                Ok(Some(record)) if record.is_object_under(key) => return Ok(Some(record)),
+                Ok(Some(record)) if record.is_object_under(key) && self.is_in_log(&record) => {
+                    return Ok(Some(record));
+                }
                 Err(error) if !error.is_absent() => return Err(error),
                 _ => {}
             }

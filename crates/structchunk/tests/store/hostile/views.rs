@@ -4,9 +4,10 @@ use std::fs;
 use std::path::Path;
 
 use structchunk::Store;
+use tempfile::TempDir;
 
 use super::{Watchdog, read_everything, rebuild, survive, try_open, wary};
-use crate::common::{CHUNK_BYTES, Point, copy_folder, folder, open, open_with};
+use crate::common::{CHUNK_BYTES, Point, Sample, copy_folder, folder, open, open_with, without_sparse_files};
 use crate::craft::{self, Log, OBJECT, Record};
 
 const LOCATION: u64 = (1 << 48) - 1;
@@ -205,4 +206,103 @@ fn views_of_another_store_are_not_believed() {
     }
     let store = open(folder.path().join("a"));
     assert_eq!((store.load("k").unwrap(), store.check().unwrap().count()), (Some(7_u64), 0));
+}
+
+/// A closed store whose last record, that of the bytes under `k`, says that they are so many.
+fn with_a_longer_last_record(bytes: u64) -> TempDir {
+    let folder = folder();
+    let store = open(folder.path());
+    store.put("k", &[1_u8; 600][..]).unwrap();
+    store.close().unwrap();
+    let mut log = Log::of(folder.path());
+    let last = craft::walk(&log.bytes, log.head).pop().unwrap();
+    assert_eq!(log.bytes[last.key], *b"k");
+    let mut header = craft::Sector(&mut log.bytes[last.at..last.at + 32]);
+    let length_and_type = header.u64(8);
+    header.set_u64(8, length_and_type & !LOCATION | bytes);
+    fs::write(folder.path().join("chunks/00000000.chunk"), &log.bytes).unwrap();
+    folder
+}
+
+#[test]
+fn no_guard_is_of_a_record_that_reaches_behind_the_end_of_the_log() {
+    let folder = with_a_longer_last_record(4000);
+    let store = open_with(wary(), folder.path()).unwrap();
+    let guard = store.get::<[u8]>("k").unwrap();
+    let seen = guard.as_deref().map(<[u8]>::to_vec);
+    // This is written where the record would be.
+    store.put("x", &[7_u8; 300]).unwrap();
+    assert_eq!(guard.as_deref(), seen.as_deref(), "what is borrowed does not change");
+    assert!(guard.is_none() && store.entry("k").unwrap().is_none());
+    let all = store.range::<&[u8]>(..).unwrap().filter_map(Result::ok);
+    assert_eq!(all.map(|entry| entry.key().to_vec()).collect::<Vec<_>>(), [b"x"]);
+}
+
+#[test]
+fn a_small_object_that_reaches_behind_the_end_of_the_log_is_not_changed() {
+    let folder = folder();
+    let store = open(folder.path());
+    store.put("k", &Sample { at: 1, value: 2, kind: 3, flags: 4, pair: [5; 2] }).unwrap();
+    store.close().unwrap();
+    // The log ends in the middle of it.
+    craft::edit_checkpoints(folder.path(), |checkpoint| {
+        let head = checkpoint.u64(64);
+        checkpoint.set_u64(64, head - 16);
+    });
+    let store = open_with(wary(), folder.path()).unwrap();
+    store.put("x", &7_u64).unwrap();
+    assert!(!store.update("k", |sample: &mut Sample| sample.kind = u32::MAX).unwrap());
+    assert_eq!(store.load("x").unwrap(), Some(7_u64));
+}
+
+#[test]
+fn a_record_that_is_longer_than_its_file_is_an_error_to_who_wants_to_change_it() {
+    // Touching what the file does not have would be a signal.
+    without_sparse_files(|| {
+        let folder = folder();
+        let store = open(folder.path());
+        store.put("k", &[1_u8; 600][..]).unwrap();
+        for n in 0..10_u64 {
+            store.put(n.to_le_bytes(), &[2_u8; 30_000][..]).unwrap();
+        }
+        store.close().unwrap();
+        assert!(folder.path().join("chunks/00000001.chunk").exists(), "the first chunk is full");
+        let chunk = folder.path().join("chunks/00000000.chunk");
+        let mut bytes = fs::read(&chunk).unwrap();
+        let place = craft::walk(&bytes, craft::PAGE + 600).pop().unwrap();
+        assert_eq!(bytes[place.key], *b"k");
+        let mut header = craft::Sector(&mut bytes[place.at..place.at + 32]);
+        let length_and_type = header.u64(8);
+        header.set_u64(8, length_and_type & !LOCATION | 100_000);
+        // Without a seal nothing says how long it was.
+        bytes[512..1024].fill(0);
+        bytes.truncate(8192);
+        fs::write(chunk, bytes).unwrap();
+        let store = open_with(wary(), folder.path()).unwrap();
+        assert!(store.get::<[u8]>("k").is_err_and(|error| error.is_corrupt()));
+        match store.get_mut::<[u8]>("k") {
+            Ok(bytes) => bytes.unwrap().fill(3),
+            Err(error) => assert!(error.is_corrupt(), "{error}"),
+        }
+    });
+}
+
+#[test]
+fn a_batch_record_behind_the_end_of_the_log_leads_to_nothing_else_there() {
+    let folder = folder();
+    let path = folder.path().join("s");
+    base(&path);
+    let mut log = Log::of(&path);
+    let at = log.head as u64 / 16;
+    let mut forged = Record::new(OBJECT, b"k", 1, &666_u64.to_le_bytes());
+    // Of a batch; what it replaces is itself.
+    forged.flags = 1;
+    let forged = forged.with_entry(2, at).bytes(&log.uuid, at, 99);
+    log.bytes[log.head..log.head + forged.len()].copy_from_slice(&forged);
+    fs::write(path.join("chunks/00000000.chunk"), &log.bytes).unwrap();
+    lead(&path, b"k", at);
+    let store = open_with(wary(), &path).unwrap();
+    let guard = store.get::<u64>("k").unwrap();
+    store.put("x", &[7_u8; 300]).unwrap();
+    assert!(guard.is_none(), "{guard:?}");
 }
