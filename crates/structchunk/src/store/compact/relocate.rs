@@ -82,7 +82,6 @@ impl Inner {
         let fill = |chunk: &Chunk, at: u64| copy(&record.chunk, from, chunk, at, header.payload_length);
         let copied = self.append(writer, &draft, fill)?;
         self.publish_end(writer);
-        self.relocations.fetch_add(1, Ordering::SeqCst);
         let slot = if quick {
             slot
         } else {
@@ -90,6 +89,9 @@ impl Inner {
             self.slot_of(key, hash).map_err(|error| self.stop_writing(error))?.0
         };
         self.views.directory.store(&slot, copied.location());
+        // Not before: whoever sees this count finds the copy. And while the object is still borrowed alone, so that whoever has found
+        // the old record before sees another count once it has that.
+        self.relocations.fetch_add(1, Ordering::SeqCst);
         self.views.live.set(copied.location(), copied.bytes());
         self.views.live.clear(record.location(), record.bytes());
         Ok(Moved::Bytes(record.bytes()))
