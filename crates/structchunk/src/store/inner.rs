@@ -239,8 +239,11 @@ impl Inner {
     }
 
     /// Lets the next writer in once the store is closed and nobody refers to its objects.
+    ///
+    /// Keys are handed out without a guard. What was synced keeps them for ever; but after a failed sync the next open goes back to the last
+    /// good one and wipes what came later, so it must wait for the last handle.
     pub(crate) fn release_lock_if_unused(&self) {
-        if self.closed.load(Ordering::SeqCst) && self.borrows.is_empty() {
+        if self.closed.load(Ordering::SeqCst) && self.poisoned.get().is_none() && self.borrows.is_empty() {
             self.release_lock();
         }
     }

@@ -257,7 +257,8 @@ impl Store {
     /// nothing is lost, the next open recovers.
     ///
     /// # Errors
-    /// The last sync's error. The store is closed all the same.
+    /// The last sync's error. The store is closed all the same; where it was poisoned, another process gets in when the last handle is
+    /// gone, too.
     pub fn close(self) -> Result<()> {
         self.inner.close()
     }

@@ -430,3 +430,22 @@ fn a_large_value_is_stored_through_the_mapping_where_the_kernel_will_not_take_it
         assert!(*stored == *words, "{key}");
     }
 }
+
+#[test]
+fn after_a_failed_sync_nobody_gets_in_while_a_handle_is_left_through_which_keys_are_read() {
+    const KEY: &str = "what was not synced will be wiped by the next open";
+    let folder = folder();
+    let faults = Faults::recorded();
+    let store = open_with(options().faults(faults.clone()), folder.path()).expect("open");
+    store.sync().expect("sync");
+    store.put(KEY, &1_u64).expect("put");
+    let entry = store.entry(KEY).expect("entry").expect("there");
+    let key = entry.key();
+    faults.plan(Fault::nth(1, libc::EIO));
+    assert!(store.sync().is_err() && store.clone().close().is_err());
+    let next = open_with(options(), folder.path());
+    assert_eq!(key, KEY.as_bytes(), "a borrowed key does not change");
+    assert!(next.is_err_and(|error| matches!(error, Error::Locked { .. })));
+    drop(store);
+    assert!(!open(folder.path()).contains(KEY).expect("contains"));
+}
