@@ -180,7 +180,8 @@ pub enum Error {
     /// The store handle was closed.
     #[error("the store is closed")]
     Closed,
-    /// The handle was inherited through `fork`; a child may read but not write.
+    /// The handle was inherited through `fork` from a process that writes; a child may copy objects (`load`, scans), but neither write nor
+    /// hold references, because the parent would change them. Guards that were taken before the fork are the parent's: leave them alone.
     #[error("this handle belongs to the parent process; open the store again to write")]
     Forked,
     /// A number that only rises has reached its end.

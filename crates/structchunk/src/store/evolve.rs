@@ -49,6 +49,10 @@ impl Inner {
         record: &Record<'a>,
         conversion: Arc<Conversion>,
     ) -> Result<Older<'a>> {
+        // The parent, which sees none of our borrows, may change the object meanwhile.
+        if self.is_forked() && !self.read_only {
+            return Err(Error::Forked);
+        }
         let borrow = Borrow::acquire(self, record, Want::Shared, &mut self.patience(true));
         let borrow = borrow.ok_or_else(|| Error::Busy { key: record.key().to_vec() })?;
         let payload = self.payload(record)?;
@@ -156,7 +160,8 @@ impl Store {
     ///
     /// # Errors
     /// As for [`Store::load`]; [`Error::LayoutMismatch`] also when `T` does not say that it extends the object's layout;
-    /// [`Error::NoExtension`] when it says so and does not keep a field.
+    /// [`Error::NoExtension`] when it says so and does not keep a field; [`Error::Forked`] for such an object in a child of the process
+    /// that writes.
     pub fn load_as<T: Evolves>(&self, key: impl AsRef<[u8]>) -> Result<Option<T>> {
         const { T::CHECKED };
         self.inner.check_open()?;

@@ -124,7 +124,8 @@ impl Inner {
     }
 }
 
+/// Where a record is no longer of use to who has found it.
 #[cold]
-fn given_back(record: &Record<'_>) -> Error {
+pub(super) fn given_back(record: &Record<'_>) -> Error {
     Error::io("read a superseded object in", record.chunk.path(), std::io::ErrorKind::NotFound.into())
 }

@@ -4,6 +4,7 @@ use std::sync::atomic::{Ordering, fence};
 
 use super::borrow::{Subject, Want};
 use super::find::Payload;
+use super::punch::given_back;
 use super::{Inner, Store};
 use crate::chunk::{Record, WRITING};
 use crate::error::{Error, Result};
@@ -78,10 +79,25 @@ impl Inner {
         Self::copy_once(record, &payload)
     }
 
+    /// In a forked child, which sees no borrow of its parent's: under the version word, whatever the size.
+    #[cold]
+    fn copy_of_the_parents<T: Object>(&self, record: &Record<'_>, payload: &Payload<'_>) -> Result<T> {
+        let copy = self.copy_contended(record, payload)?;
+        // Whoever has changed a body since it was moved or renamed has left word at another record.
+        if payload.body().is_some() && !self.is_current(record)? {
+            return Err(given_back(record));
+        }
+        self.check_not_given_back(record, payload)?;
+        Ok(copy)
+    }
+
     /// Under the object's borrow: its writer stores into it directly, or in other widths.
     fn copy_locked<T: Object>(&self, record: &Record<'_>, payload: &Payload<'_>, want: Want) -> Result<T> {
         // On some file systems looking into a hole takes space; so before as well.
         self.check_not_given_back(record, payload)?;
+        if want == Want::Shared && self.is_forked() && !self.read_only {
+            return self.copy_of_the_parents(record, payload);
+        }
         let subject = Subject::of(record);
         if !self.borrows.acquire(subject, want, &mut self.patience(true)) {
             return Err(Error::Busy { key: record.key().to_vec() });

@@ -10,6 +10,7 @@ mod copy;
 mod craft;
 mod evolution;
 mod faults;
+mod forked;
 mod full_disk;
 mod golden;
 mod guards;

@@ -97,6 +97,10 @@ impl Inner {
     /// A guard of the object under a key.
     fn borrow_shared<T: Plain + ?Sized>(&self, key: &[u8], wait: bool) -> Result<Option<Ref<'_, T>>> {
         self.check_open()?;
+        // The parent, which sees none of our borrows, may change the object under us.
+        if self.is_forked() && !self.read_only {
+            return Err(Error::Forked);
+        }
         let hash = self.views.hashes.of_key(key);
         let (mut deadline, relocations) = (self.patience(wait), self.relocations.load(Ordering::SeqCst));
         let found = self.with_object(key, hash, |record| {
@@ -123,7 +127,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::LayoutMismatch`] when the object has another type or no such length, [`Error::Misaligned`], [`Error::Busy`],
-    /// [`Error::Closed`], [`Error::Corrupt`].
+    /// [`Error::Closed`], [`Error::Corrupt`]; [`Error::Forked`] in a child of the process that writes, which can [`load`](Store::load).
     pub fn get<T: Plain + ?Sized>(&self, key: impl AsRef<[u8]>) -> Result<Option<Ref<'_, T>>> {
         self.inner.borrow_shared(key.as_ref(), true)
     }

@@ -1,0 +1,98 @@
+//! What a child of the writing process reads while its parent goes on changing objects where they lie.
+#![expect(unsafe_code, reason = "fork")]
+
+use structchunk::{Error, Store};
+
+use crate::common::{Grown, Sample, Wide, folder, open};
+
+/// 33,600 bytes, with a file of its own.
+type Grid = [[u64; 42]; 100];
+
+/// Runs `read` in a child until it says something, and `write` in this process meanwhile. True when all was well.
+fn beside_the_parent(store: &Store, mut read: impl FnMut() -> Option<bool>, mut write: impl FnMut()) -> bool {
+    // SAFETY: the child uses the store only, and no lock is held by another thread.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let well = loop {
+            if let Some(well) = read() {
+                break well;
+            }
+        };
+        // SAFETY: ends the process without running anything else.
+        unsafe { libc::_exit(i32::from(!well)) };
+    }
+    let mut status = 0;
+    // SAFETY: asks for the child above, and writes its status.
+    while unsafe { libc::waitpid(child, &raw mut status, libc::WNOHANG) } == 0 {
+        write();
+    }
+    assert!(store.contains("wide").expect("a look-up"), "the parent is unharmed");
+    status == 0
+}
+
+#[test]
+fn a_large_object_is_copied_whole_in_a_child_while_the_parent_changes_it() {
+    const ENOUGH: u32 = 3000;
+    let folder = folder();
+    let store = open(folder.path());
+    store.put("wide", &Wide { words: [0; 128] }).expect("put");
+    store.put("grid", &[[0_u64; 42]; 100]).expect("put");
+    let (mut round, mut copies, mut failures) = (0, 0, 0);
+    let well = beside_the_parent(
+        &store,
+        || {
+            let wide = store
+                .load::<Wide>("wide")
+                .map(|wide| wide.is_some_and(|wide| wide.words.iter().all(|word| *word == wide.words[0])));
+            // Now and then it has another key.
+            let grid = store.load::<Grid>("grid").map(|grid| {
+                grid.is_none_or(|grid| grid.as_flattened().iter().all(|word| *word == grid[0][0]))
+            });
+            for outcome in [wide, grid] {
+                match outcome {
+                    Ok(true) => copies += 1,
+                    Err(Error::Busy { .. }) => failures += 1,
+                    _ => return Some(false),
+                }
+            }
+            (copies >= ENOUGH || failures >= ENOUGH).then_some(copies >= ENOUGH)
+        },
+        || {
+            round += 1;
+            store.update("wide", |wide: &mut Wide| wide.words.fill(round)).expect("update");
+            store.update("grid", |grid: &mut Grid| grid.as_flattened_mut().fill(round)).expect("update");
+            // A body goes on under another key, and back: two more records lead to it.
+            if round.is_multiple_of(50) {
+                store.rename("grid", "other").expect("rename");
+                store.rename("other", "grid").expect("rename");
+            }
+            std::thread::sleep(std::time::Duration::from_micros(200));
+        },
+    );
+    assert!(well, "the child saw half of a change, or too little");
+}
+
+#[test]
+fn a_child_borrows_nothing_of_what_its_parent_may_change() {
+    let folder = folder();
+    let store = open(folder.path());
+    store.put("wide", &Wide { words: [1; 128] }).expect("put");
+    store.put("older", &Sample { at: 1, value: 2, kind: 3, flags: 4, pair: [5; 2] }).expect("put");
+    let forked = |error: Option<Error>| matches!(error, Some(Error::Forked));
+    let well = beside_the_parent(
+        &store,
+        || {
+            let refused = [
+                forked(store.get::<Wide>("wide").err()),
+                forked(store.try_get::<Wide>("wide").err()),
+                forked(store.get_owned::<Wide>("wide").err()),
+                forked(store.get_or_insert_with("wide", || Wide { words: [2; 128] }).err()),
+                forked(store.load_as::<Grown>("older").err()),
+            ];
+            let read = store.load::<Wide>("wide").is_ok_and(|wide| wide == Some(Wide { words: [1; 128] }));
+            Some(read && refused.into_iter().all(|refused| refused))
+        },
+        || {},
+    );
+    assert!(well, "the child reads, and is refused references");
+}
