@@ -16,7 +16,7 @@ use memmap2::{MmapOptions, MmapRaw, UncheckedAdvice};
 
 use super::presence::Presence;
 use super::racing;
-use crate::disk::{Access, Call, File};
+use crate::disk::{Access, Call, File, InheritedLength};
 use crate::error::{Error, Result};
 
 /// How a range will be used.
@@ -43,6 +43,7 @@ pub(crate) struct Mapping {
     presence: Option<Presence>,
     /// Keeps it mapped; `None` while it is not there.
     memory: Mutex<Option<MmapRaw>>,
+    inherited: Option<InheritedLength>,
 }
 
 impl Mapping {
@@ -56,7 +57,22 @@ impl Mapping {
             access,
             presence: None,
             memory: Mutex::new(Some(memory)),
+            inherited: None,
         })
+    }
+
+    /// The same, which in a forked child follows the file when the parent makes it longer.
+    pub(crate) fn followed_in_children(self, file: &File) -> Self {
+        Self { inherited: InheritedLength::of(file), ..self }
+    }
+
+    /// How many bytes are accessible, once more from the file where only that can tell.
+    #[cold]
+    pub(super) fn follow(&self) -> u64 {
+        if let Some(bytes) = self.inherited.as_ref().and_then(InheritedLength::get) {
+            self.limit.fetch_max(bytes.min(self.len()), Ordering::AcqRel);
+        }
+        self.limit()
     }
 
     fn memory(&self) -> MutexGuard<'_, Option<MmapRaw>> {

@@ -21,7 +21,7 @@ pub(crate) trait Backing: Send + Sync {
 #[cfg(not(loom))]
 impl Backing for super::Mapping {
     fn backed_words(&self) -> u64 {
-        self.limit() / 8
+        self.follow() / 8
     }
 }
 

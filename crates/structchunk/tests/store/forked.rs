@@ -1,9 +1,11 @@
 //! What a child of the writing process reads while its parent goes on changing objects where they lie.
 #![expect(unsafe_code, reason = "fork")]
 
+use std::time::{Duration, Instant};
+
 use structchunk::{Error, Store};
 
-use crate::common::{Grown, Sample, Wide, folder, open};
+use crate::common::{Grown, Sample, Wide, folder, open, open_with, options};
 
 /// 33,600 bytes, with a file of its own.
 type Grid = [[u64; 42]; 100];
@@ -66,7 +68,7 @@ fn a_large_object_is_copied_whole_in_a_child_while_the_parent_changes_it() {
                 store.rename("grid", "other").expect("rename");
                 store.rename("other", "grid").expect("rename");
             }
-            std::thread::sleep(std::time::Duration::from_micros(200));
+            std::thread::sleep(Duration::from_micros(200));
         },
     );
     assert!(well, "the child saw half of a change, or too little");
@@ -95,4 +97,34 @@ fn a_child_borrows_nothing_of_what_its_parent_may_change() {
         || {},
     );
     assert!(well, "the child reads, and is refused references");
+}
+
+#[test]
+fn a_child_finds_what_its_parent_puts_after_the_fork() {
+    const KEYS: u64 = 60_000;
+    let folder = folder();
+    let store = open_with(options().chunk_capacity(4 << 20), folder.path()).expect("open");
+    store.put("wide", &Wide { words: [1; 128] }).expect("put");
+    let (mut next, begun) = (0, Instant::now());
+    let well = beside_the_parent(
+        &store,
+        || {
+            let Ok(Some(last)) = store.load::<u64>("last") else {
+                return (begun.elapsed() > Duration::from_secs(20)).then_some(false);
+            };
+            let there =
+                (0..last).filter(|key| store.load(key.to_le_bytes()).is_ok_and(|it| it == Some(*key)));
+            Some(there.count() as u64 == last)
+        },
+        || {
+            while next < KEYS {
+                store.put(next.to_le_bytes(), &next).expect("put");
+                next += 1;
+                if next == KEYS {
+                    store.put("last", &KEYS).expect("put");
+                }
+            }
+        },
+    );
+    assert!(well, "the child missed some");
 }
