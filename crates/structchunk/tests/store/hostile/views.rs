@@ -273,7 +273,7 @@ fn a_record_that_is_longer_than_its_file_is_an_error_to_who_wants_to_change_it()
         assert_eq!(bytes[place.key], *b"k");
         let mut header = craft::Sector(&mut bytes[place.at..place.at + 32]);
         let length_and_type = header.u64(8);
-        header.set_u64(8, length_and_type & !LOCATION | 100_000);
+        header.set_u64(8, length_and_type & !LOCATION | 0x1_86a0);
         // Without a seal nothing says how long it was.
         bytes[512..1024].fill(0);
         bytes.truncate(8192);
