@@ -126,6 +126,13 @@ fn checks(input: &DeriveInput, fields: &[StructField<'_>], atomic: bool) -> Toke
             }
         }
     });
+    // An attribute below the derive may have changed what the derive has seen.
+    let types = fields.iter().map(|field| {
+        let (ident, ty) = (field.ident, field.ty);
+        quote_spanned! {ty.span()=>
+            let _: fn(&Self) -> *const #ty = |this| &raw const this.#ident;
+        }
+    });
     let empty = fields.iter().map(|field| {
         let ty = field.ty;
         let message = format!("field `{}` has no bytes: remove it", field.name.value());
@@ -158,6 +165,7 @@ fn checks(input: &DeriveInput, fields: &[StructField<'_>], atomic: bool) -> Toke
         format!("`{ident}` has a destructor, which stored bytes would never run: remove the impl of Drop");
     let align = format!("`{ident}` is aligned to more than 4096 bytes");
     quote_spanned! {ident.span()=>
+        #(#types)*
         #(#empty)*
         #(#gaps)*
         #only_padding
