@@ -446,6 +446,7 @@ fn after_a_failed_sync_nobody_gets_in_while_a_handle_is_left_through_which_keys_
     let next = open_with(options(), folder.path());
     assert_eq!(key, KEY.as_bytes(), "a borrowed key does not change");
     assert!(next.is_err_and(|error| matches!(error, Error::Locked { .. })));
+    drop(entry);
     drop(store);
     assert!(!open(folder.path()).contains(KEY).expect("contains"));
 }
