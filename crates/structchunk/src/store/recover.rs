@@ -393,7 +393,7 @@ impl Situation<'_> {
         }
         if !known {
             report.dropped.push(
-                "files that nothing points to are kept: what is damaged may have pointed to them".into(),
+                "bodies that nothing points to are kept: what is damaged may have pointed to them".into(),
             );
         }
         Ok(known.then_some(needed))
@@ -411,15 +411,18 @@ impl Situation<'_> {
         }
     }
 
-    /// Removes bodies that no current record points to, chunks behind the end, and files that were not finished.
+    /// Removes bodies that no current record points to, where that is known; chunks behind the end and files that were not finished,
+    /// in any case: the log goes on behind their numbers, and would have them as its own.
     fn remove_orphans(&self, log: &mut Log, views: &Views, report: &mut RecoveryReport) -> Result<()> {
         if log.others.is_empty() {
             return Ok(());
         }
-        let Some(needed) = self.needed_bodies(views, report)? else { return Ok(()) };
+        let needed = self.needed_bodies(views, report)?;
         for name in std::mem::take(&mut log.others) {
             let name = match name {
-                FileName::Body(number) if needed.contains(&number) => continue,
+                FileName::Body(number) if needed.as_ref().is_none_or(|needed| needed.contains(&number)) => {
+                    continue;
+                }
                 FileName::Body(number) => FileName::of_body(number),
                 FileName::Chunk(id) => FileName::of_chunk(id),
                 FileName::Temporary(name) => name,

@@ -255,3 +255,54 @@ fn a_chunk_that_was_made_ahead_is_not_where_the_log_ends_for_a_rebuild() {
     assert_eq!(contents(&store).len() as u64, number, "a scan gets through");
     assert_eq!(store.check().expect("a check").count(), 0);
 }
+
+#[test]
+fn chunks_beyond_the_end_of_a_damaged_log_are_not_in_the_way_later() {
+    for rebuilt in [false, true] {
+        let folder = folder();
+        let path = folder.path().join("store");
+        let store = open(&path);
+        store.put("damaged", &1_u64).expect("put");
+        store.put("kept", &2_u64).expect("put");
+        store.put("body", &vec![3_u64; 10_000][..]).expect("put");
+        let (_, range) = store.entry("damaged").expect("a look-up").expect("it was put").place();
+        store.sync().expect("sync");
+        // Not synced: records in chunks beyond the checkpoint's, a body, and a file that was being made.
+        roll_over(&store);
+        roll_over(&store);
+        store.put("late", &vec![4_u64; 10_000][..]).expect("put");
+        drop(store);
+        let chunks = path.join("chunks");
+        fs::write(chunks.join("0000000000000002.body.tmp"), [0; 4096]).expect("a file");
+        let mut bytes = fs::read(chunks.join("00000000.chunk")).expect("a chunk");
+        bytes[range.start as usize..][..4].copy_from_slice(&[0xff; 4]);
+        fs::write(chunks.join("00000000.chunk"), bytes).expect("a chunk");
+
+        let after_a_power_cut = options().trust_page_cache(false);
+        if rebuilt {
+            // SAFETY: nobody else has the store.
+            unsafe { after_a_power_cut.clone().rebuild(&path) }.expect("rebuild");
+        }
+        let store = open_with(after_a_power_cut, &path).expect("open");
+        assert_eq!(store.load::<u64>("kept").expect("load"), Some(2));
+        assert_eq!(store.len(), 2, "what was not synced does not exist");
+        let left = fs::read_dir(&chunks).expect("a folder").map(|entry| entry.expect("a name").file_name());
+        let left: Vec<_> = left.map(|name| name.into_string().expect("a name of ours")).collect();
+        for _ in 0..3 {
+            roll_over(&store);
+            store.put("large", &vec![5_u64; 10_000][..]).expect("put");
+        }
+        store.sync().expect("sync");
+        let objects = store.len();
+        drop(store);
+        for trust in [true, false] {
+            let store = open_with(options().trust_page_cache(trust), &path).expect("open");
+            assert_eq!(store.len(), objects);
+        }
+        assert!(!left.iter().any(|name| name.ends_with(".tmp")), "{left:?}");
+        assert!(!left.contains(&"00000001.chunk".to_owned()), "{left:?}");
+        // What is damaged may have pointed to these.
+        let bodies = left.iter().filter(|name| name.contains(".body")).count();
+        assert_eq!(bodies, 2, "{left:?}");
+    }
+}
