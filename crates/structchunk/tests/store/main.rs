@@ -8,6 +8,7 @@ mod common;
 mod compact;
 mod copy;
 mod craft;
+mod evicted;
 mod evolution;
 mod faults;
 mod forked;
