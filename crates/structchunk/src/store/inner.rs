@@ -188,9 +188,7 @@ impl Inner {
             return Err(Error::Forked);
         }
         self.check_open()?;
-        if let Some(cause) = self.poisoned.get() {
-            return Err(Error::Poisoned { cause: cause.clone() });
-        }
+        self.check_not_poisoned()?;
         if self.read_only {
             return Err(Error::ReadOnly { path: self.path.clone() });
         }
@@ -202,9 +200,19 @@ impl Inner {
     pub(crate) fn begin_change(&self) -> Result<MutexGuard<'_, Writer>> {
         self.check_writable()?;
         let writer = self.lock_writer();
-        // `close` may have come in between; nothing may be changed behind its clean mark.
+        // `close` may have come in between; nothing may be changed behind its clean mark, and nothing appended behind half a batch.
         self.check_open()?;
+        self.check_not_poisoned()?;
         Ok(writer)
+    }
+
+    /// Refuses changes after a failed sync, or behind something that could not be completed.
+    #[inline]
+    pub(crate) fn check_not_poisoned(&self) -> Result<()> {
+        match self.poisoned.get() {
+            None => Ok(()),
+            Some(cause) => Err(Error::Poisoned { cause: cause.clone() }),
+        }
     }
 
     /// Refuses keys that cannot be stored.
@@ -258,6 +266,37 @@ impl Inner {
         // copy. (In a forked child the file is another one by now, and the parent keeps its lock.)
         if let Some(Err(error)) = lock.map(|file| file.unlock(WRITER_BYTE)) {
             tracing::debug!(%error, "the lock goes with its file");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+    use std::time::Duration;
+
+    use crate::{Error, Store};
+
+    #[test]
+    fn nobody_goes_on_behind_what_was_stopped_while_he_waited() {
+        let calls: [fn(&Store) -> crate::Result<()>; 4] = [
+            |store| store.put("new", &1_u64),
+            |store| store.remove("old").map(drop),
+            |store| store.update("old", |_: &mut u64| {}).map(drop),
+            Store::sync,
+        ];
+        for call in calls {
+            let store = Store::in_memory().unwrap();
+            store.put("old", &1_u64).unwrap();
+            let outcome = thread::scope(|scope| {
+                let writer = store.inner.lock_writer();
+                let waiting = scope.spawn(|| call(&store));
+                thread::sleep(Duration::from_millis(50));
+                store.inner.stop_writing(Error::Exhausted { what: "sequences" });
+                drop(writer);
+                waiting.join().unwrap()
+            });
+            assert!(matches!(outcome, Err(Error::Poisoned { .. })), "{outcome:?}");
         }
     }
 }

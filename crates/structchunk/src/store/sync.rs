@@ -133,9 +133,7 @@ impl Inner {
         // Whoever waits here for a sync whose cut is fixed later than this is served by it.
         let before = self.cuts.load(Ordering::SeqCst);
         let mut checkpoints = self.lock_checkpoints();
-        if let Some(cause) = self.poisoned.get() {
-            return Err(Error::Poisoned { cause: cause.clone() });
-        }
+        self.check_not_poisoned()?;
         if checkpoints.durable_cut > before {
             return Ok(());
         }
@@ -148,6 +146,8 @@ impl Inner {
         }
         let cut = {
             let mut writer = self.lock_writer();
+            // Whoever held the lock may have stopped in the middle of a batch.
+            self.check_not_poisoned()?;
             if !writer.changed && checkpoints.is_settled() {
                 return Ok(());
             }

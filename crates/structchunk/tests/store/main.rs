@@ -15,6 +15,7 @@ mod forked;
 mod full_disk;
 mod golden;
 mod guards;
+mod half_done;
 mod hostile;
 mod leftovers;
 mod mapped_limit;

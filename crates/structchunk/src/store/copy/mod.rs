@@ -150,6 +150,10 @@ impl Inner {
         let checkpoints = self.lock_checkpoints();
         let writer = self.lock_writer();
         self.check_open()?;
+        if self.shared.end() != self.end_of_log(&writer).get() {
+            // What could not be completed lies between the two.
+            self.check_not_poisoned()?;
+        }
         self.copies.fetch_add(1, Ordering::SeqCst);
         let hold = Hold(&self.copies);
         let checkpoint = writer.checkpoint(&Checkpoint {
