@@ -56,6 +56,8 @@ pub(crate) struct Views {
     pub live_file: Arc<ViewFile>,
     pub hashes: Hashes,
     uuid: [u8; 16],
+    /// Their names may not be durable.
+    are_new: bool,
 }
 
 impl Views {
@@ -78,7 +80,15 @@ impl Views {
         let live = LiveMap::open(live_file.words(), identity.uuid, epoch, sequence, identity.geometry);
         let (Some(directory), Some(live)) = (directory, live) else { return Ok(None) };
         let hashes = Hashes::new(identity);
-        Ok(Some(Self { directory, directory_file, live, live_file, hashes, uuid: identity.uuid }))
+        Ok(Some(Self {
+            directory,
+            directory_file,
+            live,
+            live_file,
+            hashes,
+            uuid: identity.uuid,
+            are_new: false,
+        }))
     }
 
     /// Empty views in fresh files, in place of what is there.
@@ -110,6 +120,7 @@ impl Views {
             live_file,
             hashes: Hashes::new(identity),
             uuid: identity.uuid,
+            are_new: true,
         })
     }
 
@@ -184,7 +195,10 @@ impl Views {
             Err(error) => tracing::warn!(%error, "the directory stays larger than it need be"),
         }
         self.directory.stamp(sequence);
-        self.directory_file.sync()
+        self.directory_file.sync()?;
+        // A power cut must not bring earlier files back: where nothing was appended since they were stamped, their stamp is right,
+        // but they were worked on after that.
+        if self.are_new { folder.sync() } else { Ok(()) }
     }
 
     /// Makes room in the directory for these hashes; nothing that follows can fail for lack of it.

@@ -21,6 +21,7 @@ mod leftovers;
 mod mapped_limit;
 mod model;
 mod mount;
+mod old_names;
 mod ordered;
 mod power_cut;
 mod process;
