@@ -7,6 +7,8 @@
 //!
 //! `STRUCTCHUNK_TEST_SCALE=20` opens some ten thousand images, `STRUCTCHUNK_SEED` others.
 
+mod rebuilds;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -247,11 +249,10 @@ struct Tally {
     clean: u64,
 }
 
-/// Opens an image as a machine does that has booted again, and compares. Cuts the power again while it is opened, `depth` times.
-fn look_at(image: Image, folder: &Path, random: &mut Random, depth: u32, tally: &mut Tally) {
-    let path = folder.join("image");
-    let _ = fs::remove_dir_all(&path);
-    fs::create_dir(&path).expect("a folder");
+/// Makes files of an image, in place of what is there.
+fn lay_out(image: &Image, path: &Path) {
+    let _ = fs::remove_dir_all(path);
+    fs::create_dir(path).expect("a folder");
     if image.files.contains_key("chunks") {
         fs::create_dir(path.join("chunks")).expect("a folder");
     }
@@ -260,6 +261,12 @@ fn look_at(image: Image, folder: &Path, random: &mut Random, depth: u32, tally: 
             fs::write(path.join(name), bytes).expect("a file");
         }
     }
+}
+
+/// Opens an image as a machine does that has booted again, and compares. Cuts the power again while it is opened, `depth` times.
+fn look_at(image: Image, folder: &Path, random: &mut Random, depth: u32, tally: &mut Tally) {
+    let path = folder.join("image");
+    lay_out(&image, &path);
     let later = image.later.expect("the state at the cut");
     let disk = Disk::new(&path, random.clone(), 50, Vec::new());
     random.next();
