@@ -272,6 +272,7 @@ impl Inner {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering;
     use std::thread;
     use std::time::Duration;
 
@@ -298,5 +299,22 @@ mod tests {
             });
             assert!(matches!(outcome, Err(Error::Poisoned { .. })), "{outcome:?}");
         }
+    }
+
+    #[test]
+    fn no_number_is_given_to_a_body_once_the_store_is_closed() {
+        let store = Store::in_memory().unwrap();
+        store.put("old", &1_u64).unwrap();
+        let large = vec![1_u8; 1 << 26];
+        let before = store.inner.lock_writer().next_body;
+        thread::scope(|scope| {
+            let writer = store.inner.lock_writer();
+            let waiting = scope.spawn(|| store.put("large", &large[..]));
+            thread::sleep(Duration::from_millis(50));
+            store.inner.closed.store(true, Ordering::SeqCst);
+            drop(writer);
+            assert!(matches!(waiting.join().unwrap(), Err(Error::Closed)));
+        });
+        assert_eq!(store.inner.lock_writer().next_body, before, "the next process gives it to another one");
     }
 }

@@ -91,7 +91,8 @@ impl Inner {
             return Err(Error::Unsupported { path: self.path.clone(), what });
         }
         let number = {
-            let mut writer = self.lock_writer();
+            // Once the store is closed, the next process gives out the same numbers.
+            let mut writer = self.begin_change()?;
             let number = writer.next_body;
             writer.next_body = number.checked_add(1).ok_or(Error::Exhausted { what: "body numbers" })?;
             self.shared.set_next_files(writer.next_chunk, writer.next_body);
