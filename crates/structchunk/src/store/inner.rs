@@ -302,6 +302,25 @@ mod tests {
     }
 
     #[test]
+    fn a_sync_that_waited_for_a_close_writes_nothing_behind_it() {
+        let store = Store::in_memory().unwrap();
+        store.put("old", &1_u64).unwrap();
+        thread::scope(|scope| {
+            let checkpoints = store.inner.lock_checkpoints();
+            let generation = checkpoints.newest.generation;
+            let waiting = scope.spawn(|| store.sync());
+            thread::sleep(Duration::from_millis(50));
+            // As a close that had to leave something undone.
+            store.inner.closed.store(true, Ordering::SeqCst);
+            drop(checkpoints);
+            let outcome = waiting.join().unwrap();
+            let now = store.inner.lock_checkpoints().newest.generation;
+            assert_eq!(now, generation, "the store may be another process's by now");
+            assert!(matches!(outcome, Err(Error::Closed)), "{outcome:?}");
+        });
+    }
+
+    #[test]
     fn no_number_is_given_to_a_body_once_the_store_is_closed() {
         let store = Store::in_memory().unwrap();
         store.put("old", &1_u64).unwrap();

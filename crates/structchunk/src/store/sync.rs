@@ -137,6 +137,8 @@ impl Inner {
         if checkpoints.durable_cut > before {
             return Ok(());
         }
+        // A close that came in between may have let the next process in.
+        self.check_open()?;
         self.sync_locked(&mut checkpoints)
     }
 
