@@ -193,6 +193,13 @@ impl Disk {
                 files.insert(format!("{folder}{name}"), mix(&mut state.random, before, now));
             }
         }
+        // An index that was made durable may be ahead of the log by then.
+        files.remove("index");
+        if state.random.one_in(2) {
+            for name in self.names("index").keys() {
+                files.insert(format!("index/{name}"), self.read("index", name));
+            }
+        }
         // Views may be lost at any time.
         for view in ["directory", "live", "shared"] {
             if state.random.one_in(5) {
@@ -253,8 +260,10 @@ struct Tally {
 fn lay_out(image: &Image, path: &Path) {
     let _ = fs::remove_dir_all(path);
     fs::create_dir(path).expect("a folder");
-    if image.files.contains_key("chunks") {
-        fs::create_dir(path.join("chunks")).expect("a folder");
+    for sub in ["chunks", "index"] {
+        if image.files.keys().any(|name| name.starts_with(sub)) {
+            fs::create_dir(path.join(sub)).expect("a folder");
+        }
     }
     for (name, bytes) in &image.files {
         if name != "chunks" {
@@ -444,6 +453,10 @@ fn run(disk: &Disk, store: &Store, op: &Op, now: &mut Tracked, synced: &mut Trac
     } else {
         disk.expect(&[synced]);
         now.run(store, op).unwrap_or_else(|error| panic!("{op:?}: {error}"));
+        let indexed = disk.lock().random.one_in(8);
+        if indexed {
+            store.sync_index().expect("an index");
+        }
         disk.was(now);
     }
 }
