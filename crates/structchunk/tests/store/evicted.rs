@@ -71,7 +71,7 @@ impl Kernel {
         let ranges =
             state.dirty.iter().enumerate().map(|(page, dirty)| (page * PAGE..(page + 1) * PAGE, *dirty));
         let (dirty, clean): (Vec<_>, Vec<_>) = ranges.partition(|(_, dirty)| *dirty);
-        state.seen = bytes.clone();
+        state.seen.clone_from(&bytes);
         if event.call == Call::Inspect {
             // As good a moment to evict what is clean as any other; and this may be the call that asks for it.
             for (range, _) in clean {

@@ -52,7 +52,7 @@ fn rebuild_again(
     assert_same(&open(&path), &now.model);
     let mut images = 1;
     for image in disk.take_images() {
-        images += rebuild_again(&image, folder, &[there.clone()], random, depth - 1);
+        images += rebuild_again(&image, folder, std::slice::from_ref(&there), random, depth - 1);
     }
     images
 }
@@ -78,7 +78,7 @@ fn a_rebuild_that_a_power_cut_ends_is_made_again_and_finds_the_same() {
         rebuild(&path, disk.faults()).expect("rebuild");
         disk.cut_now("what came after a rebuild");
         for image in disk.take_images() {
-            images += rebuild_again(&image, folder.path(), &[expected.clone()], &mut random, 1);
+            images += rebuild_again(&image, folder.path(), std::slice::from_ref(&expected), &mut random, 1);
         }
     }
     println!("{images} images");
