@@ -24,6 +24,12 @@ impl Block {
         self.entries.len()
     }
 
+    /// Makes room for so many entries more, with keys as long as this one.
+    pub(crate) fn reserve(&mut self, entries: usize, key: &[u8]) {
+        self.entries.reserve(entries);
+        self.keys.reserve(entries * key.len());
+    }
+
     #[inline]
     pub(crate) fn push(&mut self, key: &[u8], location: Location) {
         self.keys.extend_from_slice(key);
@@ -48,6 +54,16 @@ impl Block {
         let at = self.next;
         self.next = (at + 1).min(self.entries.len());
         self.get(at)
+    }
+
+    /// Takes back that the last entry was taken.
+    pub(crate) fn put_back(&mut self) {
+        self.next = self.next.saturating_sub(1);
+    }
+
+    /// The key that was taken last.
+    pub(crate) fn taken(&self) -> Option<&[u8]> {
+        self.get(self.next.checked_sub(1)?).map(|(key, _)| key)
     }
 
     /// Where the record lies that comes `ahead` entries after the next one.

@@ -59,6 +59,9 @@ impl Snapshot {
                 break;
             }
             if let Some(location) = Location::new(location) {
+                if block.len() == 0 {
+                    block.reserve(most, key);
+                }
                 block.push(key, location);
             }
         }

@@ -23,17 +23,28 @@ const AHEAD: usize = 32;
 struct Scan<'a> {
     store: &'a Store,
     source: Source,
-    /// What the scan was begun with, and what neither end has passed yet.
+    /// What the scan was begun with, and what neither end has passed yet, but for what was taken out of a block since it was noted.
     whole: Bounds,
     left: Bounds,
     front: End,
     back: End,
+    /// Which end moved last, and whether both have: then a block may reach beyond the other end.
+    going: Direction,
+    both: bool,
     use_index: bool,
     /// To be told first.
     trouble: Option<Error>,
+    course: Course,
+}
+
+/// Whether a scan goes on.
+#[derive(PartialEq, Eq)]
+enum Course {
+    Going,
     /// The ends have met; it takes a seek to part them.
-    met: bool,
-    closed: bool,
+    Met,
+    /// It ended with an error.
+    Ended,
 }
 
 #[derive(Default)]
@@ -59,10 +70,11 @@ impl<'a> Scan<'a> {
             whole: bounds,
             front,
             back,
+            going: Direction::Forward,
+            both: false,
             use_index: true,
             trouble,
-            met: false,
-            closed: false,
+            course: Course::Going,
         })
     }
 
@@ -76,10 +88,35 @@ impl<'a> Scan<'a> {
             Direction::Backward => self.left.upper = self.whole.upper.clone(),
         }
         // Where it stands now, a step further is no longer the next key.
-        self.met = false;
+        if self.course == Course::Met {
+            self.course = Course::Going;
+        }
+        self.both = true;
         let end = self.end(direction);
         end.block.clear();
         end.most = FIRST_BLOCK;
+    }
+
+    /// Takes note of how far one end has come.
+    fn note(&mut self, direction: Direction) {
+        let end = match direction {
+            Direction::Forward => &self.front,
+            Direction::Backward => &self.back,
+        };
+        if let Some(key) = end.block.taken() {
+            self.left.pass(key, direction);
+        }
+    }
+
+    /// The other end moves on.
+    #[cold]
+    fn turn(&mut self) {
+        self.note(self.going);
+        self.going = match self.going {
+            Direction::Forward => Direction::Backward,
+            Direction::Backward => Direction::Forward,
+        };
+        self.both = true;
     }
 
     fn end(&mut self, direction: Direction) -> &mut End {
@@ -99,15 +136,18 @@ impl<'a> Scan<'a> {
         mut look: impl FnMut(&'a Inner, bool, &[u8], Location) -> Result<Option<R>>,
     ) -> Option<Result<R>> {
         let inner: &'a Inner = &self.store.inner;
-        if self.met || self.closed {
+        if self.course != Course::Going {
             return None;
         }
         if let Err(error) = inner.check_open() {
-            self.closed = true;
+            self.course = Course::Ended;
             return Some(Err(error));
         }
         if let Some(trouble) = self.trouble.take() {
             return Some(Err(trouble));
+        }
+        if self.going != direction {
+            self.turn();
         }
         loop {
             let end = match direction {
@@ -131,23 +171,22 @@ impl<'a> Scan<'a> {
                         continue;
                     }
                     Ok(false) => {
-                        self.met = true;
+                        self.course = Course::Met;
                         return None;
                     }
                     Err(error) => {
-                        self.closed = true;
+                        self.course = Course::Ended;
                         return Some(Err(error));
                     }
                 }
             };
             // The other end may have come this far.
-            if !self.left.goes_on_to(key, direction) {
-                self.met = true;
+            if self.both && !self.left.goes_on_to(key, direction) {
+                end.block.put_back();
+                self.course = Course::Met;
                 return None;
             }
-            let found = look(inner, is_own, key, location);
-            self.left.pass(key, direction);
-            if let Some(found) = found.transpose() {
+            if let Some(found) = look(inner, is_own, key, location).transpose() {
                 return Some(found);
             }
         }
@@ -156,6 +195,7 @@ impl<'a> Scan<'a> {
     /// Gets some more keys; whether there are any.
     #[cold]
     fn refill(&mut self, direction: Direction) -> Result<bool> {
+        self.note(direction);
         let end = match direction {
             Direction::Forward => &mut self.front,
             Direction::Backward => &mut self.back,
@@ -299,7 +339,7 @@ impl FusedIterator for Range<'_> {}
 
 impl fmt::Debug for Range<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Range").field("left", &self.scan.left).finish_non_exhaustive()
+        f.debug_struct("Range").field("of", &self.scan.whole).finish_non_exhaustive()
     }
 }
 
@@ -381,7 +421,7 @@ impl FusedIterator for Keys<'_> {}
 
 impl fmt::Debug for Keys<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keys").field("left", &self.scan.left).finish_non_exhaustive()
+        f.debug_struct("Keys").field("of", &self.scan.whole).finish_non_exhaustive()
     }
 }
 

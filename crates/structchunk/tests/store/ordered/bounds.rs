@@ -173,6 +173,15 @@ fn a_seek_goes_to_a_key_from_either_end() {
             assert_eq!((shown(range.next_back()), shown(range.next())), (Some(598), Some(200)));
             range.seek_back(key(2000));
             assert_eq!(shown(range.next_back()), Some(998));
+            // The end that met the other one goes on from there when that goes back.
+            let mut range = store.range(key(0)..=key(20)).unwrap();
+            assert_eq!(shown(range.next()), Some(0));
+            let backward: Vec<_> = (0..6).map(|_| shown(range.next_back()).unwrap()).collect();
+            assert_eq!(backward, [20, 18, 16, 14, 12, 10]);
+            while shown(range.next()).is_some() {}
+            range.seek_back(key(13));
+            assert_eq!((shown(range.next()), shown(range.next_back())), (Some(10), Some(12)));
+            assert_eq!((shown(range.next()), shown(range.next_back())), (None, None));
             let mut keys = store.keys().unwrap();
             keys.seek(key(7));
             keys.seek_back(key(7));
