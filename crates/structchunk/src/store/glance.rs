@@ -115,7 +115,12 @@ impl Inner {
     #[inline(always)]
     fn usual<T: Object>(&self, key_length: usize) -> Option<Usual> {
         let bytes = size_of::<T>() as u64;
-        if T::ATOMIC || bytes > LARGEST_STAGED || self.borrows.any_atomic() {
+        // Nor where chunks come and go: a glance holds nothing.
+        if T::ATOMIC
+            || bytes > LARGEST_STAGED
+            || self.borrows.any_atomic()
+            || self.chunks.residents.is_limited()
+        {
             return None;
         }
         Some(Usual::new(u16::try_from(key_length).ok()?, align_log2::<T>(), T::ARRAY, bytes))

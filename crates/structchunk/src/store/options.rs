@@ -158,7 +158,7 @@ impl Options {
 
     /// How many bytes of the address space chunks and large objects may take together, beyond those in use: then one that was used
     /// least recently is unmapped for each that is mapped anew. What guards, loans, entries, iterators and batches refer to stays mapped,
-    /// as does where the log ends. Directory and live map, 32 GiB each, are not counted. Every look-up takes about twice as long then, and one that
+    /// as does where the log ends. Directory and live map, 32 GiB each, are not counted. A look-up takes up to three times the instructions then, and one that
     /// has to map first some microseconds. Default: no limit, nothing is unmapped.
     ///
     /// For stores that are larger than the address space, or than the process may have of it (`RLIMIT_AS`). To limit *memory* it is not
