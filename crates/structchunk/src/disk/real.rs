@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 use super::backing::Backing;
 use super::file::Access;
@@ -16,6 +16,8 @@ use super::file::Access;
 const MAX_NAMES: usize = 1 << 22;
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+/// A folder in one that is held.
+const INSIDE: OFlags = FOLDER.union(OFlags::NOFOLLOW);
 const FOLDER_MODE: Mode = Mode::RWXU;
 const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 
@@ -32,15 +34,17 @@ impl RealFolder {
     /// Makes the folder, 0700, and its name durable.
     pub(super) fn create(path: &Path) -> io::Result<Self> {
         rustix::fs::mkdir(path, FOLDER_MODE)?;
-        let descriptor = rustix::fs::open(path, FOLDER | OFlags::NOFOLLOW, Mode::empty())?;
-        rustix::fs::fchmod(&descriptor, FOLDER_MODE)?;
+        // Each of these is tried again by itself: all of it again would find the folder there.
+        let descriptor = retry_on_intr(|| rustix::fs::open(path, FOLDER | OFlags::NOFOLLOW, Mode::empty()))?;
+        retry_on_intr(|| rustix::fs::fchmod(&descriptor, FOLDER_MODE))?;
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        rustix::fs::fsync(rustix::fs::open(parent, FOLDER, Mode::empty())?)?;
+        let parent = retry_on_intr(|| rustix::fs::open(parent, FOLDER, Mode::empty()))?;
+        retry_on_intr(|| rustix::fs::fsync(&parent))?;
         Ok(Self { descriptor })
     }
 
     fn enter(&self, name: &str) -> io::Result<OwnedFd> {
-        rustix::fs::openat(&self.descriptor, name, FOLDER | OFlags::NOFOLLOW, Mode::empty()).map_err(followed)
+        rustix::fs::openat(&self.descriptor, name, INSIDE, Mode::empty()).map_err(followed)
     }
 }
 
@@ -48,7 +52,9 @@ impl Backing for RealFolder {
     fn create_folder(&self, name: &str) -> io::Result<()> {
         rustix::fs::mkdirat(&self.descriptor, name, FOLDER_MODE)?;
         // The umask may have taken bits away.
-        rustix::fs::fchmod(self.enter(name)?, FOLDER_MODE)?;
+        let folder = retry_on_intr(|| rustix::fs::openat(&self.descriptor, name, INSIDE, Mode::empty()));
+        let folder = folder.map_err(followed)?;
+        retry_on_intr(|| rustix::fs::fchmod(&folder, FOLDER_MODE))?;
         Ok(())
     }
 
@@ -59,7 +65,7 @@ impl Backing for RealFolder {
     fn create_file(&self, name: &str) -> io::Result<OwnedFd> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&self.descriptor, name, flags, FILE_MODE)?;
-        rustix::fs::fchmod(&file, FILE_MODE)?;
+        retry_on_intr(|| rustix::fs::fchmod(&file, FILE_MODE))?;
         Ok(file)
     }
 
