@@ -11,39 +11,31 @@ use structchunk::testing::{Call, Event, Fault, Faults};
 use structchunk::{Error, Found, Result, Store};
 
 use crate::common::*;
-use crate::script::{Op, Tracked};
+use crate::session::{Saboteur, Start, session};
 
 const ERRORS: [(i32, &str); 4] =
     [(libc::ENOSPC, "ENOSPC"), (libc::EIO, "EIO"), (libc::ENOMEM, "ENOMEM"), (libc::EINTR, "EINTR")];
 
-/// How the store is found by the session that meets the fault.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Start {
-    /// There is nothing.
-    Absent,
-    Clean,
-    Killed,
+/// The disk's own faults: the `n`-th call.
+struct Seam {
+    failed: Arc<Mutex<Option<(Event, bool)>>>,
+    opened: Arc<AtomicBool>,
+    looking: Arc<AtomicBool>,
 }
 
-/// Makes the store, and says what is in it, and what was at its last sync.
-fn prepare(path: &Path, start: Start, seed: u64) -> (Tracked, Tracked) {
-    let mut tracked = Tracked::default();
-    let mut synced = tracked.clone();
-    if start == Start::Absent {
-        return (tracked, synced);
+impl Saboteur for Seam {
+    fn opened(&self) {
+        self.opened.store(true, Ordering::SeqCst);
     }
-    let store = open(path);
-    for op in Op::script(&mut Random::new(seed), 40) {
-        tracked.run(&store, &op).expect("an operation");
-        if op.is_sync() {
-            synced = tracked.clone();
-        }
+
+    fn looks(&self, now: bool) {
+        self.looking.store(now, Ordering::SeqCst);
     }
-    if start == Start::Clean {
-        store.close().expect("close");
-        synced = tracked.clone();
+
+    fn gives_up(&self) {
+        let (failed, _) = self.failed.lock().expect("a lock").clone().expect("a reason");
+        assert!(failed.call == Call::Sync, "{failed} is no reason to give anything up");
     }
-    (tracked, synced)
 }
 
 /// What became of a session.
@@ -54,114 +46,22 @@ struct Outcome {
     errors: Vec<Error>,
 }
 
-/// Runs a session whose `n`-th call fails, and looks at what is left.
-fn session(path: &Path, start: Start, seed: u64, n: u64, errno: i32) -> Outcome {
-    let (mut tracked, last) = prepare(path, start, seed);
-    let (calls, failed) = (AtomicU64::new(0), Arc::new(Mutex::new(None)));
-    // Looking at what is there is not what is tried.
-    let looking = Arc::new(AtomicBool::new(false));
-    let faults = Faults::recorded();
-    let open_now = Arc::new(AtomicBool::new(false));
-    let (note, plan, pause) = (failed.clone(), faults.clone(), looking.clone());
-    let opened = open_now.clone();
+/// Runs a session whose `n`-th call fails.
+fn fail(path: &Path, start: Start, seed: u64, n: u64, errno: i32) -> Outcome {
+    let (calls, faults) = (AtomicU64::new(0), Faults::recorded());
+    let seam = Seam { failed: Arc::default(), opened: Arc::default(), looking: Arc::default() };
+    let (note, plan) = (seam.failed.clone(), faults.clone());
+    let (opened, pause) = (seam.opened.clone(), seam.looking.clone());
     faults.watch(move |event| {
         if !pause.load(Ordering::SeqCst) && calls.fetch_add(1, Ordering::SeqCst) + 1 == n {
             *note.lock().expect("a lock") = Some((event.clone(), !opened.load(Ordering::SeqCst)));
             plan.plan(Fault::nth(1, errno));
         }
     });
-    let look = |store: &Store, tracked: &Tracked| {
-        looking.store(true, Ordering::SeqCst);
-        assert_same(store, &tracked.model);
-        looking.store(false, Ordering::SeqCst);
-    };
-    let mut errors = Vec::new();
-    // What a store may hold that was poisoned: as of the last good sync, or of the one that failed.
-    let mut synced = vec![last, tracked.clone()];
-    let mut poisoned = false;
     // The index has tests of its own: what fails there is no error.
-    match open_with(options().index(false).faults(faults.clone()), path) {
-        Err(error) => errors.push(error),
-        Ok(store) => {
-            open_now.store(true, Ordering::SeqCst);
-            if start == Start::Killed && store.recovery().found == Found::MachineDied {
-                // What the killed process had written could not be made durable: as of its last sync, then.
-                let (failed, _) = failed.lock().expect("a lock").clone().expect("a reason");
-                assert!(failed.call == Call::Sync, "{failed} is no reason to give anything up");
-                assert!(synced[0].explains(&contents(&store), &tracked), "the last sync");
-                tracked = Tracked::of(&store);
-                synced = vec![tracked.clone()];
-                errors.push(Error::Closed);
-            }
-            tracked.synced();
-            for op in Op::script(&mut Random::new(seed + 1), 45) {
-                if op.is_sync() {
-                    synced.push(tracked.clone());
-                }
-                match tracked.run(&store, &op) {
-                    Ok(()) if poisoned => {
-                        assert!(changes_nothing(&op, &tracked), "{op:?} after a failed sync");
-                    }
-                    Ok(()) if op.is_sync() => synced = vec![tracked.clone()],
-                    Ok(()) => {}
-                    Err(Error::Poisoned { .. }) => {
-                        assert!(!errors.is_empty(), "poisoned without a cause");
-                        poisoned = true;
-                    }
-                    Err(error) => {
-                        errors.push(error);
-                        // Refused as a whole, and reads go on.
-                        look(&store, &tracked);
-                    }
-                }
-            }
-            look(&store, &tracked);
-            synced.push(tracked.clone());
-            match store.close() {
-                Ok(()) => assert!(!poisoned, "close() after a failed sync"),
-                Err(error) => {
-                    poisoned = true;
-                    errors.push(error);
-                }
-            }
-        }
-    }
-    let store = open(path);
-    if (poisoned || start == Start::Killed) && store.recovery().found == Found::MachineDied {
-        let later = tracked.clone();
-        let found = contents(&store);
-        let kept = synced.iter().any(|synced| synced.explains(&found, &later));
-        assert!(kept, "what is there is no good sync: {:?}", store.recovery());
-        assert_eq!(store.check().expect("a check").map(|f| f.to_string()).collect::<Vec<_>>(), [""; 0]);
-    } else {
-        assert_same(&store, &tracked.model);
-    }
-    // It works again, whatever happened.
-    let mut now = Tracked::of(&store);
-    for op in Op::script(&mut Random::new(seed + 2), 12) {
-        now.run(&store, &op).unwrap_or_else(|error| panic!("{op:?}: {error}"));
-    }
-    store.sync().expect("sync");
-    drop(store);
-    let store = open(path);
-    assert_same(&store, &now.model);
-    store.close().expect("close");
-    let failed = failed.lock().expect("a lock").take();
+    let errors = session(path, start, seed, options().index(false).faults(faults), &seam);
+    let failed = seam.failed.lock().expect("a lock").take();
     Outcome { failed, errors }
-}
-
-/// Whether an operation needs no write: a poisoned store may say yes to it.
-fn changes_nothing(op: &Op, tracked: &Tracked) -> bool {
-    let there = |key: &Vec<u8>| tracked.model.contains_key(key);
-    match op {
-        Op::PutIf(key, ..) | Op::Update(key, _) | Op::Remove(key) | Op::Rename(key, _) => !there(key),
-        // Some values are not taken at all.
-        Op::Take(key) => {
-            !matches!(tracked.model.get(key), Some(Value::Point(_) | Value::Sample(_) | Value::Grown(_)))
-        }
-        Op::Replace(..) => true,
-        _ => false,
-    }
 }
 
 /// Calls whose failure the store may pass over: it gives space back, and tries again or leaves that to a recovery; or it only asks.
@@ -186,7 +86,7 @@ fn fail_every_call(start: Start) {
             let (errno, name) = ERRORS[((n + round) % 4) as usize];
             let folder = folder();
             let path = folder.path().join("store");
-            let outcome = std::panic::catch_unwind(|| session(&path, start, seed, n, errno));
+            let outcome = std::panic::catch_unwind(|| fail(&path, start, seed, n, errno));
             let Ok(Outcome { failed, errors }) = outcome else {
                 panic!("{start:?}, seed {seed}: call {n} fails with {name}");
             };

@@ -6,6 +6,8 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
+use crate::common::folder;
+
 /// A mounted image, unmounted when it goes.
 pub struct Mount {
     place: PathBuf,
@@ -17,9 +19,20 @@ pub struct Mount {
 impl Mount {
     /// A file system of so many bytes. Where it cannot be had, says loudly which test is skipped.
     pub fn of(kind: &str, bytes: u64, test: &str) -> Option<Self> {
-        let folder = TempDir::new().expect("a folder");
+        let folder = folder();
         let (place, image) = (folder.path().join("mounted"), folder.path().join("image"));
         fs::create_dir(&place).expect("a folder");
+        if kind == "tmpfs" {
+            let options = format!("size={bytes}");
+            let place_text = place.to_str().expect("a path");
+            return match run("mount", &["-t", "tmpfs", "-o", &options, "none", place_text]) {
+                Ok(_) => Some(Self { place, device: None, _folder: folder }),
+                Err(reason) => {
+                    eprintln!("SKIPPED: {test}: {kind} cannot be mounted here ({reason})");
+                    None
+                }
+            };
+        }
         fs::File::create(&image).and_then(|file| file.set_len(bytes)).expect("an image");
         let named = |path: &Path| path.to_str().expect("a path").to_owned();
         let made = run(&format!("mkfs.{kind}"), &[&named(&image)]);

@@ -7,8 +7,8 @@ use std::path::Path;
 use structchunk::Error;
 use structchunk::testing::Faults;
 
-use super::{Disk, Image, lay_out};
 use crate::common::*;
+use crate::power::{Disk, Image, lay_out};
 use crate::script::{Op, Tracked};
 
 fn rebuild(path: &Path, faults: Faults) -> structchunk::Result<structchunk::RebuildReport> {
