@@ -1,8 +1,4 @@
-//! `structchunk-torture [quick|all|CLASS...] [--part P] [--seed S]`: the long fault suites behind one command.
-//!
-//! It prints a table of class, runs, failures and seed, and exits with 1 when anything failed. `quick` (what is done when nothing is
-//! said) is for every change, and takes less than a minute; `all` is for releases, and may take an hour. A class by its name
-//! runs at the size that it has in `all`, after `quick` in the size that it has there; a part is a line of the table.
+//! The long fault suites behind one command: [`Line`] says how it is used.
 //!
 //! A class is a module with a function from a [`Plan`] to a [`Report`](plan::Report), and a line in [`CLASSES`] (`classes/mod.rs`). What they compare stores
 //! with (the model, seeded scripts, the disk whose power is cut) is that of the engine's own suite in `crates/structchunk/tests/store/`.
@@ -18,9 +14,41 @@ mod trace;
 
 use std::process::ExitCode;
 
+use clap::Parser;
+use clap::builder::PossibleValuesParser;
+
 use classes::CLASSES;
 use plan::{Class, Plan, Scale};
 use shared::{common, mount, power, replay, scenarios, script, session};
+
+/// Let everything fail that can, and look at what is left of the store: processes killed at any moment, power cuts, failing system calls,
+/// full disks.
+///
+/// Prints a table of class, runs, failures and seed, and exits with 1 when anything failed, with 2 when it was not understood.
+#[derive(Parser)]
+#[command(name = "structchunk-torture", version, max_term_width = 100)]
+struct Line {
+    /// `quick`: some of everything, in less than a minute. `all`: what the project promises; it may take an hour. A class by its name: as
+    /// in `all`, or after `quick` as there
+    #[arg(default_value = QUICK, value_parser = PossibleValuesParser::new(words()))]
+    what: Vec<String>,
+
+    /// Only parts (lines of the table) whose names begin so
+    #[arg(long, default_value = "", hide_default_value = true)]
+    part: String,
+
+    /// Repeats a run, as far as timing allows
+    #[arg(long, default_value_t = common::seed())]
+    seed: u64,
+}
+
+const QUICK: &str = "quick";
+const ALL: &str = "all";
+
+/// What can be asked for.
+fn words() -> impl Iterator<Item = &'static str> {
+    [QUICK, ALL].into_iter().chain(CLASSES.iter().map(|class| class.name))
+}
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -29,44 +57,14 @@ fn main() -> ExitCode {
     {
         return child::run(task);
     }
-    match plan(&arguments) {
-        Ok((plan, classes)) => run(&plan, &classes),
-        Err(problem) => {
-            eprintln!("{problem}");
-            ExitCode::from(2)
-        }
-    }
-}
-
-/// What the command line asks for.
-fn plan(arguments: &[String]) -> Result<(Plan, Vec<&'static Class>), String> {
-    let (mut scale, mut classes, mut seed) = (None, Vec::new(), common::seed());
-    let mut part = String::new();
-    let mut words = arguments.iter();
-    while let Some(word) = words.next() {
-        match word.as_str() {
-            "quick" => scale = Some(Scale::Quick),
-            "all" => scale = Some(Scale::All),
-            "--part" => part.clone_from(words.next().ok_or("--part takes the name of a line of the table")?),
-            "--seed" => {
-                let number = words.next().and_then(|number| number.parse().ok());
-                seed = number.ok_or("--seed takes a number")?;
-            }
-            name => {
-                let class = CLASSES.iter().find(|class| class.name == name);
-                classes.push(class.ok_or_else(|| {
-                    let known: Vec<_> = CLASSES.iter().map(|class| class.name).collect();
-                    let known = known.join("|");
-                    format!("what is {name:?}? usage: structchunk-torture [quick|all|{known}] [--part P] [--seed S]")
-                })?);
-            }
-        }
-    }
-    let scale = scale.unwrap_or(if classes.is_empty() { Scale::Quick } else { Scale::All });
+    let Line { what, part, seed } = Line::parse();
+    let asked = |word: &str| what.iter().any(|asked| asked == word);
+    let mut classes: Vec<&Class> = CLASSES.iter().filter(|class| asked(class.name)).collect();
+    let scale = if asked(QUICK) { Scale::Quick } else { Scale::All };
     if classes.is_empty() {
         classes.extend(CLASSES);
     }
-    Ok((Plan { scale, seed, part }, classes))
+    run(&Plan { scale, seed, part }, &classes)
 }
 
 fn run(plan: &Plan, classes: &[&Class]) -> ExitCode {
