@@ -31,6 +31,15 @@ pub(crate) type Grow<'a> = &'a mut dyn FnMut(u64) -> Result<()>;
 /// Has a range of words backed by disk space, lengthening the file where needed.
 pub(crate) type Back<'a> = &'a mut dyn FnMut(u64, u64) -> Result<()>;
 
+/// What is marked of the bytes of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Marks {
+    /// The record itself.
+    first: bool,
+    /// Anything behind its beginning.
+    others: bool,
+}
+
 /// Which records are current.
 pub(crate) struct LiveMap {
     words: Words,
@@ -122,6 +131,55 @@ impl LiveMap {
         self.bit(location).is_some_and(|(word, bit)| {
             self.words.load(word, Ordering::Acquire).is_some_and(|bits| bits & bit != 0)
         })
+    }
+
+    /// Whether the record of `bytes` bytes there is the current one of its key, and no other current one begins inside of it.
+    #[inline]
+    pub(crate) fn stands_alone(&self, location: Location, bytes: u64) -> bool {
+        self.marks(location, bytes) == Some(Marks { first: true, others: false })
+    }
+
+    /// Whether a current record begins inside the one of `bytes` bytes there, behind its own beginning.
+    pub(crate) fn any_inside(&self, location: Location, bytes: u64) -> bool {
+        self.marks(location, bytes).is_none_or(|marks| marks.others)
+    }
+
+    /// The bits of a record: a look at one or two words, as long as it is small.
+    #[inline]
+    fn marks(&self, location: Location, bytes: u64) -> Option<Marks> {
+        let region = self.region(self.geometry.chunk(location))?;
+        let unit = self.geometry.offset(location) / RECORD_ALIGN;
+        let (word, skew) = (region + AT_BITS + unit / 64, unit % 64);
+        let end = skew + bytes / RECORD_ALIGN;
+        let (whole, rest) = (end / 64, end % 64);
+        let words = self.words.cells_up_to(word, end.div_ceil(64) as usize);
+        // Of the first word the bits from `skew` on, of the last one those before `rest`.
+        let load = |index: usize| words.get(index).map_or(0, |word| word.load(Ordering::Acquire));
+        let in_last = |bits: u64| bits & ((1 << rest) - 1);
+        if whole == 0 {
+            let bits = in_last(load(0)) >> skew;
+            return Some(Marks { first: bits & 1 != 0, others: bits > 1 });
+        }
+        let bits = load(0) >> skew;
+        let others = bits > 1
+            || words.iter().take(whole as usize).skip(1).any(|word| word.load(Ordering::Acquire) != 0)
+            || in_last(load(whole as usize)) != 0;
+        Some(Marks { first: bits & 1 != 0, others })
+    }
+
+    /// Clears the bits of bytes `from..to` of a chunk, where the log is about to go on: what a file says of them is not so. Those words
+    /// must be backed.
+    pub(crate) fn forget(&self, chunk: ChunkId, from: u64, to: u64) {
+        let Some(region) = self.region(chunk) else { return };
+        let (first, end) = (from / RECORD_ALIGN, to.div_ceil(RECORD_ALIGN));
+        for word in first / 64..end.div_ceil(64) {
+            // The bits of records before `from` stay; behind `to` there are none.
+            let keep = if word == first / 64 { (1 << (first % 64)) - 1 } else { 0 };
+            let index = region + AT_BITS + word;
+            if let Some(bits) = self.words.load(index, Ordering::Relaxed).filter(|bits| bits & !keep != 0) {
+                self.words.store(index, bits & keep, Ordering::Release);
+            }
+        }
     }
 
     /// Marks a record of `bytes` bytes as current.
@@ -222,6 +280,32 @@ mod tests {
         map.count_tombstone(ChunkId(3), 48);
         map.count_tombstone(ChunkId(3), 64);
         assert_eq!((map.tombstone_bytes(ChunkId(3)), map.tombstone_bytes(ChunkId(4))), (112, 0));
+    }
+
+    #[test]
+    fn a_record_stands_alone_when_its_bit_is_the_only_one_in_it() {
+        let map = map(4096);
+        let at = |unit: u64| map.geometry.location(ChunkId(3), 4096 + 16 * unit);
+        for (unit, units) in [(0, 2), (0, 64), (0, 65), (3, 61), (3, 62), (63, 2), (5, 700), (128, 640)] {
+            let bytes = 16 * units;
+            assert!(!map.stands_alone(at(unit), bytes) && !map.any_inside(at(unit), bytes));
+            map.set(at(unit), bytes);
+            map.set(at(unit + units), 16);
+            assert!(map.stands_alone(at(unit), bytes) && !map.any_inside(at(unit), bytes));
+            for other in [1, units / 2, units - 1].map(|inside| at(unit + inside.max(1))) {
+                map.set(other, 16);
+                assert!(!map.stands_alone(at(unit), bytes) && map.any_inside(at(unit), bytes));
+                map.clear(other, 16);
+            }
+            map.forget(ChunkId(3), 4096 + 16 * (unit + 1), 4096 + 16 * 1024);
+            assert!(map.is_live(at(unit)) && !map.is_live(at(unit + units)), "what is before it stays");
+            map.forget(ChunkId(3), 4096, 4096 + 16 * 1024);
+            assert!(!map.is_live(at(unit)));
+        }
+        // A file may end before the region does; what is missing is 0.
+        let short = self::map(HEADER_WORDS + AT_BITS + 5);
+        short.set(at(0), 16 * 700);
+        assert!(short.stands_alone(at(0), 16 * 700));
     }
 
     #[test]

@@ -186,6 +186,16 @@ impl Words {
         let _ = index;
     }
 
+    /// `count` words from `index`, or as many as the file has of them.
+    #[inline]
+    pub(crate) fn cells_up_to(&self, index: u64, count: usize) -> &[AtomicU64] {
+        let shorter = || {
+            let there = self.limit.load(Ordering::Acquire).checked_sub(index)?;
+            self.cells(index, count.min(there as usize))
+        };
+        self.cells(index, count).or_else(shorter).unwrap_or_default()
+    }
+
     #[inline]
     fn cells(&self, index: u64, count: usize) -> Option<&[AtomicU64]> {
         let end = index.checked_add(count as u64)?;

@@ -225,7 +225,7 @@ impl Inner {
                 self.views.directory.change_len(-1);
                 if let Some(old) = &planned.old {
                     if *moved {
-                        self.views.live.clear(old.location(), old.bytes());
+                        self.unmark(old);
                     } else {
                         self.supersede(writer, old);
                     }

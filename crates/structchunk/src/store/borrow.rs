@@ -10,7 +10,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::chunk::Record;
-use crate::format::{ExternPayload, Kind};
+use crate::format::{ExternPayload, Kind, Location};
 use crate::quick_hash::{Quick, mix};
 
 const SHARDS: usize = 64;
@@ -44,7 +44,15 @@ impl Subject {
         {
             return Self(pointer.body.0 | IS_BODY);
         }
-        Self(record.location().get())
+        record.location().into()
+    }
+}
+
+impl From<Location> for Subject {
+    /// The object in the log whose record lies there.
+    #[inline]
+    fn from(location: Location) -> Self {
+        Self(location.get())
     }
 }
 
@@ -164,6 +172,12 @@ impl Borrows {
     /// Whether any guard refers to the object.
     pub(crate) fn is_borrowed(&self, subject: Subject) -> bool {
         self.shard(subject).lock().borrowed.contains_key(&subject.0)
+    }
+
+    /// Does something while nobody can come to borrow the object; it is told whether somebody has.
+    pub(crate) fn look(&self, subject: Subject, action: impl FnOnce(bool)) {
+        let state = self.shard(subject).lock();
+        action(state.borrowed.contains_key(&subject.0));
     }
 
     /// Waits until nobody changes the object alone, at most until `deadline`; whether that came true.

@@ -28,7 +28,12 @@ impl Store {
     /// [`Error::Closed`], [`Error::Corrupt`].
     pub fn entry(&self, key: impl AsRef<[u8]>) -> Result<Option<Entry<'_>>> {
         self.inner.check_open()?;
-        Ok(self.inner.find(key.as_ref())?.map(|record| Entry { store: self, record }))
+        let (inner, key) = (&self.inner, key.as_ref());
+        let record = inner.with_object(key, inner.views.hashes.of_key(key), |record| {
+            inner.check_alone(record)?;
+            Ok(record.clone())
+        })?;
+        Ok(record.map(|record| Entry { store: self, record }))
     }
 }
 

@@ -12,6 +12,7 @@ use super::compact::Auto;
 use super::hold::Holds;
 use super::lock::WRITER_BYTE;
 use super::ordered::Ordered;
+use super::overlap::Lingering;
 use super::pace::Pace;
 use super::report::RecoveryReport;
 use super::shared::Shared;
@@ -44,6 +45,7 @@ pub(crate) struct Inner {
     pub shared: Shared,
     pub types: Types,
     pub borrows: Borrows,
+    pub lingering: Lingering,
     pub ordered: Ordered,
 
     pub closed: AtomicBool,

@@ -203,6 +203,7 @@ impl Inner {
 
     fn back(&self, chunk: &Chunk, from: u64, to: u64) -> Result<()> {
         self.views.live.reserve(chunk.id, from, to, &mut |from, to| self.views.live_file.back(from, to))?;
+        self.views.live.forget(chunk.id, from, to);
         chunk.reserve(from, to)
     }
 

@@ -21,6 +21,7 @@ mod log;
 mod open;
 mod options;
 mod ordered;
+mod overlap;
 mod pace;
 mod punch;
 mod range;

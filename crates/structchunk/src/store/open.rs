@@ -9,6 +9,7 @@ use super::create::{CHUNKS, create, is_unfinished};
 use super::extent::Log;
 use super::lock::lock;
 use super::ordered::Ordered;
+use super::overlap::Lingering;
 use super::recover;
 use super::report::{Found, RecoveryReport};
 use super::shared::Shared;
@@ -168,6 +169,7 @@ pub(crate) fn open_folder(root: Folder, options: &Options, created: bool) -> Res
         shared,
         types: Types::new(),
         borrows: Borrows::new(),
+        lingering: Lingering::new(),
         compaction: Mutex::default(),
         holds: Mutex::default(),
         closed: AtomicBool::new(false),

@@ -7,7 +7,6 @@
 use std::sync::atomic::Ordering;
 
 use super::Inner;
-use super::borrow::Subject;
 use super::find::Payload;
 use super::inner::{Checkpoints, Writer};
 use crate::chunk::Record;
@@ -77,7 +76,7 @@ impl Inner {
     fn punch(&self, location: Location) -> bool {
         let Ok(Some(record)) = self.chunks.record(location) else { return true };
         let Some((from, bytes)) = self.whole_pages(&record) else { return true };
-        if self.borrows.is_borrowed(Subject::of(&record)) {
+        if self.is_in_use(&record) {
             return false;
         }
         match record.chunk.punch(from, bytes) {

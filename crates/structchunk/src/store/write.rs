@@ -198,7 +198,7 @@ impl Inner {
 
     /// Takes note that a record is no longer the current one.
     pub(crate) fn supersede(&self, writer: &mut Writer, old: &Record<'_>) {
-        self.views.live.clear(old.location(), old.bytes());
+        self.unmark(old);
         self.note_payload(writer, old);
         if old.header().kind == Kind::Extern {
             match self.extern_payload(old) {

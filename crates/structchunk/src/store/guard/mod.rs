@@ -121,6 +121,7 @@ impl Inner {
         loop {
             let mut writer = self.begin_change()?;
             let Some((record, payload)) = find(hash)? else { return Ok(None) };
+            self.check_alone_to_write(&record)?;
             // What was waited for may have been superseded meanwhile.
             let borrow = match waited_for.take() {
                 Some(borrow) if borrow.subject == Subject::of(&record) => Some(borrow),

@@ -108,6 +108,8 @@ impl Inner {
             let borrow = Borrow::acquire(self, record, Want::Shared, &mut deadline);
             let borrow = borrow.ok_or_else(|| Error::Busy { key: key.to_vec() })?;
             self.check_not_moved(record, relocations)?;
+            // Not before: who supersedes it from here on sees the borrow.
+            self.check_alone(record)?;
             Ok((record.clone(), payload, borrow))
         })?;
         let Some((record, payload, borrow)) = found else { return Ok(None) };

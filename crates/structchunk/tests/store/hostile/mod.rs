@@ -3,6 +3,7 @@
 mod checklist;
 mod flips;
 mod names;
+mod overlaps;
 mod records;
 mod views;
 

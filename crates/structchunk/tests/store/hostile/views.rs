@@ -20,11 +20,11 @@ fn base(path: &Path) {
     store.close().unwrap();
 }
 
-fn words(path: &Path) -> Vec<u64> {
+pub fn words(path: &Path) -> Vec<u64> {
     fs::read(path).unwrap().as_chunks().0.iter().map(|word| u64::from_le_bytes(*word)).collect()
 }
 
-fn write(path: &Path, words: &[u64]) {
+pub fn write(path: &Path, words: &[u64]) {
     fs::write(path, words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<_>>()).unwrap();
 }
 
@@ -37,7 +37,7 @@ fn location_of(store: &Path, key: &[u8]) -> u64 {
 }
 
 /// Makes the directory's entry of `key` lead to another location.
-fn lead(store: &Path, key: &[u8], to: u64) {
+pub fn lead(store: &Path, key: &[u8], to: u64) {
     let location = location_of(store, key);
     let mut all = words(&store.join("directory"));
     // Behind the page of the header.
