@@ -6,6 +6,7 @@ mod file;
 mod live;
 mod record;
 mod set;
+mod sums;
 mod tail;
 mod walk;
 

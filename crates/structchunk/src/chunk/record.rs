@@ -82,6 +82,12 @@ impl<'a> Record<'a> {
             .is_some_and(|words| seed.holds(self.location(), words, self.extension_bytes(), self.key()))
     }
 
+    /// [`Record::checksum_holds`] for who knows another way to it: `go_on` is given the checksum of what stands before extension and key.
+    pub(super) fn checksum_is(&self, seed: RecordSeed, go_on: impl FnOnce(u32) -> u32) -> bool {
+        words(&self.chunk, self.offset)
+            .is_some_and(|words| words[0] as u32 == go_on(seed.begin(self.location(), words)))
+    }
+
     /// Whether the record has this key.
     #[inline]
     pub(crate) fn key_is(&self, key: &[u8]) -> bool {

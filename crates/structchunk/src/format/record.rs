@@ -244,6 +244,11 @@ impl RecordSeed {
         Self(crc32c::crc32c(&uuid))
     }
 
+    /// The checksum of what stands before extension and key.
+    pub(crate) fn begin(self, at: Location, words: [u64; 3]) -> u32 {
+        self.checksum(at, words, &[], &[])
+    }
+
     fn checksum(self, at: Location, words: [u64; 3], extension: &[u8], key: &[u8]) -> u32 {
         /// Bytes before extension and key.
         const FIXED: usize = 28;
