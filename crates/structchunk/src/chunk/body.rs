@@ -184,7 +184,21 @@ impl BodySet {
         let open = |make_room: &mut dyn FnMut(u64)| {
             Body::open(&self.folder, self.uuid, number, self.access, make_room)
         };
-        Ok(self.add(self.residents.admit(open)?))
+        Ok(self.keep(self.residents.admit(open)?))
+    }
+
+    /// Keeps a body that was opened, unless it was unlinked meanwhile: then it goes with the last one who uses it.
+    fn keep(&self, body: Arc<Body>) -> Arc<Body> {
+        let body = self.add(body);
+        // (`unlink` takes the name away first. Where nobody can say, it stays mapped.)
+        if let Ok(false) = self.folder.exists(&FileName::of_body(body.number)) {
+            self.forget(body.number);
+        }
+        body
+    }
+
+    fn forget(&self, number: BodyNumber) {
+        self.met.write().unwrap_or_else(PoisonError::into_inner).remove(&number);
     }
 
     /// A body; it is mapped if it is not at the moment.
@@ -219,7 +233,35 @@ impl BodySet {
 
     /// Gives the space of a body back. Whoever has it mapped keeps it until then.
     pub(crate) fn unlink(&self, number: BodyNumber) -> Result<()> {
-        self.met.write().unwrap_or_else(PoisonError::into_inner).remove(&number);
-        self.folder.remove(&FileName::of_body(number))
+        let removed = self.folder.remove(&FileName::of_body(number));
+        // Not before: whoever opens it at the same time looks for the name after it is kept here.
+        self.forget(number);
+        removed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::Faults;
+
+    #[test]
+    fn a_body_that_is_unlinked_while_it_is_opened_is_not_kept() {
+        let residents = Arc::new(Residents::new(None));
+        let folder = Folder::in_memory(Faults::none());
+        let set = BodySet::new(folder, [1; 16], Access::Write, residents);
+        let number = BodyNumber(3);
+        set.publish(&set.create(number, 100, true).unwrap()).unwrap();
+        set.forget(number);
+        let open = || Body::open(&set.folder, set.uuid, number, set.access, &mut |_| {}).unwrap();
+        // Kept where it stays; not where it was unlinked after it was opened.
+        let body = set.keep(Arc::new(open()));
+        assert_eq!(Arc::strong_count(&body), 2);
+        let late = Arc::new(open());
+        set.unlink(number).unwrap();
+        assert_eq!(Arc::strong_count(&body), 1);
+        let late = set.keep(late);
+        assert!(set.met(number).is_none() && Arc::strong_count(&late) == 1);
+        assert!(set.get(number).is_err_and(|error| error.is_absent()));
     }
 }
