@@ -23,7 +23,8 @@ pub(crate) fn lock_file(root: &Folder) -> Result<File> {
 pub(crate) fn lock(root: &Folder, read_only: bool) -> Result<Option<File>> {
     let file = if read_only {
         match root.open_file(LOCK, Access::Read) {
-            // A copy without it. It must be there where somebody could write; where it cannot be made, nobody can.
+            // A copy without it. It must be there where somebody could write. Where it cannot be made, nobody can by this way; the
+            // documentation of `Options::read_only` says what is left to the caller.
             Err(error) if error.is_absent() => match lock_file(root) {
                 Ok(file) => file,
                 Err(Error::Io { .. }) => return Ok(None),

@@ -81,6 +81,9 @@ impl Options {
     /// Opens for reading only, together with any number of others that do. Writes nothing, works on files and file systems that cannot
     /// be written to, and keeps writers out while it is open. Where directory and live map on disk cannot be believed, private ones
     /// are made in memory. Default: false.
+    ///
+    /// Where the file `LOCK` is missing and cannot be made (a copy without it on a read-only mount, or in somebody else's folder), nobody
+    /// is kept out: then it is up to the caller that no one who may write there opens the store at the same time.
     pub fn read_only(mut self, read_only: bool) -> Self {
         self.read_only = read_only;
         self
