@@ -29,6 +29,7 @@ mod process;
 mod process_death;
 mod punching;
 mod rebuild;
+mod replaced;
 mod replay;
 mod same_boot;
 mod script;

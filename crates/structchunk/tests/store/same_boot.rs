@@ -7,6 +7,7 @@ use structchunk::testing::Faults;
 use structchunk::{Found, Options, Store};
 
 use crate::common::*;
+use crate::craft::{PAGE, Sector, edit_checkpoints, edit_sector};
 
 /// A store whose process died: "kept" was synced, "late" was not.
 fn killed(path: &Path, options: Options) {
@@ -144,6 +145,74 @@ fn an_end_of_the_log_that_cannot_be_is_not_believed() {
     }
     fs::write(&shared, good).expect("written");
     assert_eq!(open(&template).recovery().found, Found::ProcessDied);
+}
+
+#[test]
+fn each_piece_of_evidence_in_the_checkpoint_is_looked_at() {
+    for (at, words) in
+        [(104, "boot id"), (112, "boot id"), (120, "another file"), (128, "another file"), (136, "shared")]
+    {
+        let folder = folder();
+        let path = folder.path().join("store");
+        killed(&path, options());
+        edit_checkpoints(&path, |checkpoint| checkpoint.set_u64(at, checkpoint.u64(at) ^ 1));
+        is_as_of_the_last_sync(options(), &path, words);
+    }
+}
+
+#[test]
+fn a_copy_of_the_store_file_among_the_originals_of_all_others_proves_nothing() {
+    let folder = folder();
+    let path = folder.path().join("store");
+    killed(&path, options());
+    fs::copy(path.join("STORE"), path.join("copy")).expect("a copy");
+    fs::rename(path.join("copy"), path.join("STORE")).expect("its name");
+    is_as_of_the_last_sync(options(), &path, "another file");
+}
+
+#[test]
+fn either_poison_mark_alone_takes_the_store_back_to_its_last_sync() {
+    for in_shared in [true, false] {
+        let folder = folder();
+        let path = folder.path().join("store");
+        killed(&path, options());
+        if in_shared {
+            let mut bytes = fs::read(path.join("shared")).expect("bytes");
+            bytes[64] = 1;
+            fs::write(path.join("shared"), bytes).expect("written");
+        } else {
+            let session = session_of(&path);
+            mark_poisoned(&path, session);
+        }
+        is_as_of_the_last_sync(options(), &path, "poison mark");
+    }
+}
+
+#[test]
+fn a_poison_mark_of_another_session_counts_for_nothing() {
+    let folder = folder();
+    let path = folder.path().join("store");
+    killed(&path, options());
+    let session = session_of(&path);
+    mark_poisoned(&path, session ^ 1);
+    let store = open(&path);
+    assert_eq!(store.recovery().found, Found::ProcessDied);
+    assert_eq!(store.load::<u64>("late").expect("load"), Some(2));
+}
+
+/// The session that the newest checkpoint names.
+fn session_of(path: &Path) -> u64 {
+    let mut bytes = fs::read(path.join("STORE")).expect("bytes");
+    let slots = bytes[PAGE..3 * PAGE].chunks_mut(PAGE).map(Sector);
+    slots.max_by_key(|checkpoint| checkpoint.u64(8)).expect("two slots").u64(136)
+}
+
+/// Writes the poison mark of a session into the session block of `STORE`.
+fn mark_poisoned(path: &Path, session: u64) {
+    edit_sector(&path.join("STORE"), 3 * PAGE, "poison", |mark| {
+        mark.0[..8].copy_from_slice(b"SCPOISN\x01");
+        mark.set_u64(8, session);
+    });
 }
 
 #[test]
