@@ -20,7 +20,7 @@
 //! # }
 //! ```
 //!
-//! What survives what is said under *Durability* at every method, and promised in the README.
+//! What survives what is said under *Durability* at every method, and promised in PROMISES.md.
 
 #![cfg_attr(loom, allow(dead_code, unused_imports))]
 
