@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-use structchunk::{Entry, Error, RecoveryReport, Store, StoredType};
+use structchunk::{Entry, Error, Store, StoredType};
 
 use crate::failure::Failure;
-use crate::key::JsonKey;
 use crate::progress::Progress;
 
 /// How often progress is told, in objects.
@@ -56,32 +54,4 @@ pub fn count_types(store: &Store) -> Result<TypeSurvey, Failure> {
     let counted =
         types.map(|stored| CountedType { objects: counts.get(&stored.number).copied().unwrap_or(0), stored });
     Ok(TypeSurvey { types: counted.collect(), damage: damage.or(unreadable) })
-}
-
-/// What opening found, in JSON.
-#[derive(Serialize)]
-pub struct JsonRecovery<'a> {
-    found: String,
-    evidence: &'a str,
-    accepted_records: u64,
-    dropped: &'a [String],
-    wiped_bytes: u64,
-    torn: Vec<JsonKey<'a>>,
-    removed_files: &'a [String],
-    rebuilt_views: bool,
-}
-
-impl<'a> From<&'a RecoveryReport> for JsonRecovery<'a> {
-    fn from(report: &'a RecoveryReport) -> Self {
-        Self {
-            found: report.found.to_string(),
-            evidence: &report.evidence,
-            accepted_records: report.accepted_records,
-            dropped: &report.dropped,
-            wiped_bytes: report.wiped_bytes,
-            torn: report.torn.iter().map(|key| key.as_slice().into()).collect(),
-            removed_files: &report.removed_files,
-            rebuilt_views: report.rebuilt_views,
-        }
-    }
 }

@@ -4,23 +4,23 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use serde::Serialize;
-use structchunk::{Finding, Found};
+use structchunk::Finding;
 
 use crate::failure::{Failure, Outcome, say};
-use crate::numbers::{counted, grouped};
+use crate::numbers::counted;
 use crate::progress::Progress;
-use crate::survey::JsonRecovery;
+use crate::recovery::{self, JsonRecovery};
 use crate::text::quiet;
 use crate::{json, opening};
 
-/// Look at every record, type and view of a store; repair nothing
+/// Look at every record, type, body and view of a store; repair nothing
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   structchunk check galaxy.store && echo all is well
   structchunk check galaxy.store --json | jq .findings
 
-The exit code is 1 when there are findings. `structchunk rebuild` makes anew what can be.")]
+The index is not looked at: it is derived anew where it does not fit. The exit code is 1 when there are findings. `structchunk rebuild` makes anew what can be.")]
 pub struct Check {
     /// The store's directory
     store: PathBuf,
@@ -75,12 +75,8 @@ impl Check {
             let records = counted(check.records(), "record", "records");
             let end = counted(findings.len() as u64, "finding", "findings");
             writeln!(out, "{records} looked at, {}", if findings.is_empty() { "no findings" } else { &end })?;
-            if report.found != Found::Clean {
-                let dropped = grouped(report.dropped.len() as u64);
-                say(&format!("found: {} ({}); given up: {dropped}", report.found, report.evidence));
-            }
-            for dropped in &report.dropped {
-                say(dropped);
+            for line in recovery::lines(report) {
+                say(&line);
             }
         }
         Ok(if findings.is_empty() { Outcome::Fine } else { Outcome::Findings })

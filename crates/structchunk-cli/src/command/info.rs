@@ -8,7 +8,8 @@ use structchunk::{Stats, Store};
 
 use crate::failure::{Failure, Outcome};
 use crate::numbers::{bytes, counted, grouped};
-use crate::survey::{CountedType, JsonRecovery, TypeSurvey, count_types};
+use crate::recovery::{self, JsonRecovery};
+use crate::survey::{CountedType, TypeSurvey, count_types};
 use crate::table::table;
 use crate::text::quiet;
 use crate::{json, opening};
@@ -112,6 +113,9 @@ fn print(out: &mut dyn Write, store: &Store, stats: &Stats, types: &[CountedType
         stats.sequence,
         stats.epoch
     )?;
+    for line in recovery::lines(store.recovery()) {
+        writeln!(out, "             {}", quiet(&line))?;
+    }
     if types.is_empty() {
         return Ok(());
     }

@@ -9,7 +9,7 @@ use super::JsonFinding;
 use crate::failure::{Failure, Outcome};
 use crate::key::shown;
 use crate::numbers::counted;
-use crate::survey::JsonRecovery;
+use crate::recovery::JsonRecovery;
 use crate::text::quiet;
 use crate::{json, opening};
 

@@ -3,7 +3,9 @@
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 
-use crate::stores::{Sample, run};
+use structchunk::Store;
+
+use crate::stores::{Sample, open, run};
 
 const READING: [&[&str]; 6] = [&["info"], &["ls"], &["get", "k"], &["types"], &["stats"], &["check"]];
 
@@ -110,4 +112,37 @@ fn rebuild_names_what_it_cannot_read_and_exits_with_one() {
     let ls = sample.run("ls", &[]);
     assert!(!ls.out.contains("p/20"), "{}", ls.out);
     assert!(sample.run("get", &["p/21"]).succeeds().out.contains("id: 21"));
+}
+
+#[test]
+fn info_and_check_tell_what_was_found_given_up_and_torn() {
+    let sample = Sample::new();
+    let store = open(Store::options(), &sample.path());
+    store.put("wide\n", &[7_u64; 100][..]).unwrap();
+    std::mem::forget(store.get_mut::<[u64]>("wide\n").unwrap());
+    drop(store);
+    overwrite(&sample, "chunks/00000000.chunk", find(&sample, b"p/20"), &[0xff; 8]);
+    let (info, check) = (sample.run("info", &[]).out, sample.run("check", &[]).err);
+    for text in [&info, &check] {
+        for part in [
+            "found: the writing process died (boot id, STORE and session are those of the last writer); ",
+            "records accepted",
+            "directory and live map were made anew",
+            "given up: ",
+            "00000000.chunk: bytes",
+            r#"torn: "wide\x0a" was being changed"#,
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
+    for command in ["info", "check"] {
+        let opened = &sample.run(command, &["--json"]).json()["opened"];
+        assert_eq!(opened["found"], "the writing process died");
+        assert_eq!(
+            (opened["dropped"].as_array().unwrap().len(), opened["torn"].as_array().unwrap().len()),
+            (1, 1)
+        );
+        assert_eq!(opened["rebuilt_views"], true);
+        assert!(opened["accepted_records"].as_u64().unwrap() > 40);
+    }
 }

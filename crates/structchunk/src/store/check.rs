@@ -1,5 +1,6 @@
 //! Checking: every file against what it should be. Repairs nothing.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +11,7 @@ use super::{Inner, Store};
 use crate::chunk::{Chunk, LiveMap, Record, Step, Walk};
 use crate::disk::{Faults, Folder};
 use crate::error::Result;
-use crate::format::{ChunkId, Kind, PAGE_BYTES};
+use crate::format::{BodyNumber, ChunkId, ExternPayload, Kind, Location, PAGE_BYTES};
 
 /// Something that is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,6 +137,19 @@ impl<'a> Checker<'a> {
         }
     }
 
+    /// No two current objects have one body. (Records do not overlap: a walk goes on behind each.)
+    fn overlap(&mut self, record: &Record<'a>, owners: &mut HashMap<BodyNumber, Location>) -> Result<()> {
+        let body = ExternPayload::decode(record.frozen_payload()).map(|pointer| pointer.body);
+        if let Some(owner) = body.and_then(|body| owners.insert(body, record.location()))
+            && let Some(owner) = self.inner.chunks.record(owner)?
+        {
+            let keys = [record, &owner].map(|record| crate::EscapedKey(record.key()).to_string());
+            let what = format!("object {} has the same bytes as object {}", keys[0], keys[1]);
+            self.find(record.chunk.path(), record.offset(), what);
+        }
+        Ok(())
+    }
+
     /// The views in use against those that the log makes.
     fn views(&mut self, writer: &Writer) -> Result<()> {
         let inner = self.inner;
@@ -145,6 +159,7 @@ impl<'a> Checker<'a> {
             self.find(&root.join("directory"), 0, format!("it counts {is} objects, the log has {should}"));
         }
         let locations: Vec<_> = self.views.directory.locations().collect();
+        let mut owners = HashMap::new();
         for location in locations {
             let Some(record) = inner.chunks.record(location)? else { continue };
             if record.header().kind == Kind::Type {
@@ -171,10 +186,11 @@ impl<'a> Checker<'a> {
                 let what = format!("object {} is not marked live", crate::EscapedKey(record.key()));
                 self.find(&root.join("live"), 0, what);
             }
-            if record.header().kind == Kind::Extern
-                && let Err(error) = inner.payload(&record)
-            {
-                self.find(record.chunk.path(), record.offset(), error.to_string());
+            if record.header().kind == Kind::Extern {
+                if let Err(error) = inner.payload(&record) {
+                    self.find(record.chunk.path(), record.offset(), error.to_string());
+                }
+                self.overlap(&record, &mut owners)?;
             }
         }
         for location in inner.views.directory.locations() {
@@ -213,7 +229,7 @@ impl<'a> Checker<'a> {
 }
 
 impl Store {
-    /// Looks at every record, type and view, and tells what is not as it should be. Nothing is repaired. Puts, removes and new guards that
+    /// Looks at every record, type, body and view but the index, and tells what is not as it should be, overlaps among it. Nothing is repaired. Puts, removes and new guards that
     /// change objects wait until it is done.
     ///
     /// # Errors

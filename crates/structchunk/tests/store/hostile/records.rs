@@ -231,6 +231,8 @@ fn two_records_that_point_to_one_body_are_one_object_to_guards() {
         assert!(matches!(store.get::<[u64]>("forged"), Err(Error::Busy { .. })));
         drop(first);
         assert_eq!(store.get::<[u64]>("forged").unwrap().unwrap()[0], 7);
+        let found: Vec<_> = store.check().unwrap().map(|finding| finding.what).collect();
+        assert!(found.len() == 1 && found[0].contains("has the same bytes as object"), "{found:?}");
         // What becomes of one when the other goes is nobody's promise, but an error.
         store.remove("body").unwrap();
         (0..3).for_each(|_| store.sync().unwrap());
