@@ -23,6 +23,8 @@ pub(crate) struct Walk<'a> {
     seed: RecordSeed,
     offset: u64,
     end: u64,
+    /// Where the last record may end.
+    limit: u64,
     last_sequence: u64,
     sums: Sums,
 }
@@ -32,7 +34,13 @@ impl<'a> Walk<'a> {
     pub(crate) fn new(chunk: &ChunkRef<'a>, seed: RecordSeed, end: u64, last_sequence: u64) -> Self {
         let chunk = chunk.clone();
         let end = end.min(chunk.map.len());
-        Self { chunk, seed, offset: PAGE_BYTES, end, last_sequence, sums: Sums::default() }
+        Self { chunk, seed, offset: PAGE_BYTES, end, limit: end, last_sequence, sums: Sums::default() }
+    }
+
+    /// The end is only where something was last seen: the last record may go on behind it, with zeroes.
+    pub(crate) fn with_whole_records(mut self) -> Self {
+        self.limit = self.chunk.map.limit();
+        self
     }
 
     /// Goes on from `offset`.
@@ -60,7 +68,7 @@ impl<'a> Walk<'a> {
     fn possible_record_at(&self, offset: u64) -> Option<(Record<'a>, u64, u64)> {
         let (record, header, place) = Record::read_with_header(&self.chunk, offset)?;
         let (end, sequence) = (place.end, header.sequence);
-        (end <= self.end && sequence > self.last_sequence).then_some((record, end, sequence))
+        (end <= self.limit && sequence > self.last_sequence).then_some((record, end, sequence))
     }
 
     /// Whether there is a record right here, among bytes that may look like one at every place: each is hashed a few times at most.

@@ -77,6 +77,20 @@ fn several_chunks(path: &Path) -> (Model, Places) {
     (model, places)
 }
 
+#[test]
+fn the_last_object_comes_back_without_store_although_it_ends_in_zeroes() {
+    let folder = folder();
+    let path = folder.path().join("store");
+    let store = open(&path);
+    store.put("first", &1_u64).expect("put");
+    store.put("zeroes", &[0_u64; 100][..]).expect("put");
+    drop(store);
+    fs::remove_file(path.join("STORE")).expect("removed");
+    assert_eq!(rebuild_well(&path).objects, 2);
+    let store = open(&path);
+    assert_eq!(contents(&store)[&b"zeroes"[..]].2, [0; 800]);
+}
+
 /// A scan yields errors where there is damage, and every object of the model.
 fn assert_readable(store: &Store, model: &Model) {
     let found: BTreeMap<_, _> = store

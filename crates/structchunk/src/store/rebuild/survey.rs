@@ -171,7 +171,8 @@ impl Survey {
         let stepwise = self.features.is_stepwise();
         let chunk = Chunk::open_unverified(folder, self.uuid, self.geometry, stepwise, id)?;
         let end = chunk.written_end(0)?;
-        let mut walk = Walk::new(&ChunkRef::new(&chunk), RecordSeed::new(self.uuid), end, 0);
+        let mut walk =
+            Walk::new(&ChunkRef::new(&chunk), RecordSeed::new(self.uuid), end, 0).with_whole_records();
         Ok(walk.any(|step| matches!(step, Step::Record(_))))
     }
 }

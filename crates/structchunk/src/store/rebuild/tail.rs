@@ -92,6 +92,9 @@ fn walk(chunk: &ChunkRef<'_>, chunks: &ChunkSet, tail: &mut Tail) -> Result<Walk
         told: false,
     };
     let mut walk = Walk::new(chunk, chunks.seed, to, before);
+    if seal.is_none() {
+        walk = walk.with_whole_records();
+    }
     for step in walk.by_ref() {
         let Step::Record(record) = step else { continue };
         let header = record.header();
