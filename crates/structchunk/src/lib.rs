@@ -75,7 +75,7 @@ pub use layout::support as __derive;
 pub mod testing {
     //! Fault injection for tests. No part of the API.
 
-    pub use crate::disk::{Call, Event, Fault, Faults};
+    pub use crate::disk::{Call, Event, Fault, Faults, Sabotage};
 }
 
 #[cfg(doctest)]

@@ -2,6 +2,7 @@
 
 pub mod disk;
 pub mod kill;
+pub mod model;
 pub mod power;
 pub mod syscalls;
 
@@ -11,6 +12,7 @@ use crate::plan::Class;
 pub const CLASSES: &[Class] = &[
     Class { name: "disk", run: disk::run },
     Class { name: "kill", run: kill::run },
+    Class { name: "model", run: model::run },
     Class { name: "power", run: power::run },
     Class { name: "syscalls", run: syscalls::run },
 ];

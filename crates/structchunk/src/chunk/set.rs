@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::disk::{Access, Folder};
+use crate::disk::{Access, Folder, Sabotage};
 use crate::error::Result;
 use crate::format::{ChunkId, Features, FileName, Geometry, Location, RecordSeed};
 use crate::map::Residents;
@@ -35,7 +35,8 @@ impl ChunkSet {
         access: Access,
         residents: Arc<Residents>,
     ) -> Self {
-        let seed = RecordSeed::new(uuid);
+        let unseeded = folder.breaks(Sabotage::ChecksumUnseeded);
+        let seed = RecordSeed::new(if unseeded { [0; 16] } else { uuid });
         let (sealed_before, met) = (AtomicU32::new(0), SparseTable::new());
         Self { folder, geometry, seed, uuid, features, access, sealed_before, residents, met }
     }

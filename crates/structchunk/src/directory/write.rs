@@ -128,6 +128,12 @@ impl Directory {
         self.set_fill(slot.segment, fill);
     }
 
+    /// What [`Directory::erase`] must not do: an empty slot ends the search for what was displaced from its line.
+    pub(crate) fn clear(&self, slot: &SlotRef) {
+        self.erase(slot);
+        self.set(slot.at, EMPTY);
+    }
+
     fn find_exactly(&self, hash: u64, location: Location) -> Option<SlotRef> {
         let slot = self.find_slot(hash, |candidate| candidate == location).ok()?;
         slot.location().is_some().then_some(slot)

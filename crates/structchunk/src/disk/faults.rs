@@ -7,6 +7,8 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::sabotage::Sabotage;
+
 /// The kinds of effects on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
@@ -45,6 +47,10 @@ pub enum Call {
     Map,
     /// A byte is locked, unlocked or looked at.
     Lock,
+    /// The kernel is asked to let go of what it caches of a file.
+    Forget,
+    /// Nothing: a moment between two steps in memory. Only watchers hear of it.
+    Memory,
 }
 
 /// One call that was made.
@@ -135,6 +141,7 @@ struct State {
     faults: Vec<Fault>,
     watcher: Option<Arc<Watcher>>,
     boot: Boot,
+    sabotage: Option<Sabotage>,
 }
 
 #[derive(Default)]
@@ -198,6 +205,22 @@ impl Faults {
             Boot::Pretended(boot_id) => Ok(boot_id),
         });
         if let Some(Ok(boot_id)) = pretended { boot_id } else { real() }
+    }
+
+    /// The rule that is to be broken.
+    pub(super) fn sabotaged(&self) -> Option<Sabotage> {
+        self.change(|state| state.sabotage).flatten()
+    }
+
+    pub(super) fn set_sabotage(&self, rule: Sabotage) {
+        self.change(|state| state.sabotage = Some(rule));
+    }
+
+    /// Tells the watcher, if there is one, of what is no call.
+    pub(super) fn pass(&self, event: impl FnOnce() -> Event) {
+        if let Some(watcher) = self.change(|state| state.watcher.clone()).flatten() {
+            watcher(&event());
+        }
     }
 
     /// Makes one system call, or lets it fail as planned. A signal that came between only means: once more.

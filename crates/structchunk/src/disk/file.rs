@@ -137,7 +137,7 @@ impl File {
         let bytes = NonZeroU64::new(range.end.saturating_sub(range.start));
         let Some(bytes) = bytes else { return Ok(()) };
         let advise = || rustix::fs::fadvise(&self.descriptor, range.start, Some(bytes), Advice::DontNeed);
-        self.effect(Call::Inspect, advise)
+        self.effect(Call::Forget, advise)
             .map_err(|error| Error::io("drop cached pages of", &self.path, error))
     }
 

@@ -189,6 +189,10 @@ impl Folder {
         self.own_effect(Call::SyncFolder, "sync", |folder| folder.sync())
     }
 
+    pub(super) fn faults(&self) -> &Faults {
+        &self.0.faults
+    }
+
     /// Where the folder is, for messages.
     pub(crate) fn path(&self) -> &Path {
         &self.0.path

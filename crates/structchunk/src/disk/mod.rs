@@ -17,6 +17,7 @@ mod inherited;
 mod lock;
 mod memory;
 mod real;
+mod sabotage;
 mod space;
 #[cfg(test)]
 mod tests;
@@ -29,4 +30,6 @@ pub(crate) use folder::Folder;
 pub(crate) use fork::forks;
 pub(crate) use inherited::InheritedLength;
 pub(crate) use lock::Lock;
+pub use sabotage::Sabotage;
+pub(crate) use sabotage::last_sequence;
 pub(crate) use space::Punched;

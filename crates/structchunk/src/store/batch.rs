@@ -10,6 +10,7 @@ use super::log::{Draft, FRESH_VERSION, Room};
 use super::write::Description;
 use super::{Inner, Store};
 use crate::chunk::Record;
+use crate::disk::Sabotage;
 use crate::error::{Error, Result};
 use crate::format::{Extension, Flags, Kind, Location, PAGE_BYTES};
 use crate::layout::{Fingerprint, LayoutMismatch, Object, Plain, TypeLayout};
@@ -183,7 +184,12 @@ impl Inner {
                 body.name(writer)?;
             }
         }
+        let endless = self.root.breaks(Sabotage::BatchWithoutEnd);
         for (index, planned) in plan.iter_mut().enumerate() {
+            if endless {
+                self.publish_end(writer);
+            }
+            self.root.pass();
             let draft = planned.draft(index < last);
             let record = self.append(writer, &draft, |chunk, at| chunk.map.copy_in(at, planned.payload()))?;
             planned.location = Some(record.location());

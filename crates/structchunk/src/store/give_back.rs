@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use super::Inner;
 use super::inner::{Checkpoints, Writer};
+use crate::disk::Sabotage;
 use crate::error::Result;
 use crate::format::{BodyNumber, ChunkId, Location};
 
@@ -56,6 +57,12 @@ impl Inner {
             checkpoints.keep(superseded);
             return Ok(());
         }
+        let superseded = if self.root.breaks(Sabotage::GivenBackOneSyncEarly) {
+            checkpoints.keep(superseded);
+            Superseded::default()
+        } else {
+            superseded
+        };
         let retired = std::mem::replace(&mut checkpoints.retiring, superseded.bodies);
         self.give_back_bodies(checkpoints, retired);
         let retired = std::mem::replace(&mut checkpoints.retiring_payloads, superseded.payloads);

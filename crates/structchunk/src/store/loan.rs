@@ -9,6 +9,7 @@ use super::log::{Draft, FRESH_VERSION};
 use super::write::{Change, Condition, Description, Outcome};
 use super::{Inner, Store};
 use crate::chunk::{BodyRef, Record};
+use crate::disk::Sabotage;
 use crate::error::{Error, Result};
 use crate::format::{BodyNumber, ExternPayload, Kind, PAGE_BYTES};
 use crate::layout::{Object, Plain, Shape};
@@ -182,7 +183,12 @@ impl<T: Plain + ?Sized> Loan<'_, T> {
                 self.inner.store_record::<T>(
                     &change,
                     draft,
-                    |_| Ok(()),
+                    |old| {
+                        if self.inner.root.breaks(Sabotage::DurableHeaderRewritten) {
+                            let _ = old.chunk.map.copy_in(old.offset(), &[0; 16]);
+                        }
+                        Ok(())
+                    },
                     |_| Ok(()),
                     |chunk, at| chunk.map.copy_in(at, buffer.bytes()),
                 )?;

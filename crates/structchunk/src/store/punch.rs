@@ -10,7 +10,7 @@ use super::Inner;
 use super::find::Payload;
 use super::inner::{Checkpoints, Writer};
 use crate::chunk::Record;
-use crate::disk::Punched;
+use crate::disk::{Punched, Sabotage};
 use crate::error::{Error, Result};
 use crate::format::{Kind, Location, PAGE_BYTES, align_up};
 
@@ -79,6 +79,8 @@ impl Inner {
         if self.is_in_use(&record) {
             return false;
         }
+        let spared = !self.root.breaks(Sabotage::HeaderPunched);
+        let (from, bytes) = if spared { (from, bytes) } else { (from - PAGE_BYTES, bytes + PAGE_BYTES) };
         match record.chunk.punch(from, bytes) {
             Ok(Punched::Freed) => {}
             Ok(Punched::Zeroed) => self.can_punch.store(false, Ordering::Relaxed),

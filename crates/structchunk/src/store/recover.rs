@@ -12,7 +12,7 @@ use super::store_file::{StoreFile, new_evidence};
 use super::types::MAX_TYPES;
 use super::views::Views;
 use crate::chunk::{BodyRef, BodySet, ChunkRef, ChunkSet, Step, WRITING, Walk};
-use crate::disk::{Faults, Folder};
+use crate::disk::{self, Faults, Folder, Sabotage};
 use crate::error::{Error, Result};
 use crate::format::{
     BodyNumber, Checkpoint, ChunkId, DroppedChunks, ExternPayload, FileName, Kind, Location, PAGE_BYTES,
@@ -44,7 +44,7 @@ pub(crate) fn recover(
 ) -> Result<(Views, Log)> {
     situation.decide(&mut log, report)?;
     let first = log.chunks.first().copied().unwrap_or(ChunkId(0));
-    let raise = report.found == Found::MachineDied;
+    let raise = report.found == Found::MachineDied && !situation.root.breaks(Sabotage::EpochKept);
     let epoch = situation.store.newest.epoch + u64::from(raise);
     let make = |folder: &Folder, log: &mut Log, report: &mut RecoveryReport| {
         let views = Views::create(folder, &situation.store.identity, epoch, first)?;
@@ -260,7 +260,7 @@ impl Situation<'_> {
         }
         replay.finish()?;
         // A record that was lost keeps its sequence: none is given twice in one epoch.
-        log.sequence = last_sequence.max(self.store.newest.sequence);
+        log.sequence = disk::last_sequence(self.root, last_sequence.max(self.store.newest.sequence));
         for location in &walked.odd {
             if views.live.is_live(*location)
                 && let Some(record) = self.chunks.record(*location)?
@@ -321,10 +321,13 @@ impl Situation<'_> {
                 .dropped
                 .push(format!("{dropped} records behind the end of the log, which were never synced"));
         }
-        active
-            .unseal()
-            .ok_or_else(|| Error::corrupt(active.path(), 512, "the file is shorter than it was"))?;
-        active.wipe_from(log.head)?;
+        if !self.root.breaks(Sabotage::StaleSealBelieved) {
+            let short = || Error::corrupt(active.path(), 512, "the file is shorter than it was");
+            active.unseal().ok_or_else(short)?;
+        }
+        if !self.root.breaks(Sabotage::WipeSkipped) {
+            active.wipe_from(log.head)?;
+        }
         // The step that is kept back for deleting on a full disk, which the wipe gave back.
         let kept_back = (log.head + self.reserve_step).min(self.chunks.geometry.capacity());
         match active.reserve(log.head, kept_back) {

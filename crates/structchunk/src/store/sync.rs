@@ -9,6 +9,7 @@ use super::shared::Left;
 use super::store_file::new_evidence;
 use super::{Inner, Store};
 use crate::chunk::Body;
+use crate::disk::Sabotage;
 use crate::error::{Error, Result};
 use crate::format::{Checkpoint, ChunkId, DroppedChunks, PAGE_BYTES, PoisonMark};
 
@@ -65,7 +66,9 @@ impl Inner {
             next_body: writer.next_body,
         };
         self.shared.begin(self.identity.uuid, self.epoch, &checkpoint.evidence, &start);
-        if let Err(error) = checkpoints.write(checkpoint) {
+        if !self.root.breaks(Sabotage::CleanBitKept)
+            && let Err(error) = checkpoints.write(checkpoint)
+        {
             return Err(self.poison(&checkpoints, error));
         }
         self.session_open.store(true, Ordering::Release);
@@ -76,7 +79,7 @@ impl Inner {
     /// Nothing is written after a failed sync. What the error says goes on.
     fn poison(&self, checkpoints: &Checkpoints, error: Error) -> Error {
         tracing::error!(%error, "a sync failed; the store writes nothing more");
-        if self.poisoned.set(error.to_string()).is_ok() {
+        if self.poisoned.set(error.to_string()).is_ok() && !self.root.breaks(Sabotage::PageCacheTrusted) {
             self.shared.poison();
             if let Err(error) = checkpoints.mark_poisoned() {
                 tracing::warn!(%error, "the poison mark could not be made durable");

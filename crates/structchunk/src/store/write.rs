@@ -6,6 +6,7 @@ use super::loan::Space;
 use super::log::{Draft, FRESH_VERSION, Room};
 use super::{Inner, Store};
 use crate::chunk::{Chunk, Record};
+use crate::disk::Sabotage;
 use crate::error::{Error, Result};
 use crate::format::{Extension, Flags, Kind, MAX_DIMENSIONS, PAGE_BYTES};
 use crate::layout::Object;
@@ -178,7 +179,11 @@ impl Inner {
         self.make_room_to_remove(writer, [&draft])?;
         self.append(writer, &draft, |_, _| Some(()))?;
         self.publish_end(writer);
-        self.views.directory.erase(&slot);
+        if self.root.breaks(Sabotage::SlotCleared) {
+            self.views.directory.clear(&slot);
+        } else {
+            self.views.directory.erase(&slot);
+        }
         self.supersede(writer, &old);
         self.views.directory.change_len(-1);
         Ok(true)
@@ -202,7 +207,12 @@ impl Inner {
         self.note_payload(writer, old);
         if old.header().kind == Kind::Extern {
             match self.extern_payload(old) {
-                Ok(pointer) => writer.superseded.push(pointer.body),
+                Ok(pointer) => {
+                    if self.root.breaks(Sabotage::BodyUnlinkedEarly) {
+                        let _ = self.bodies.unlink(pointer.body);
+                    }
+                    writer.superseded.push(pointer.body);
+                }
                 // The body stays until the next recovery finds that nothing points to it.
                 Err(error) => tracing::warn!(%error, "a superseded body cannot be given back"),
             }

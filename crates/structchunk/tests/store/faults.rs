@@ -68,7 +68,7 @@ fn fail(path: &Path, start: Start, seed: u64, n: u64, errno: i32) -> Outcome {
 /// While it is opened a full disk may also leave no space to be kept back, or the views in memory.
 fn may_be_passed_over(event: &Event, opening: bool, errno: i32) -> bool {
     let is_view = ["directory", "live"].contains(&event.file.as_str());
-    matches!(event.call, Call::Remove | Call::Lock | Call::Inspect | Call::List)
+    matches!(event.call, Call::Remove | Call::Lock | Call::Inspect | Call::List | Call::Forget)
         || event.call == Call::Punch && !opening
         || opening
             && errno == libc::ENOSPC
@@ -205,7 +205,7 @@ fn a_poisoned_store_is_not_believed_when_only_one_of_its_two_marks_is_there() {
         // The cached pages of the chunk were dropped before they were read.
         let trace = seen.trace();
         let mapped = |event: &Event| event.call == Call::Map && event.file == "00000000.chunk";
-        let asked = |event: &Event| event.call == Call::Inspect && event.file == "00000000.chunk";
+        let asked = |event: &Event| event.call == Call::Forget && event.file == "00000000.chunk";
         let (mapped, last_asked) = (trace.iter().position(mapped), trace.iter().rposition(asked));
         assert!(mapped < last_asked, "{trace:?}");
     }

@@ -7,6 +7,7 @@ use super::super::Inner;
 use super::super::inner::Writer;
 use super::relocate::Moved;
 use crate::chunk::{Chunk, ChunkRef, Record, Step, Walk};
+use crate::disk::Sabotage;
 use crate::error::{Error, Result};
 use crate::format::{ChunkId, DroppedChunks, Kind, PAGE_BYTES};
 
@@ -182,7 +183,8 @@ impl Inner {
     /// Leaves a tombstone behind where no chunk of the log has older records, that is, nothing that it would be needed against. (Chunks
     /// that were dropped are unlinked, for good, before this one is.)
     fn settle_tombstone(&self, writer: &mut Writer, record: &Record<'_>, tally: &mut Tally) -> Result<()> {
-        if writer.chunks.first() == Some(&record.chunk.id) {
+        let early = self.root.breaks(Sabotage::TombstoneDroppedEarly);
+        if writer.chunks.first() == Some(&record.chunk.id) || early {
             tally.tombstones_left += 1;
         } else if self.move_tombstone(writer, record)? {
             tally.tombstones += 1;
@@ -205,6 +207,9 @@ impl Inner {
         writer.chunks.remove(&chunk.id);
         writer.dropped.insert(chunk.id);
         writer.changed = true;
+        if self.root.breaks(Sabotage::ChunkUnlinkedEarly) {
+            let _ = self.chunks.remove(chunk.id);
+        }
         Ok(())
     }
 
