@@ -57,7 +57,7 @@ impl Kernel {
     }
 
     fn before(&self, event: &Event) {
-        if event.file != "STORE" || !matches!(event.call, Call::Sync | Call::Inspect) {
+        if event.file != "STORE" || !matches!(event.call, Call::Sync | Call::Inspect | Call::Forget) {
             return;
         }
         let state = &mut *self.state.lock().expect("a lock");
@@ -72,7 +72,7 @@ impl Kernel {
             state.dirty.iter().enumerate().map(|(page, dirty)| (page * PAGE..(page + 1) * PAGE, *dirty));
         let (dirty, clean): (Vec<_>, Vec<_>) = ranges.partition(|(_, dirty)| *dirty);
         state.seen.clone_from(&bytes);
-        if event.call == Call::Inspect {
+        if event.call != Call::Sync {
             // As good a moment to evict what is clean as any other; and this may be the call that asks for it.
             for (range, _) in clean {
                 file.write_all_at(&state.durable[range.clone()], range.start as u64).expect("written");
