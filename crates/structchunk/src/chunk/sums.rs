@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 
+use crc32c::crc32c_combine;
+
 use super::{Chunk, Record};
 use crate::format::{RECORD_ALIGN, RecordSeed};
 
-/// The polynomial of CRC-32C, the lowest power in the highest bit.
-const POLYNOMIAL: u32 = 0x82f6_3b78;
 /// Ranges up to this are hashed as they are, in bytes.
 const SHORT: u64 = 256;
 
@@ -33,7 +33,7 @@ impl Sums {
             return record.checksum_holds(seed);
         }
         let Some((before, through)) = self.around(&record.chunk, from, to) else { return false };
-        record.checksum_is(seed, |fixed| shift(fixed ^ before, bytes) ^ through)
+        record.checksum_is(seed, |fixed| crc32c_combine(fixed ^ before, through, bytes as usize))
     }
 
     /// The checksums, from one place on, of all before `from` (a multiple of 16) and of all before `to`.
@@ -77,42 +77,17 @@ impl Sums {
     }
 }
 
-/// What a checksum becomes by so many bytes of zero: it is multiplied by x to the power of their bits.
-fn shift(sum: u32, bytes: u64) -> u32 {
-    // x^8, and its squares.
-    let (mut power, mut left, mut product) = (1 << (31 - 8), bytes, sum);
-    while left != 0 {
-        if left & 1 != 0 {
-            product = multiply(product, power);
-        }
-        power = multiply(power, power);
-        left >>= 1;
-    }
-    product
-}
-
-/// Multiplies polynomials.
-fn multiply(a: u32, mut b: u32) -> u32 {
-    let mut product = 0;
-    for power in (0..32).rev() {
-        if a >> power & 1 != 0 {
-            product ^= b;
-        }
-        b = b >> 1 ^ if b & 1 != 0 { POLYNOMIAL } else { 0 };
-    }
-    product
-}
-
 #[cfg(test)]
 mod tests {
-    use super::shift;
+    use super::crc32c_combine;
 
     #[test]
     fn checksums_of_parts_make_that_of_the_whole() {
         let bytes: Vec<u8> = (0..70_000_u32).map(|n| (n.wrapping_mul(n) >> 3) as u8).collect();
         for (from, to) in [(0, 0), (0, 1), (16, 300), (1, 70_000), (4096, 69_999)] {
             let (before, through) = (crc32c::crc32c(&bytes[..from]), crc32c::crc32c(&bytes[..to]));
-            let between = shift(before, (to - from) as u64) ^ through;
+            // It combines by a sum that is its own opposite.
+            let between = crc32c_combine(before, through, to - from);
             assert_eq!(between, crc32c::crc32c(&bytes[from..to]), "{from}..{to}");
         }
     }
