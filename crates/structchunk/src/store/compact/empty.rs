@@ -192,7 +192,8 @@ impl Inner {
         Ok(())
     }
 
-    /// Takes a chunk without current records out of the log. Its file goes after the sync that comes after the next.
+    /// Takes a chunk without current records out of the log. Its file goes after the sync that comes after the next. (Nobody who catches up
+    /// from the log is told: that sequences are missing is noticed in `store/since.rs`.)
     fn drop_chunk(&self, writer: &mut Writer, chunk: &Chunk) -> std::result::Result<(), LeftReason> {
         let live = &self.views.live;
         if live.live_records(chunk.id) != 0 || live.live_bytes(chunk.id) != 0 {
@@ -202,8 +203,6 @@ impl Inner {
         if writer.dropped.len() >= DroppedChunks::MOST {
             return Err(LeftReason::Waiting);
         }
-        let last_sequence = chunk.seal_mark().map_or(writer.next_sequence - 1, |seal| seal.last_sequence);
-        self.before_drop(last_sequence);
         writer.chunks.remove(&chunk.id);
         writer.dropped.insert(chunk.id);
         writer.changed = true;
@@ -212,12 +211,6 @@ impl Inner {
         }
         Ok(())
     }
-
-    /// **The hook for what is caught up from the log.** Called under the writer's lock before records up to `last_sequence` leave the log:
-    /// an index that has not taken them in yet must be thrown away, because it would never hear of the tombstones among them. (What
-    /// is current was appended again and is met later.) The present one notices by itself that sequences are missing: `store/since.rs`.
-    #[expect(clippy::unused_self, reason = "nothing has to be told yet")]
-    fn before_drop(&self, _last_sequence: u64) {}
 
     /// Room for everything that will be moved out of a chunk, so that the space kept back for a full disk is not used up by halves.
     pub(super) fn make_room_to_empty(&self, writer: &mut Writer, chunk: ChunkId) -> Result<()> {
