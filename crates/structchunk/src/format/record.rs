@@ -13,6 +13,7 @@
 //! All of it is little-endian, so it is handled as words of 64 bits. Only the last word ever changes.
 
 use super::{Location, align_up};
+use crate::quick_crc;
 
 /// Size of the header, in bytes.
 pub(crate) const HEADER_BYTES: u64 = 32;
@@ -250,23 +251,7 @@ impl RecordSeed {
     }
 
     fn checksum(self, at: Location, words: [u64; 3], extension: &[u8], key: &[u8]) -> u32 {
-        /// Bytes before extension and key.
-        const FIXED: usize = 28;
-        let mut bytes = [0; 128];
-        bytes[..8].copy_from_slice(&at.get().to_le_bytes());
-        bytes[8..12].copy_from_slice(&((words[0] >> 32) as u32).to_le_bytes());
-        bytes[12..20].copy_from_slice(&words[1].to_le_bytes());
-        bytes[20..FIXED].copy_from_slice(&words[2].to_le_bytes());
-        // A call costs more than the bytes of a short key: one for all of them where they fit.
-        let key_at = FIXED + extension.len();
-        let end = key_at + key.len();
-        if end <= bytes.len() {
-            bytes[FIXED..key_at].copy_from_slice(extension);
-            bytes[key_at..end].copy_from_slice(key);
-            return crc32c::crc32c_append(self.0, &bytes[..end]);
-        }
-        let sum = crc32c::crc32c_append(self.0, &bytes[..FIXED]);
-        crc32c::crc32c_append(crc32c::crc32c_append(sum, extension), key)
+        quick_crc::append(self.0, [at.get(), words[0], words[1], words[2]], [extension, key])
     }
 
     /// Whether words 0 to 2 carry the right checksum for this place.
@@ -352,7 +337,9 @@ mod tests {
     #[test]
     fn the_checksum_is_that_of_all_bytes_in_a_row_however_long_the_key() {
         let (uuid, at) = ([3; 16], Location::new(256).unwrap());
-        for (extension, key) in [(0, 1), (16, 84), (16, 85), (0, 100), (0, 101), (208, 65_535)] {
+        for (extension, key) in
+            [(0, 1), (0, 15), (16, 84), (0, 256), (0, 257), (32, 224), (32, 225), (208, 65_535)]
+        {
             let (extension, key) = (vec![5; extension], vec![7; key]);
             let words = header().encode(RecordSeed::new(uuid), at, &extension, &key);
             let mut all = uuid.to_vec();
