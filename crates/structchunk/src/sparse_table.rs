@@ -6,19 +6,19 @@ const TOP_BITS: u32 = 10;
 const MIDDLE_BITS: u32 = 11;
 const LEAF_BITS: u32 = 11;
 
-type Leaf<V> = Box<[OnceLock<V>]>;
-type Middle<V> = Box<[OnceLock<Leaf<V>>]>;
+type Leaf<V> = Box<[OnceLock<V>; 1 << LEAF_BITS]>;
+type Middle<V> = Box<[OnceLock<Leaf<V>>; 1 << MIDDLE_BITS]>;
 
 /// Three levels of arrays that are made where they are needed (a radix tree of fixed height). The lowest numbers, mostly all that
 /// there are, have an array of their own. A value takes its room in the table before it is there, so it had better be small.
 pub(crate) struct SparseTable<V> {
     low: Leaf<V>,
-    top: Box<[OnceLock<Middle<V>>]>,
+    top: Box<[OnceLock<Middle<V>>; 1 << TOP_BITS]>,
 }
 
 impl<V> SparseTable<V> {
     pub(crate) fn new() -> Self {
-        Self { low: empty(LEAF_BITS), top: empty(TOP_BITS) }
+        Self { low: Box::new(empty()), top: Box::new(empty()) }
     }
 
     /// The value under a number.
@@ -37,8 +37,8 @@ impl<V> SparseTable<V> {
             return place.get_or_init(|| value);
         }
         let (top, middle, leaf) = split(number);
-        let middles = self.top[top].get_or_init(|| empty(MIDDLE_BITS));
-        let leaves = middles[middle].get_or_init(|| empty(LEAF_BITS));
+        let middles = self.top[top].get_or_init(|| Box::new(empty()));
+        let leaves = middles[middle].get_or_init(|| Box::new(empty()));
         leaves[leaf].get_or_init(|| value)
     }
 
@@ -57,8 +57,8 @@ fn split(number: u32) -> (usize, usize, usize) {
     (field(MIDDLE_BITS + LEAF_BITS, TOP_BITS), field(LEAF_BITS, MIDDLE_BITS), field(0, LEAF_BITS))
 }
 
-fn empty<T>(bits: u32) -> Box<[OnceLock<T>]> {
-    std::iter::repeat_with(OnceLock::new).take(1 << bits).collect()
+fn empty<T, const N: usize>() -> [OnceLock<T>; N] {
+    [const { OnceLock::new() }; N]
 }
 
 #[cfg(test)]

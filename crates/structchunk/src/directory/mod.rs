@@ -94,7 +94,17 @@ struct Target<'d> {
     segment: Link,
 }
 
-impl Target<'_> {
+impl<'d> Target<'d> {
+    /// Asks the table among the words of a file.
+    #[inline]
+    fn among(words: &'d [AtomicU64], hash: u64) -> Option<Self> {
+        let root_cell = words.get(field::ROOT as usize)?;
+        let root = Link(root_cell.load(Ordering::Acquire));
+        let entry_cell = words.get(root.first_word().wrapping_add(prefix(hash, root.depth())) as usize)?;
+        let segment = Link(entry_cell.load(Ordering::Acquire));
+        Some(Target { root_cell, root, entry_cell, segment })
+    }
+
     /// Whether the table still says what it said.
     #[inline]
     fn is_current(&self) -> bool {
@@ -121,11 +131,13 @@ impl Directory {
     /// Whatever a damaged table says, a search through it stays inside of the file, ends, and believes records only.
     #[inline]
     fn target(&self, hash: u64) -> Option<Target<'_>> {
-        let root_cell = self.words.cell(field::ROOT)?;
-        let root = Link(root_cell.load(Ordering::Acquire));
-        let entry_cell = self.words.cell(root.first_word().wrapping_add(prefix(hash, root.depth())))?;
-        let segment = Link(entry_cell.load(Ordering::Acquire));
-        Some(Target { root_cell, root, entry_cell, segment })
+        Target::among(self.words.touchable(), hash).or_else(|| {
+            // The file may have grown.
+            let root_cell = self.words.cell(field::ROOT)?;
+            let root = Link(root_cell.load(Ordering::Acquire));
+            self.words.cell(root.first_word().wrapping_add(prefix(hash, root.depth())))?;
+            Target::among(self.words.touchable(), hash)
+        })
     }
 
     /// Asks the table, for the writer, who believes nothing that cannot be right.

@@ -3,9 +3,7 @@
 use std::iter;
 use std::sync::atomic::Ordering;
 
-use super::segment::{
-    LINE_SLOTS, LINES, Line, LineCells, LineSurvey, first_slot, home_line, line_after, look_through,
-};
+use super::segment::{LINE_SLOTS, LINES, LineSurvey, first_slot, home_line, line_after, look_at};
 use super::slot::{self, Query};
 use super::{Directory, Link, Target, prefix};
 use crate::format::Location;
@@ -28,28 +26,31 @@ impl Directory {
     }
 
     /// A search as simple as most are: over at the first entry of its home line that looks right. Straight ahead, without a loop, so
-    /// that a processor overlaps one search with the next.
+    /// that a processor overlaps one search with the next: that takes few steps, and fewer loads still.
     #[inline]
     pub(crate) fn find_at_home<R>(&self, hash: u64, verify: impl FnOnce(Location) -> Option<R>) -> AtHome<R> {
-        let Some(target) = self.target(hash) else { return AtHome::Unclear };
+        self.look_at_home(hash, verify).unwrap_or(AtHome::Unclear)
+    }
+
+    #[inline]
+    fn look_at_home<R>(&self, hash: u64, verify: impl FnOnce(Location) -> Option<R>) -> Option<AtHome<R>> {
+        let words = self.words.touchable();
+        let target = Target::among(words, hash)?;
         let line = home_line(hash);
-        let Some(slots) = self.line(target.segment, line) else { return AtHome::Unclear };
-        // What is far away is asked for first.
-        let words = load(slots);
-        let seen = look_through(words, line, Query::new(hash, target.segment.depth()).tags(0));
-        let answer = if seen.candidates == 0 {
-            if seen.empty == 0 {
-                return AtHome::Unclear;
-            }
-            AtHome::Absent
-        } else {
-            let candidate =
-                slots[seen.candidates.trailing_zeros() as usize % LINE_SLOTS].load(Ordering::Acquire);
-            let Some(found) = slot::location(candidate).and_then(verify) else { return AtHome::Unclear };
-            AtHome::Found(found)
-        };
+        let slots = words.get(target.segment.first_word() as usize + line * LINE_SLOTS..)?.first_chunk()?;
+        let seen = look_at(slots, line, Query::new(hash, target.segment.depth()).tags(0));
+        if seen.candidates != 0 {
+            // Its segment was the right one when the table was asked, after the search began, and what moves away later stays readable
+            // here as it was then: so there is no need to ask the table again.
+            let slot = slots[seen.candidates.trailing_zeros() as usize % LINE_SLOTS].load(Ordering::Acquire);
+            return slot::location(slot).and_then(verify).map(AtHome::Found);
+        }
+        if seen.empty == 0 {
+            return None;
+        }
+        // But it may be gone from here because it has moved.
         fence(Ordering::Acquire);
-        if target.is_current() { answer } else { AtHome::Unclear }
+        target.is_current().then_some(AtHome::Absent)
     }
 
     /// First stage of a batch of searches: have the table's word fetched.
@@ -83,7 +84,7 @@ impl Directory {
         let target = self.target(hash)?;
         let line = home_line(hash);
         let slots = self.line(target.segment, line)?;
-        let seen = look_through(load(slots), line, Query::new(hash, target.segment.depth()).tags(0));
+        let seen = look_at(slots, line, Query::new(hash, target.segment.depth()).tags(0));
         let cell = slots.get(seen.candidates.trailing_zeros() as usize)?;
         let slot = cell.load(Ordering::Acquire);
         Some(Candidate { target, cell, slot, location: slot::location(slot)? })
@@ -145,7 +146,7 @@ impl Directory {
         mut verify: impl FnMut(Location) -> Option<R>,
     ) -> Option<Step<R>> {
         let slots = self.line(segment, line)?;
-        let LineSurvey { mut candidates, empty, .. } = look_through(load(slots), line, tags);
+        let LineSurvey { mut candidates, empty, .. } = look_at(slots, line, tags);
         while candidates != 0 {
             let candidate = &slots[candidates.trailing_zeros() as usize % LINE_SLOTS];
             candidates &= candidates - 1;
@@ -194,12 +195,6 @@ enum Step<R> {
     Over(Option<R>),
     /// The search goes on in the next line.
     Further,
-}
-
-/// The newest state of each slot.
-#[inline]
-fn load(slots: &LineCells) -> Line {
-    slots.each_ref().map(|slot| slot.load(Ordering::Acquire))
 }
 
 /// Iterator over all locations of a [`Directory`].

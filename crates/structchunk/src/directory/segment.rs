@@ -1,12 +1,16 @@
 //! One segment: a header word and 255 slots, in lines of eight as large as a cache line.
 
 use std::array;
+#[cfg(loom)]
+use std::sync::atomic::Ordering;
 
 use super::header::HEADER_UNITS;
 use super::slot::{self, DELETED, EMPTY};
 use super::{Directory, Link};
 use crate::error::{Error, Result};
 use crate::map::lanes::survey;
+#[cfg(not(loom))]
+use crate::map::lanes::survey_shared;
 use crate::map::words::AtomicU64;
 
 /// Slots of a line. (The first word of a segment is its header and no slot.)
@@ -61,6 +65,19 @@ pub(super) fn look_through(slots: Line, line: usize, wanted: [u16; 2]) -> LineSu
         empty: seen.zero & slots_only,
         free: !seen.high & slots_only,
     }
+}
+
+/// The same of a line that its writer may be changing, for a search.
+#[inline]
+pub(super) fn look_at(slots: &LineCells, line: usize, wanted: [u16; 2]) -> LineSurvey {
+    #[cfg(not(loom))]
+    let seen = survey_shared(slots, wanted);
+    #[cfg(loom)]
+    let seen =
+        survey(array::from_fn(|i| slots.get(i).map_or(DELETED, |slot| slot.load(Ordering::Acquire))), wanted);
+    let slots_only = (u32::MAX << first_slot(line)) & ((1 << LINE_SLOTS) - 1);
+    // (The segment's header has zeroes for a tag. Should it have others, it leads to a record as any damaged slot does.)
+    LineSurvey { candidates: seen.wanted, empty: seen.zero & slots_only, free: !seen.high & slots_only }
 }
 
 /// How full a segment is. Kept in its header word by the writer, for the writer; searches never read it.

@@ -96,25 +96,29 @@ pub(super) fn split_bit(slot: u64, depth: u32) -> bool {
     slot >> (STEPS_AT - 1 - within) & 1 == 1
 }
 
-/// The two tags that an entry for a hash may have in a segment.
+/// The two tags that an entry for a hash may have in a segment, of the newer base and of the one before.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Query {
-    newer: u64,
-    older: u64,
+    tags: [u16; 2],
 }
 
 impl Query {
     #[inline]
     pub(super) fn new(hash: u64, depth: u32) -> Self {
         let base = base(depth);
-        Self { newer: tag(hash, base), older: tag(hash, base.saturating_sub(1)) }
+        // Both windows at once, the older one a few bits ahead. (There is no base before the first, and no entry that has its tag.)
+        let windows = hash.rotate_left((base * BITS_PER_BASE).wrapping_sub(BITS_PER_BASE))
+            >> (u64::BITS - WINDOW_BITS - BITS_PER_BASE);
+        let tag = |base: u32, window: u64| (kind(base) << KIND_AT >> TAG_AT | window) as u16;
+        let newer = tag(base, windows & ((1 << WINDOW_BITS) - 1));
+        Self { tags: [newer, tag(base ^ 1, windows >> BITS_PER_BASE)] }
     }
 
     /// The two tags, so many lines behind the home line.
     #[inline]
     pub(super) fn tags(self, steps: u64) -> [u16; 2] {
-        let steps = steps.min(MAX_STEPS) << STEPS_AT;
-        [self.newer, self.older].map(|tag| ((tag | steps) >> TAG_AT) as u16)
+        let steps = (steps.min(MAX_STEPS) << STEPS_AT >> TAG_AT) as u16;
+        self.tags.map(|tag| tag | steps)
     }
 
     /// Whether a slot so many lines behind the home line may hold the entry.

@@ -1,6 +1,11 @@
 //! Looking at the top 16 bits of eight words at once.
 #![cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "vector instructions"))]
 
+#[cfg(not(all(target_arch = "x86_64", not(any(loom, miri)))))]
+use std::sync::atomic::Ordering;
+
+use super::words::AtomicU64;
+
 /// What the top 16 bits of eight words are, a bit for each word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Survey {
@@ -16,36 +21,77 @@ pub(crate) struct Survey {
 #[cfg(target_arch = "x86_64")]
 #[inline]
 pub(crate) fn survey(words: [u64; 8], wanted: [u16; 2]) -> Survey {
-    use std::arch::x86_64::{
-        __m128i, _mm_castps_si128, _mm_castsi128_ps, _mm_cmpeq_epi16, _mm_movemask_epi8, _mm_or_si128,
-        _mm_packs_epi16, _mm_packs_epi32, _mm_set_epi64x, _mm_set1_epi16, _mm_setzero_si128, _mm_shuffle_ps,
-        _mm_srai_epi32,
-    };
+    use std::arch::x86_64::_mm_set_epi64x;
 
     #[inline]
     #[target_feature(enable = "sse2")]
     fn with_sse2(words: [u64; 8], wanted: [u16; 2]) -> Survey {
-        /// The odd ones of eight halves of words.
-        const UPPER_HALVES: i32 = 0b11_01_11_01;
         // From registers, not from memory: a vector load of what single stores have just written stalls.
-        let tops = |[a, b, c, d]: [u64; 4]| -> __m128i {
-            let [a, b, c, d] = [a, b, c, d].map(u64::cast_signed);
-            let (low, high) = (_mm_set_epi64x(b, a), _mm_set_epi64x(d, c));
-            let halves = _mm_shuffle_ps::<UPPER_HALVES>(_mm_castsi128_ps(low), _mm_castsi128_ps(high));
-            _mm_srai_epi32::<16>(_mm_castps_si128(halves))
-        };
-        let [first, second, third, fourth, fifth, sixth, seventh, eighth] = words;
-        // Sign-extended, so that packing cuts nothing off.
-        let tags =
-            _mm_packs_epi32(tops([first, second, third, fourth]), tops([fifth, sixth, seventh, eighth]));
-        let [first, second] = wanted.map(|tag| _mm_cmpeq_epi16(tags, _mm_set1_epi16(tag.cast_signed())));
-        let zero = _mm_cmpeq_epi16(tags, _mm_setzero_si128());
-        let bits = _mm_movemask_epi8(_mm_packs_epi16(_mm_or_si128(first, second), zero)).cast_unsigned();
-        let high = _mm_movemask_epi8(_mm_packs_epi16(tags, tags)).cast_unsigned() & 0xff;
-        Survey { wanted: bits & 0xff, zero: bits >> 8, high }
+        let pair = |first: usize| _mm_set_epi64x(words[first + 1].cast_signed(), words[first].cast_signed());
+        survey_pairs([pair(0), pair(2), pair(4), pair(6)], wanted)
     }
     // SAFETY: every x86-64 processor has SSE2.
     unsafe { with_sse2(words, wanted) }
+}
+
+/// The same of words that others may store to: each is seen as it is at some moment, and before anything that is read later.
+#[cfg(all(target_arch = "x86_64", not(any(loom, miri))))]
+#[inline]
+pub(crate) fn survey_shared(words: &[AtomicU64; 8], wanted: [u16; 2]) -> Survey {
+    use std::arch::asm;
+    use std::arch::x86_64::__m128i;
+
+    let (first, second, third, fourth): (__m128i, __m128i, __m128i, __m128i);
+    // SAFETY: loads of the words' own bytes. (A vector load is two or more of words as far as anybody has seen, each of them whole;
+    // and the processor keeps loads in their order, as the compiler does around an `asm!` that may touch any memory.)
+    unsafe {
+        asm!(
+            "movdqu {first}, [{words}]",
+            "movdqu {second}, [{words} + 16]",
+            "movdqu {third}, [{words} + 32]",
+            "movdqu {fourth}, [{words} + 48]",
+            words = in(reg) words.as_ptr(),
+            first = lateout(xmm_reg) first,
+            second = lateout(xmm_reg) second,
+            third = lateout(xmm_reg) third,
+            fourth = lateout(xmm_reg) fourth,
+            options(nostack, preserves_flags),
+        );
+    }
+    // SAFETY: every x86-64 processor has SSE2.
+    unsafe { survey_pairs([first, second, third, fourth], wanted) }
+}
+
+/// The same of words that others may store to: each is seen as it is at some moment, and before anything that is read later.
+#[cfg(not(all(target_arch = "x86_64", not(any(loom, miri)))))]
+#[inline]
+pub(crate) fn survey_shared(words: &[AtomicU64; 8], wanted: [u16; 2]) -> Survey {
+    survey(words.each_ref().map(|word| word.load(Ordering::Acquire)), wanted)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "sse2")]
+fn survey_pairs(pairs: [std::arch::x86_64::__m128i; 4], wanted: [u16; 2]) -> Survey {
+    use std::arch::x86_64::{
+        __m128i, _mm_castps_si128, _mm_castsi128_ps, _mm_cmpeq_epi16, _mm_movemask_epi8, _mm_or_si128,
+        _mm_packs_epi16, _mm_packs_epi32, _mm_set1_epi16, _mm_setzero_si128, _mm_shuffle_ps, _mm_srai_epi32,
+    };
+    /// The odd ones of eight halves of words.
+    const UPPER_HALVES: i32 = 0b11_01_11_01;
+
+    let tops = |low: __m128i, high: __m128i| -> __m128i {
+        let halves = _mm_shuffle_ps::<UPPER_HALVES>(_mm_castsi128_ps(low), _mm_castsi128_ps(high));
+        _mm_srai_epi32::<16>(_mm_castps_si128(halves))
+    };
+    let [first, second, third, fourth] = pairs;
+    // Sign-extended, so that packing cuts nothing off.
+    let tags = _mm_packs_epi32(tops(first, second), tops(third, fourth));
+    let [first, second] = wanted.map(|tag| _mm_cmpeq_epi16(tags, _mm_set1_epi16(tag.cast_signed())));
+    let zero = _mm_cmpeq_epi16(tags, _mm_setzero_si128());
+    let bits = _mm_movemask_epi8(_mm_packs_epi16(_mm_or_si128(first, second), zero)).cast_unsigned();
+    let high = _mm_movemask_epi8(_mm_packs_epi16(tags, tags)).cast_unsigned() & 0xff;
+    Survey { wanted: bits & 0xff, zero: bits >> 8, high }
 }
 
 /// Compares the top 16 bits of each word with two numbers and with zero.

@@ -16,6 +16,7 @@ use memmap2::{MmapOptions, MmapRaw, UncheckedAdvice};
 
 use super::presence::Presence;
 use super::racing;
+use super::window::Window;
 use crate::disk::{Access, Call, File, InheritedLength};
 use crate::error::{Error, Result};
 
@@ -149,8 +150,15 @@ impl Mapping {
     /// The address of an accessible range; valid as long as the mapping is there.
     #[inline]
     pub(crate) fn address(&self, offset: u64, bytes: u64) -> Option<*mut u8> {
-        let end = offset.checked_add(bytes)?;
-        (end <= self.limit()).then(|| self.as_ptr().wrapping_add(offset as usize))
+        self.window().address(offset, bytes)
+    }
+
+    /// What is accessible at this moment, for several accesses.
+    #[inline]
+    pub(crate) fn window(&self) -> Window<'_> {
+        // In this order: the base is there before anything is accessible.
+        let limit = self.limit();
+        Window::new(self.as_ptr(), limit)
     }
 
     #[inline]
@@ -174,10 +182,7 @@ impl Mapping {
     /// be read-only.
     #[inline]
     pub(crate) fn cells<const N: usize>(&self, offset: u64) -> Option<&[AtomicU64; N]> {
-        let at = as_word(self.address(offset, 8 * N as u64)?)?.cast::<[AtomicU64; N]>();
-        // SAFETY: aligned, inside the part of the mapping that the file backs, and borrowed from the mapping, which does not go while it
-        // is used; an atomic has the size and alignment of its word here, and all access to words is atomic.
-        Some(unsafe { &*at })
+        self.window().cells(offset)
     }
 
     /// As [`Mapping::cells`], of a mapping that may be written.
@@ -230,8 +235,7 @@ impl Mapping {
     /// Whether exactly `bytes` are at `offset`; false where that is not accessible.
     #[inline]
     pub(crate) fn eq_bytes(&self, offset: u64, bytes: &[u8]) -> bool {
-        // SAFETY: as for `copy_out`.
-        self.address(offset, bytes.len() as u64).is_some_and(|at| unsafe { racing::equal(at, bytes) })
+        self.window().eq_bytes(offset, bytes)
     }
 
     /// Stores `bytes` zeroes at `offset`.
@@ -275,15 +279,7 @@ impl Mapping {
     /// Begins to bring the cache line at `offset` near.
     #[inline]
     pub(crate) fn prefetch(&self, offset: u64) {
-        #[cfg(target_arch = "x86_64")]
-        {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            let at = self.as_ptr().wrapping_add(offset as usize);
-            // SAFETY: a prefetch faults at no address, mapped or not, and every x86-64 has the instruction.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = offset;
+        self.window().prefetch(offset);
     }
 }
 
@@ -304,14 +300,6 @@ fn map(file: &File, bytes: u64, access: Access) -> Result<(MmapRaw, u64)> {
         })
         .map_err(|error| Error::io("map", file.path(), error))?;
     Ok((memory, backed))
-}
-
-/// The address of a word, where it is aligned as words must be.
-#[inline]
-#[expect(clippy::cast_ptr_alignment, reason = "checked here")]
-fn as_word(at: *mut u8) -> Option<*mut u64> {
-    let at = at.cast::<u64>();
-    at.is_aligned().then_some(at)
 }
 
 const _: () = {

@@ -12,6 +12,8 @@ mod presence;
 mod racing;
 #[cfg(not(loom))]
 mod residents;
+#[cfg(not(loom))]
+mod window;
 pub(crate) mod words;
 
 #[cfg(not(loom))]
@@ -20,5 +22,6 @@ pub(crate) use self::{
     mapping::{Advice, Mapping},
     object::{bytes_of, object_at},
     residents::{Present, Resident, Residents},
-    words::Words,
+    window::Window,
+    words::{Word, Words},
 };

@@ -1,8 +1,6 @@
 //! Objects in mapped memory, copied in and out.
 #![expect(unsafe_code, reason = "copies objects from and to mapped memory")]
 
-use std::mem::MaybeUninit;
-
 use super::Mapping;
 use crate::layout::Object;
 
@@ -27,15 +25,7 @@ impl Mapping {
     /// A copy of an object that others may change meanwhile; torn then. `None` where it is out of bounds or misaligned.
     #[inline]
     pub(crate) fn read_object<T: Object>(&self, offset: u64) -> Option<T> {
-        let from = self.address(offset, size_of::<T>() as u64)?;
-        if !from.cast::<T>().is_aligned() {
-            return None;
-        }
-        let mut copy = MaybeUninit::<T>::uninit();
-        // SAFETY: `from` is aligned and in bounds, and only changed by atomic stores; `copy` has room for a `T`.
-        unsafe { T::copy_racy(from, copy.as_mut_ptr().cast(), size_of::<T>()) };
-        // SAFETY: all bytes were written, and any bytes are a `T`.
-        Some(unsafe { copy.assume_init() })
+        self.window().read_object(offset)
     }
 
     /// Bytes that were written before anybody could find them and are never written again: keys, extensions, types.

@@ -69,25 +69,12 @@ pub(super) unsafe fn copy_out(source: *const u8, target: &mut [u8]) {
     }
 }
 
-/// Whether memory holds `expected`: a compare of words, without a call where memory is aligned to them.
+/// Whether memory holds `expected`, at an address that is not aligned to a word.
 ///
 /// # Safety
 /// As for [`copy_out`].
-#[inline]
-pub(super) unsafe fn equal(source: *const u8, expected: &[u8]) -> bool {
-    if source.addr().is_multiple_of(WORD) {
-        // SAFETY: the caller's promise; aligned.
-        unsafe { equal_aligned(source, expected) }
-    } else {
-        // SAFETY: the caller's promise.
-        unsafe { equal_skewed(source, expected) }
-    }
-}
-
-/// # Safety
-/// As for [`copy_out`], and `source` is not aligned to a word.
 #[inline(never)]
-unsafe fn equal_skewed(source: *const u8, expected: &[u8]) -> bool {
+pub(super) unsafe fn equal_skewed(source: *const u8, expected: &[u8]) -> bool {
     let skew = source.addr() % WORD;
     if expected.is_empty() {
         return true;
@@ -101,10 +88,12 @@ unsafe fn equal_skewed(source: *const u8, expected: &[u8]) -> bool {
         && unsafe { equal_aligned(first.wrapping_add(WORD), rest) }
 }
 
+/// Whether memory holds `expected`: a compare of words, without a call.
+///
 /// # Safety
 /// As for [`copy_out`], and `source` is aligned to a word.
 #[inline]
-unsafe fn equal_aligned(source: *const u8, expected: &[u8]) -> bool {
+pub(super) unsafe fn equal_aligned(source: *const u8, expected: &[u8]) -> bool {
     let mut at = source;
     let (words, tail) = expected.as_chunks::<WORD>();
     for expected in words {

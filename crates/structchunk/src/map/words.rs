@@ -2,6 +2,8 @@
 #![expect(unsafe_code, reason = "words of a mapping are reached through a raw pointer")]
 
 #[cfg(not(loom))]
+use std::ops::Deref;
+#[cfg(not(loom))]
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64 as Limit;
@@ -46,6 +48,32 @@ unsafe impl Send for Words {}
 // SAFETY: as above.
 #[cfg(not(loom))]
 unsafe impl Sync for Words {}
+
+/// One of the [`Words`] that the file was seen to have, for who asks for it often.
+#[cfg(not(loom))]
+pub(crate) struct Word {
+    cell: NonNull<AtomicU64>,
+    /// Keeps it mapped.
+    _backing: Arc<dyn Backing>,
+}
+
+// SAFETY: as for `Words`.
+#[cfg(not(loom))]
+unsafe impl Send for Word {}
+// SAFETY: as for `Words`.
+#[cfg(not(loom))]
+unsafe impl Sync for Word {}
+
+#[cfg(not(loom))]
+impl Deref for Word {
+    type Target = AtomicU64;
+
+    #[inline]
+    fn deref(&self) -> &AtomicU64 {
+        // SAFETY: made of a cell of `Words`, which is good as long as the backing is there.
+        unsafe { self.cell.as_ref() }
+    }
+}
 
 impl Words {
     /// Words of a mapping.
@@ -113,6 +141,20 @@ impl Words {
         count <= self.limit.load(Ordering::Acquire) || self.follow_file(count)
     }
 
+    /// The words that may be touched, as it was when last asked: for several accesses.
+    #[inline]
+    pub(crate) fn touchable(&self) -> &[AtomicU64] {
+        let limit = self.limit.load(Ordering::Acquire) as usize;
+        #[cfg(loom)]
+        return &self.base[..limit];
+        #[cfg(not(loom))]
+        {
+            // SAFETY: `limit <= length`; these words are mapped and backed until `backing`, which `self` holds, is dropped; they are
+            // aligned and touched by atomic accesses only (contract of `from_raw`).
+            unsafe { NonNull::slice_from_raw_parts(self.base, limit).as_ref() }
+        }
+    }
+
     /// Asks how long the file is by now.
     #[cold]
     fn follow_file(&self, count: u64) -> bool {
@@ -146,6 +188,13 @@ impl Words {
             // SAFETY: as in `cells`.
             Some(unsafe { cell.as_ref() })
         }
+    }
+
+    /// The word at `index`, once and for all; `None` beyond the end of the file.
+    #[cfg(not(loom))]
+    pub(crate) fn word(&self, index: u64) -> Option<Word> {
+        let cell = NonNull::from(self.cell(index)?);
+        Some(Word { cell, _backing: self.backing.clone() })
     }
 
     /// `N` words from `index`; `None` beyond the end of the file.

@@ -17,12 +17,15 @@ use crate::directory::{AtHome, Candidate};
 use crate::error::Result;
 use crate::format::{HEADER_BYTES, Location, Usual, align_up};
 use crate::layout::Object;
+use crate::map::Window;
 
 /// A usual object under the right key.
 #[derive(Clone, Copy)]
 struct Sight<'a> {
-    location: Location,
     chunk: &'a Chunk,
+    window: Window<'a>,
+    /// Where the record lies, as an offset in its chunk.
+    offset: u64,
     version_word: &'a AtomicU64,
     type_number: u32,
     /// Where the object lies, as an offset in its chunk.
@@ -81,15 +84,16 @@ impl Inner {
             && let AtHome::Found(sight) =
                 self.views.directory.find_at_home(hash, |location| self.sight::<T>(location, key, usual))
             && self.is_a::<T>(&sight)
-            && self.ends_in_log(sight.location, sight.chunk, sight.payload + size_of::<T>() as u64)
-            && sight.chunk.map.address(sight.payload, size_of::<T>() as u64).is_some()
+            && self.ends_in_log(
+                sight.chunk.geometry.location(sight.chunk.id, sight.offset),
+                sight.chunk,
+                sight.payload + size_of::<T>() as u64,
+            )
+            && sight.window.address(sight.payload, size_of::<T>() as u64).is_some()
         {
             let chunk = ChunkRef::new(sight.chunk);
             let payload = Payload::inline(chunk.clone(), sight.payload, size_of::<T>() as u64);
-            return Ok(Some((
-                Record::recognised(chunk, sight.chunk.geometry.offset(sight.location)),
-                payload,
-            )));
+            return Ok(Some((Record::recognised(chunk, sight.offset), payload)));
         }
         let Some(record) = self.find_hashed(key, hash)? else { return Ok(None) };
         let payload = self.typed_payload::<T>(&record)?;
@@ -99,7 +103,7 @@ impl Inner {
     /// Whether the object is a `T`.
     #[inline(always)]
     fn is_a<T: Object>(&self, sight: &Sight<'_>) -> bool {
-        self.types.met(sight.type_number).is_some_and(|stored| stored.fingerprint == T::FINGERPRINT)
+        self.types.is(sight.type_number, T::FINGERPRINT)
     }
 
     /// A copy of the object that a record holds, where that is as simple as it mostly is.
@@ -107,7 +111,7 @@ impl Inner {
     pub(crate) fn glance_into<T: Object>(&self, record: &Record<'_>) -> Option<T> {
         let key_length = record.header().key_length;
         let usual = self.usual::<T>(key_length.into())?;
-        let (_, sight) = sight_at::<T>(&record.chunk, record.location(), key_length.into(), usual)?;
+        let (_, sight) = sight_at::<T>(&record.chunk, record.offset(), key_length.into(), usual)?;
         self.copy_still(&sight)
     }
 
@@ -115,12 +119,7 @@ impl Inner {
     #[inline(always)]
     fn usual<T: Object>(&self, key_length: usize) -> Option<Usual> {
         let bytes = size_of::<T>() as u64;
-        // Nor where chunks come and go: a glance holds nothing.
-        if T::ATOMIC
-            || bytes > LARGEST_STAGED
-            || self.borrows.any_atomic()
-            || self.chunks.residents.is_limited()
-        {
+        if T::ATOMIC || bytes > LARGEST_STAGED || self.borrows.any_atomic() {
             return None;
         }
         Some(Usual::new(u16::try_from(key_length).ok()?, align_log2::<T>(), T::ARRAY, bytes))
@@ -132,9 +131,11 @@ impl Inner {
         if location.get() >= self.shared.end() {
             return None;
         }
+        // Nor where chunks come and go: a glance holds nothing.
         let chunk = self.chunks.lasting(location)?;
-        let (key_at, sight) = sight_at::<T>(chunk, location, key.len() as u64, usual)?;
-        chunk.map.eq_bytes(key_at, key).then_some(sight)
+        let (key_at, sight) =
+            sight_at::<T>(chunk, self.chunks.geometry.offset(location), key.len() as u64, usual)?;
+        sight.window.eq_bytes(key_at, key).then_some(sight)
     }
 
     /// Whether a record that is not the usual one may be the key's all the same: the general way will tell.
@@ -151,7 +152,7 @@ impl Inner {
         if !self.is_a::<T>(sight) || before & WRITING != 0 {
             return None;
         }
-        let copy = sight.chunk.map.read_object::<T>(sight.payload)?;
+        let copy = sight.window.read_object::<T>(sight.payload)?;
         fence(Ordering::Acquire);
         (sight.version_word.load(Ordering::Relaxed) == before).then_some(copy)
     }
@@ -162,21 +163,22 @@ const fn align_log2<T: Object>() -> u8 {
     align.ilog2() as u8
 }
 
-/// What the header at a location leads to, and where the key lies, if it is the usual one.
+/// What the header at an offset leads to, and where the key lies, if it is the usual one.
 #[inline(always)]
 fn sight_at<T: Object>(
     chunk: &Chunk,
-    location: Location,
+    offset: u64,
     key_length: u64,
     usual: Usual,
 ) -> Option<(u64, Sight<'_>)> {
-    let offset = chunk.geometry.offset(location);
+    let window = chunk.map.window();
     // Key and payload often lie behind the header's cache line; so both lines are fetched at the same time.
-    chunk.map.prefetch(offset + 64);
-    let [first, second, third, version_word] = chunk.map.cells::<4>(offset)?;
+    window.prefetch(offset + 64);
+    let [first, second, third, version_word] = window.cells::<4>(offset)?;
     let words = [first, second, third].map(|cell| u64::from_le(cell.load(Ordering::Relaxed)));
     let particulars = usual.recognise(words)?;
     let key_at = offset + HEADER_BYTES + particulars.extension_bytes;
     let payload = align_up(key_at + key_length, 1 << const { align_log2::<T>() });
-    Some((key_at, Sight { location, chunk, version_word, type_number: particulars.type_number, payload }))
+    let type_number = particulars.type_number;
+    Some((key_at, Sight { chunk, window, offset, version_word, type_number, payload }))
 }

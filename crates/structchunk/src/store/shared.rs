@@ -6,9 +6,9 @@ use std::sync::atomic::Ordering;
 use super::view_file::ViewFile;
 use crate::chunk::uuid_words;
 use crate::disk::{Access, Folder};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::{Evidence, Location, PAGE_BYTES};
-use crate::map::Words;
+use crate::map::{Word, Words};
 
 const NAME: &str = "shared";
 const MAGIC: u64 = u64::from_le_bytes(*b"SCSHARE\x01");
@@ -28,6 +28,7 @@ const AT_END: u64 = 16;
 /// What processes of the same boot tell each other.
 pub(crate) struct Shared {
     words: Words,
+    end: Word,
 }
 
 /// What a session begins with, and leaves behind.
@@ -47,18 +48,25 @@ impl Shared {
             Some(file) if file.bytes() >= PAGE_BYTES => file,
             _ => Self::make(folder)?,
         };
-        Ok(Self { words: file.words() })
+        Self::of(&file)
     }
 
     /// The page as it is, for reading; `None` when there is none.
     pub(crate) fn open(folder: &Folder) -> Result<Option<Self>> {
         let file = ViewFile::open(folder, NAME, PAGE_BYTES, Access::Read)?;
-        Ok(file.filter(|file| file.bytes() >= PAGE_BYTES).map(|file| Self { words: file.words() }))
+        file.filter(|file| file.bytes() >= PAGE_BYTES).map(|file| Self::of(&file)).transpose()
     }
 
     /// A page of this process alone.
     pub(crate) fn private(folder: &Folder) -> Result<Self> {
-        Ok(Self { words: Self::make(folder)?.words() })
+        Self::of(&*Self::make(folder)?)
+    }
+
+    fn of(file: &ViewFile) -> Result<Self> {
+        let words = file.words();
+        let end =
+            words.word(AT_END).ok_or_else(|| Error::corrupt(NAME, file.bytes(), "shorter than a page"))?;
+        Ok(Self { words, end })
     }
 
     fn make(folder: &Folder) -> Result<Arc<ViewFile>> {
@@ -110,13 +118,13 @@ impl Shared {
     /// The end of the log: records at or beyond it do not exist.
     #[inline]
     pub(crate) fn end(&self) -> u64 {
-        self.words.load(AT_END, Ordering::Acquire).unwrap_or(0)
+        self.end.load(Ordering::Acquire)
     }
 
     /// Makes everything before `end` exist.
     #[inline]
     pub(crate) fn set_end(&self, end: Location) {
-        self.words.store(AT_END, end.get(), Ordering::Release);
+        self.end.store(end.get(), Ordering::Release);
     }
 
     /// Says that this session's files are not to be believed.

@@ -2,6 +2,7 @@
 
 use std::any::TypeId;
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Inner;
@@ -16,6 +17,9 @@ use crate::sparse_table::SparseTable;
 /// One more than the highest number a type can have.
 pub(crate) const MAX_TYPES: u32 = 1 << 20;
 
+/// So many numbers have their fingerprints in a plain array: more types than nearly all stores have.
+const LOW_NUMBERS: usize = 1 << 10;
+
 /// A type as the store has it.
 pub(crate) struct TypeEntry {
     pub number: u32,
@@ -28,6 +32,8 @@ pub(crate) struct TypeEntry {
 /// The types met so far. Looking one up by number takes no lock.
 pub(crate) struct Types {
     by_number: SparseTable<TypeEntry>,
+    /// The fingerprints of the lowest numbers again, 0 where none is known: side by side, for who compares and needs no more.
+    fingerprints: Box<[AtomicU64; LOW_NUMBERS]>,
     numbers: Mutex<Numbers>,
     /// From stored types, by their numbers, to types of the program that extend them.
     conversions: Mutex<HashMap<(u32, TypeId), Arc<Conversion>>>,
@@ -71,7 +77,33 @@ impl TypesHere {
 
 impl Types {
     pub(crate) fn new() -> Self {
-        Self { by_number: SparseTable::new(), numbers: Mutex::default(), conversions: Mutex::default() }
+        Self {
+            by_number: SparseTable::new(),
+            fingerprints: Box::new([const { AtomicU64::new(0) }; LOW_NUMBERS]),
+            numbers: Mutex::default(),
+            conversions: Mutex::default(),
+        }
+    }
+
+    /// Remembers a type.
+    fn remember(&self, entry: TypeEntry) -> &TypeEntry {
+        let number = entry.number;
+        let entry = self.by_number.insert(number, entry);
+        if let Some(fingerprint) = self.fingerprints.get(number as usize) {
+            fingerprint.store(entry.fingerprint.to_bits(), Ordering::Relaxed);
+        }
+        entry
+    }
+
+    /// Whether the type with this number has this fingerprint; false also where that takes a look into the store.
+    #[inline]
+    pub(crate) fn is(&self, number: u32, fingerprint: Fingerprint) -> bool {
+        match self.fingerprints.get(number as usize) {
+            Some(known) if fingerprint.to_bits() != 0 => {
+                known.load(Ordering::Relaxed) == fingerprint.to_bits()
+            }
+            _ => self.met(number).is_some_and(|stored| stored.fingerprint == fingerprint),
+        }
     }
 
     /// A type that was met before.
@@ -121,7 +153,7 @@ impl Inner {
             .map_err(|error| damaged(format!("the layout of type {number} cannot be read: {error}")))?;
         let fingerprint = layout.fingerprint();
         let stored = TypeEntry { number, layout, fingerprint, encoding: encoding.to_vec() };
-        Ok(self.types.by_number.insert(number, stored))
+        Ok(self.types.remember(stored))
     }
 
     /// [`Inner::number_of`] under the writer's lock, which remembers the last answer.
@@ -165,7 +197,7 @@ impl Inner {
             numbers.loaded = *next_type;
             numbers.of_encoding.insert(encoding.clone(), number);
             let stored = TypeEntry { number, layout, fingerprint: T::FINGERPRINT, encoding };
-            self.types.by_number.insert(number, stored);
+            self.types.remember(stored);
             number
         };
         numbers.of_type.insert(TypeId::of::<T>(), number);
