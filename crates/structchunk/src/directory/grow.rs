@@ -67,6 +67,29 @@ impl Directory {
         Ok(())
     }
 
+    /// Makes segments for so many objects at once, in a directory that was just made: they will not have to be split one by one.
+    ///
+    /// # Errors
+    ///
+    /// What `grow` says, and `TooLarge`. The directory is as it was then.
+    pub(crate) fn widen(&self, objects: u64, grow: &mut dyn FnMut(u64) -> Result<()>) -> Result<()> {
+        /// As few entries as there are in a segment that was just split: so nothing is larger than it would be anyway.
+        const FEWEST: u64 = MAX_LIVE as u64 / 2;
+        let Some(old) = self.root() else { return Ok(()) };
+        let depth = (objects / FEWEST).max(1).ilog2().min(MAX_DEPTH);
+        if depth <= old.depth() {
+            return Ok(());
+        }
+        let first = self.allocate((1 << depth) + table_units(depth), grow)?;
+        let table = Link::new(first + (1 << depth), depth);
+        for number in 0..1 << depth {
+            self.set(table.first_word() + number, Link::new(first + number, depth).0);
+        }
+        self.set(field::ROOT, table.0);
+        self.count_dead(1 + table_units(old.depth()));
+        Ok(())
+    }
+
     /// Whether a new entry can be stored in this slot without [`reserve`](Self::reserve).
     #[inline]
     pub(crate) fn has_room(&self, slot: &SlotRef) -> bool {

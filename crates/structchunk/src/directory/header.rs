@@ -76,6 +76,19 @@ impl Directory {
         Ok(directory)
     }
 
+    /// How many objects there were in a directory of this store, whatever it is worth: a guess at how many there are now.
+    pub(crate) fn objects_in(words: Words, uuid: [u64; 2]) -> Option<u64> {
+        let directory = Self { words };
+        let expected = [
+            (field::MAGIC, MAGIC),
+            (field::FORMAT_VERSION, FORMAT_VERSION),
+            (field::UUID, uuid[0]),
+            (field::UUID + 1, uuid[1]),
+        ];
+        let is_of_store = expected.iter().all(|&(index, value)| directory.get(index) == value);
+        is_of_store.then(|| directory.len())
+    }
+
     /// Takes a directory as it lies there. `None` when it is not of this store and epoch, is retired, or cannot be
     /// right; with a `stamp` also when it was not closed at exactly that sequence. (Without, for those who join a
     /// writer at work.)

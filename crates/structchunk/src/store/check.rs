@@ -240,7 +240,7 @@ impl Store {
         let writer = inner.lock_writer();
         let memory = Folder::in_memory(Faults::none());
         let first = writer.chunks.first().copied().unwrap_or(ChunkId(0));
-        let views = Views::create(&memory, &inner.identity, inner.epoch, first)?;
+        let views = Views::create(&memory, &inner.identity, inner.epoch, first, inner.views.directory.len())?;
         let mut checker = Checker {
             inner,
             views: &views,

@@ -15,7 +15,8 @@ use crate::chunk::{BodyRef, BodySet, ChunkRef, ChunkSet, Step, WRITING, Walk};
 use crate::disk::{self, Faults, Folder, Sabotage};
 use crate::error::{Error, Result};
 use crate::format::{
-    BodyNumber, Checkpoint, ChunkId, DroppedChunks, ExternPayload, FileName, Kind, Location, PAGE_BYTES,
+    BodyNumber, Checkpoint, ChunkId, DroppedChunks, ExternPayload, FileName, HEADER_BYTES, Kind, Location,
+    PAGE_BYTES, RECORD_ALIGN,
 };
 use crate::map::{Advice, Mapping};
 
@@ -46,8 +47,9 @@ pub(crate) fn recover(
     let first = log.chunks.first().copied().unwrap_or(ChunkId(0));
     let raise = report.found == Found::MachineDied && !situation.root.breaks(Sabotage::EpochKept);
     let epoch = situation.store.newest.epoch + u64::from(raise);
+    let objects = situation.expected_objects(&log);
     let make = |folder: &Folder, log: &mut Log, report: &mut RecoveryReport| {
-        let views = Views::create(folder, &situation.store.identity, epoch, first)?;
+        let views = Views::create(folder, &situation.store.identity, epoch, first, objects)?;
         let walked = situation.walk(log, &views, report)?;
         Ok((views, walked))
     };
@@ -99,6 +101,16 @@ struct Walked {
 }
 
 impl Situation<'_> {
+    /// About how many objects the log has: what the last directory says, as far as there is room for them.
+    fn expected_objects(&self, log: &Log) -> u64 {
+        /// The least that a record takes.
+        const SMALLEST: u64 = HEADER_BYTES + RECORD_ALIGN;
+        let full = log.chunks.range(..log.active).count() as u64;
+        let bytes = full.saturating_mul(self.chunks.geometry.capacity()).saturating_add(log.head);
+        let before = Views::objects_in(self.root, &self.store.identity).unwrap_or(0);
+        before.min(bytes / SMALLEST)
+    }
+
     /// Decides what happened, and where the log ends.
     fn decide(&self, log: &mut Log, report: &mut RecoveryReport) -> Result<()> {
         let newest = &self.store.newest;

@@ -91,19 +91,30 @@ impl Views {
         }))
     }
 
-    /// Empty views in fresh files, in place of what is there.
+    /// How many objects the directory in a folder says that there are. It may be of any age, or damaged.
+    pub(crate) fn objects_in(folder: &Folder, identity: &StoreIdentity) -> Option<u64> {
+        let file = ViewFile::open(folder, DIRECTORY, LARGEST_VIEW, Access::Read).ok()??;
+        Directory::objects_in(file.words(), uuid_words(identity.uuid))
+    }
+
+    /// Empty views in fresh files, in place of what is there; soon for about so many objects.
     pub(crate) fn create(
         folder: &Folder,
         identity: &StoreIdentity,
         epoch: u64,
         first_chunk: ChunkId,
+        objects: u64,
     ) -> Result<Self> {
         let owner = Identity { uuid: uuid_words(identity.uuid), epoch };
         let directory_file = ViewFile::create(folder, DIRECTORY, LARGEST_VIEW)?;
         let generation = epoch;
-        let directory = Directory::create(directory_file.words(), &owner, generation, &mut |words| {
-            directory_file.grow(words)
-        })?;
+        let mut grow = |words| directory_file.grow(words);
+        let directory = Directory::create(directory_file.words(), &owner, generation, &mut grow)?;
+        match directory.widen(objects, &mut grow) {
+            // It may get by with less.
+            Err(Error::NoSpace { .. }) => {}
+            outcome => outcome?,
+        }
         let live_file = ViewFile::create(folder, LIVE, LARGEST_VIEW)?;
         let live = LiveMap::create(
             live_file.words(),

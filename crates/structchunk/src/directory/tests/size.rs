@@ -1,7 +1,7 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::{audit, directory, fill, hash, key_of, location, reserve};
+use super::{audit, directory, fill, find, hash, key_of, location, reserve};
 use crate::directory::segment::{UNIT_WORDS, home_line};
 use crate::directory::{Directory, slot};
 
@@ -104,6 +104,34 @@ fn a_batch_is_reserved_at_once() {
     }
     assert_eq!(directory.used_words(), used);
     assert!(bytes_per_key(&directory, 100_000) < 24.0);
+    audit(&directory, hash);
+}
+
+#[test]
+fn one_made_for_its_keys_is_hardly_split_and_no_larger_than_one_that_grew() {
+    for keys in [50_000, 100_000, 150_000, 175_000] {
+        let (wide, grown) = (directory(1 << 20), directory(1 << 20));
+        wide.widen(keys, &mut |_| Ok(())).unwrap();
+        let made = wide.used_words();
+        fill(&wide, 0..keys);
+        fill(&grown, 0..keys);
+        audit(&wide, hash);
+        assert!((0..keys).all(|key| find(&wide, hash(key), key).is_some()));
+        assert!(wide.used_words() * 20 <= grown.used_words() * 21, "{keys} keys");
+        assert!(bytes_per_key(&wide, keys) < 24.0);
+        assert!(wide.used_words() == made || keys > 100_000, "{keys} keys");
+    }
+}
+
+#[test]
+fn one_that_cannot_be_made_wide_is_as_it_was() {
+    let directory = directory(1 << 16);
+    fill(&directory, 0..1000);
+    let used = directory.used_words();
+    assert!(directory.widen(1 << 40, &mut |_| Ok(())).is_err(), "longer than the file may be");
+    assert_eq!(directory.used_words(), used);
+    fill(&directory, 1000..2000);
+    assert!((0..2000).all(|key| find(&directory, hash(key), key).is_some()));
     audit(&directory, hash);
 }
 

@@ -183,7 +183,8 @@ impl Inner {
         let copied =
             ChunkSet::new(folder, identity.uuid, identity.geometry, features, Access::Write, residents);
         let first = cut.chunks.first().copied().unwrap_or(ChunkId(0));
-        let views = Views::create(&target.root, &identity, cut.checkpoint.epoch, first)?;
+        let views =
+            Views::create(&target.root, &identity, cut.checkpoint.epoch, first, self.views.directory.len())?;
         let mut done = CopyProgress { bytes: 0, of_bytes: 0 };
         for &id in &cut.chunks {
             done.of_bytes += self.chunks.get(id)?.allocated_bytes()?;
