@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
+use std::thread;
 
 use super::extent::{Log, split_end};
-use super::replay::Replay;
+use super::replay::ReplayBeside;
 use super::report::{Found, RecoveryReport};
 use super::shared::{Left, Shared};
 use super::store_file::{StoreFile, new_evidence};
@@ -234,8 +235,19 @@ impl Situation<'_> {
 
     /// Walks the log up to its end, and makes the views from it.
     fn walk(&self, log: &mut Log, views: &Views, report: &mut RecoveryReport) -> Result<Walked> {
+        thread::scope(|scope| {
+            self.walk_with(ReplayBeside::new(scope, views, self.chunks), log, views, report)
+        })
+    }
+
+    fn walk_with<'a>(
+        &'a self,
+        mut replay: ReplayBeside<'_, 'a>,
+        log: &mut Log,
+        views: &Views,
+        report: &mut RecoveryReport,
+    ) -> Result<Walked> {
         let mut walked = Walked::default();
-        let mut replay = Replay::new(views, self.chunks);
         let (mut last_sequence, mut beyond) = (0, Vec::new());
         for &id in &log.chunks {
             if id > log.active {

@@ -1,6 +1,9 @@
 //! Making views from the log: what recovery, `rebuild` and `check` do with every record.
 
 use std::collections::VecDeque;
+use std::panic::resume_unwind;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::{Builder, Scope, ScopedJoinHandle};
 
 use super::views::Views;
 use crate::chunk::{ChunkSet, Record};
@@ -89,4 +92,95 @@ impl<'a> Replay<'a> {
         }
         Ok(())
     }
+}
+
+/// A [`Replay`] in a thread of its own, so that the next records are found and verified meanwhile: each takes about half of the time.
+/// In this thread where there are few records, and where what waits would keep too many chunks mapped.
+pub(crate) struct ReplayBeside<'scope, 'a> {
+    scope: &'scope Scope<'scope, 'a>,
+    views: &'a Views,
+    chunks: &'a ChunkSet,
+    /// What is still to be handed over.
+    batch: Vec<Record<'a>>,
+    by: By<'scope, 'a>,
+}
+
+/// Who replays.
+enum By<'scope, 'a> {
+    /// Nobody has to yet.
+    Nobody,
+    ThisThread(Replay<'a>),
+    Another(SyncSender<Vec<Record<'a>>>, ScopedJoinHandle<'scope, Result<()>>),
+}
+
+impl<'scope, 'a> ReplayBeside<'scope, 'a> {
+    /// Records that are handed over together: so many that nobody waits for long, and so few that they stay in the cache.
+    const BATCH: usize = 1024;
+    /// Batches that may wait.
+    const WAITING: usize = 4;
+
+    pub(crate) fn new(scope: &'scope Scope<'scope, 'a>, views: &'a Views, chunks: &'a ChunkSet) -> Self {
+        Self { scope, views, chunks, batch: Vec::new(), by: By::Nobody }
+    }
+
+    /// As [`Replay::push`].
+    pub(crate) fn push(&mut self, record: Record<'a>) -> Result<()> {
+        let passes = record.chunk.map.is_passing();
+        self.batch.push(record);
+        if self.batch.len() == Self::BATCH || passes { self.hand_over(passes) } else { Ok(()) }
+    }
+
+    /// As [`Replay::finish`].
+    pub(crate) fn finish(mut self) -> Result<()> {
+        self.hand_over(true)?;
+        match self.by {
+            By::Nobody => Ok(()),
+            By::ThisThread(replay) => replay.finish(),
+            By::Another(sender, worker) => {
+                drop(sender);
+                join(worker)
+            }
+        }
+    }
+
+    /// Hands the batch over to whoever replays, who is found first where there is nobody yet.
+    fn hand_over(&mut self, here: bool) -> Result<()> {
+        let batch = std::mem::replace(&mut self.batch, Vec::with_capacity(Self::BATCH));
+        if matches!(self.by, By::Nobody) {
+            self.by = self.find(here);
+        }
+        match std::mem::replace(&mut self.by, By::Nobody) {
+            By::Another(sender, worker) => match sender.send(batch) {
+                Ok(()) => self.by = By::Another(sender, worker),
+                // It ended early: it has failed, and says why.
+                Err(_) => return join(worker),
+            },
+            By::ThisThread(mut replay) => {
+                batch.into_iter().try_for_each(|record| replay.push(record))?;
+                self.by = By::ThisThread(replay);
+            }
+            By::Nobody => {}
+        }
+        Ok(())
+    }
+
+    fn find(&self, here: bool) -> By<'scope, 'a> {
+        let (views, chunks) = (self.views, self.chunks);
+        let (sender, receiver) = sync_channel::<Vec<Record<'a>>>(Self::WAITING);
+        let work = move || {
+            let mut replay = Replay::new(views, chunks);
+            receiver.into_iter().flatten().try_for_each(|record| replay.push(record))?;
+            replay.finish()
+        };
+        let worker = || Builder::new().name("structchunk-replay".into()).spawn_scoped(self.scope, work);
+        match (!here).then(worker) {
+            Some(Ok(worker)) => By::Another(sender, worker),
+            // No thread is to be had, or worth it.
+            Some(Err(_)) | None => By::ThisThread(Replay::new(views, chunks)),
+        }
+    }
+}
+
+fn join(worker: ScopedJoinHandle<'_, Result<()>>) -> Result<()> {
+    worker.join().unwrap_or_else(|panic| resume_unwind(panic))
 }

@@ -18,6 +18,7 @@ mod guards;
 mod half_done;
 mod hostile;
 mod leftovers;
+mod many_records;
 mod mapped_limit;
 mod model;
 mod mount;

@@ -1,0 +1,91 @@
+//! Recoveries of more records than one thread looks at.
+
+use structchunk::testing::{Call, Fault, Faults};
+use structchunk::{Error, Store};
+use tempfile::TempDir;
+
+use crate::common::*;
+
+/// So many that the directory is made longer while they are replayed.
+const OBJECTS: u64 = 30_000;
+
+/// What is under a key, if anything is: some were replaced, some removed.
+fn value(number: u64) -> Option<[u64; 2]> {
+    (!number.is_multiple_of(7)).then_some([number, number % 5])
+}
+
+/// A store whose process died; without the directory when `views_lost`.
+fn killed(views_lost: bool) -> TempDir {
+    let folder = folder();
+    let path = folder.path().join("store");
+    let store = open(&path);
+    for number in 0..OBJECTS {
+        store.put(number.to_be_bytes(), &[number, 0]).expect("put");
+    }
+    for number in 0..OBJECTS {
+        match value(number) {
+            None => assert!(store.remove(number.to_be_bytes()).expect("remove")),
+            Some([_, 0]) => {}
+            Some(value) => store.put(number.to_be_bytes(), &value).expect("put"),
+        }
+    }
+    // So that a copy of it holds everything, too.
+    store.sync().expect("sync");
+    drop(store);
+    if views_lost {
+        std::fs::remove_file(path.join("directory")).expect("a directory");
+    }
+    folder
+}
+
+fn assert_whole(store: &Store) {
+    assert_eq!(store.len(), (0..OBJECTS).filter_map(value).count() as u64);
+    for number in 0..OBJECTS {
+        let found = store.load::<[u64; 2]>(number.to_be_bytes()).expect("load");
+        assert_eq!(found, value(number), "{number}");
+    }
+    let findings: Vec<_> = store.check().expect("check").collect();
+    assert!(findings.is_empty(), "{findings:?}");
+}
+
+#[test]
+fn many_records_are_recovered_whether_the_last_directory_says_how_many_or_not() {
+    for views_lost in [false, true] {
+        let folder = killed(views_lost);
+        assert_whole(&open(folder.path().join("store")));
+    }
+}
+
+#[test]
+fn a_recovery_of_many_records_may_fail_where_they_are_replayed_and_where_they_are_read() {
+    let killed = killed(true);
+    for (file, step) in [("directory", 1), ("live", 8)] {
+        let mut failures = 0;
+        loop {
+            let folder = folder();
+            let path = folder.path().join("store");
+            copy_folder(&killed.path().join("store"), &path);
+            let faults = Faults::recorded();
+            faults.plan(Fault::nth(1 + failures * step, libc::EIO).of(Call::Allocate).on(file));
+            match open_with(options().faults(faults), &path) {
+                Err(Error::Io { .. }) => failures += 1,
+                Err(error) => panic!("{file}, failure {failures}: {error}"),
+                Ok(_) => break,
+            }
+            assert_whole(&open(&path));
+        }
+        assert!(failures > 1, "{failures} of {file}");
+    }
+}
+
+#[test]
+fn a_recovery_of_many_records_makes_its_views_in_memory_where_the_disk_is_full() {
+    let folder = killed(true);
+    let path = folder.path().join("store");
+    let faults = Faults::recorded();
+    faults.plan(Fault::nth(2, libc::ENOSPC).of(Call::Allocate).on("directory").from_then_on());
+    let store = open_with(options().faults(faults), &path).expect("open");
+    assert_whole(&store);
+    drop(store);
+    assert_whole(&open(&path));
+}
