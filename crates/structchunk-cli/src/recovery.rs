@@ -16,6 +16,7 @@ pub struct JsonRecovery<'a> {
     wiped_bytes: u64,
     torn: Vec<JsonKey<'a>>,
     removed_files: &'a [String],
+    damaged: bool,
     rebuilt_views: bool,
 }
 
@@ -29,6 +30,7 @@ impl<'a> From<&'a RecoveryReport> for JsonRecovery<'a> {
             wiped_bytes: report.wiped_bytes,
             torn: report.torn.iter().map(|key| key.as_slice().into()).collect(),
             removed_files: &report.removed_files,
+            damaged: report.damaged,
             rebuilt_views: report.rebuilt_views,
         }
     }

@@ -19,11 +19,15 @@ use crate::{json, opening};
 Examples:
   structchunk check galaxy.store && echo all is well
   structchunk check galaxy.store --json | jq .findings
+  structchunk check galaxy.store --deep
 
-The index is not looked at: it is derived anew where it does not fit. The exit code is 1 when there are findings. `structchunk rebuild` makes anew what can be.")]
+Without --deep the index is not looked at: it is derived anew where it does not fit. The exit code is 1 when there are findings. `structchunk rebuild` makes anew what can be.")]
 pub struct Check {
     /// The store's directory
     store: PathBuf,
+    /// Also look at what is superseded, shapes, seals, files that nothing names, and each key of the index
+    #[arg(long)]
+    deep: bool,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -61,7 +65,7 @@ impl Check {
         let store = opening::for_reading(&self.store)?;
         let mut check = {
             let _progress = Progress::waiting("checking");
-            store.check()?
+            if self.deep { store.check_deep() } else { store.check() }?
         };
         let findings: Vec<_> = check.by_ref().collect();
         let report = store.recovery();

@@ -68,6 +68,22 @@ fn check_names_damage_and_exits_with_one() {
 }
 
 #[test]
+fn a_deep_check_finds_what_a_plain_one_does_not() {
+    let sample = Sample::new();
+    assert!(sample.run("check", &["--deep"]).succeeds().out.ends_with("no findings\n"));
+    assert_eq!(sample.run("info", &["--json"]).json()["opened"]["damaged"], false);
+    let orphan = sample.path().join("chunks/00000000000000ff.body");
+    fs::write(&orphan, "x").unwrap();
+    sample.run("check", &[]).succeeds();
+    let deep = sample.run("check", &["--deep", "--json"]);
+    assert_eq!(deep.code, 1, "{}", deep.err);
+    let findings = &deep.json()["findings"];
+    assert_eq!(findings.as_array().unwrap().len(), 1);
+    assert_eq!(findings[0]["path"], orphan.to_str().unwrap());
+    assert!(sample.run("check", &["--deep"]).out.contains("no record names this body"));
+}
+
+#[test]
 fn what_lies_before_and_behind_damage_is_still_shown() {
     let sample = Sample::new();
     overwrite(&sample, "chunks/00000000.chunk", find(&sample, b"p/20"), &[0xff; 8]);
@@ -142,7 +158,7 @@ fn info_and_check_tell_what_was_found_given_up_and_torn() {
             (opened["dropped"].as_array().unwrap().len(), opened["torn"].as_array().unwrap().len()),
             (1, 1)
         );
-        assert_eq!(opened["rebuilt_views"], true);
+        assert_eq!((&opened["rebuilt_views"], &opened["damaged"]), (&true.into(), &true.into()));
         assert!(opened["accepted_records"].as_u64().unwrap() > 40);
     }
 }

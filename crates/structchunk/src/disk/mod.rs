@@ -18,6 +18,8 @@ mod lock;
 mod memory;
 mod real;
 mod sabotage;
+#[cfg(feature = "leveldb")]
+mod scratch;
 mod space;
 #[cfg(test)]
 mod tests;
@@ -32,4 +34,6 @@ pub(crate) use inherited::InheritedLength;
 pub(crate) use lock::Lock;
 pub use sabotage::Sabotage;
 pub(crate) use sabotage::last_sequence;
+#[cfg(feature = "leveldb")]
+pub(crate) use scratch::Scratch;
 pub(crate) use space::Punched;

@@ -18,7 +18,7 @@ use leveldb::kv::KV;
 use leveldb::options::{Options, ReadOptions, WriteOptions};
 
 use super::{Direction, Index, Sorted};
-use crate::disk::{Access, Folder, forks};
+use crate::disk::{Access, Folder, Scratch, forks};
 use crate::error::{Error, Result};
 use crate::format::{IndexMark, MARK_KEY};
 use crate::key::MAX_KEY_BYTES;
@@ -45,6 +45,8 @@ pub(super) struct LevelDb {
     /// Those paths.
     place: PathBuf,
     process: u32,
+    /// Where they lead, when it is not the folder itself: removed after the database is gone.
+    _scratch: Option<Scratch>,
 }
 
 impl Drop for LevelDb {
@@ -79,13 +81,40 @@ fn checked_reads<'o>() -> ReadOptions<'o> {
 impl LevelDb {
     pub(super) fn open(folder: &Folder) -> Result<Self> {
         check_files(folder)?;
-        let place = folder.lend(LARGEST_FILE)?;
+        Self::open_at(folder, folder.lend(LARGEST_FILE)?, None)
+    }
+
+    /// Opens what lies in a folder without changing anything there: what LevelDB writes to is copied, its tables are linked to. `None`
+    /// where no index is: a new one was not finished, or this one was to be taken away.
+    pub(super) fn open_copy(folder: &Folder) -> Result<Option<Self>> {
+        let names = folder.list()?;
+        if !names.iter().any(|name| name == CURRENT) {
+            return Ok(None);
+        }
+        check_files(folder)?;
+        let (scratch, place) = (Scratch::create()?, folder.lend(0)?);
+        for name in names {
+            // Tables are never written to again.
+            match name.rsplit_once('.') {
+                Some((_, "ldb" | "sst")) => scratch.link(&name, &place.join(&name))?,
+                Some((_, "log")) => scratch.copy(folder, &name, LARGEST_FILE)?,
+                _ if name == CURRENT || name.starts_with("MANIFEST-") => {
+                    scratch.copy(folder, &name, LARGEST_FILE)?;
+                }
+                _ => {}
+            }
+        }
+        Self::open_at(folder, scratch.path().to_owned(), Some(scratch)).map(Some)
+    }
+
+    fn open_at(folder: &Folder, place: PathBuf, scratch: Option<Scratch>) -> Result<Self> {
         let mut options = Options::new();
         options.create_if_missing = true;
         options.paranoid_checks = true;
         options.write_buffer_size = Some(WRITE_BUFFER_BYTES);
         options.max_open_files = Some(MOST_OPEN_FILES);
-        let mut this = Self { database: None, folder: folder.clone(), place, process: forks() };
+        let mut this =
+            Self { database: None, folder: folder.clone(), place, process: forks(), _scratch: scratch };
         // The binding panics where LevelDB's message is no UTF-8, which a hostile file can bring about.
         match catch_unwind(AssertUnwindSafe(|| Database::open(&this.place, options))) {
             Ok(Ok(database)) => this.database = Some(database),

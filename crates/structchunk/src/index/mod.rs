@@ -69,6 +69,21 @@ pub(crate) fn open(folder: &Folder) -> Result<Arc<dyn Index>> {
     Ok(Arc::new(leveldb::LevelDb::open(folder)?))
 }
 
+/// Opens a copy of the index in a folder, of which nothing is changed; `None` where there is none. The copy is gone when
+/// it is dropped.
+///
+/// # Errors
+/// As for [`open`].
+#[cfg(feature = "leveldb")]
+pub(crate) fn open_copy(folder: &Folder) -> Result<Option<Arc<dyn Index>>> {
+    Ok(leveldb::LevelDb::open_copy(folder)?.map(|index| Arc::new(index) as Arc<dyn Index>))
+}
+
+#[cfg(not(feature = "leveldb"))]
+pub(crate) fn open_copy(_folder: &Folder) -> Result<Option<Arc<dyn Index>>> {
+    Ok(None)
+}
+
 /// Whether the index on disk can be had at all.
 pub(crate) const AVAILABLE: bool = cfg!(feature = "leveldb");
 

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::Inner;
+use super::report::Found;
 use super::since::Walked;
 use super::{Options, Store};
 use crate::disk::{Folder, Sabotage};
@@ -52,7 +53,7 @@ pub(crate) struct Ordered {
 
 /// The index on disk.
 #[derive(Default)]
-struct OnDisk {
+pub(super) struct OnDisk {
     open: Option<Arc<dyn Index>>,
     covered: Option<Covered>,
     /// Whether the mark counts after a power cut too.
@@ -68,6 +69,30 @@ pub(super) enum Source {
     /// It may be closed or thrown away meanwhile.
     Index(Weak<dyn Index>),
     Runs(Snapshot),
+}
+
+/// The index on disk as it is, for who repairs nothing.
+pub(super) enum IndexFound<'a> {
+    /// There is none, or none that counts.
+    None,
+    /// It is not what a store leaves, whatever happens to it.
+    Useless(String),
+    Some {
+        index: Arc<dyn Index>,
+        mark: IndexMark,
+        /// Nobody works on it meanwhile.
+        _disk: MutexGuard<'a, OnDisk>,
+    },
+}
+
+impl IndexFound<'_> {
+    /// How far it goes: nowhere where it is not there.
+    pub(super) fn sequence(&self) -> u64 {
+        match self {
+            Self::Some { mark, .. } => mark.sequence,
+            _ => u64::MAX,
+        }
+    }
 }
 
 /// Why the index could not be brought up to date.
@@ -316,6 +341,51 @@ impl Inner {
             return Err("it was not made durable before the machine stopped");
         }
         Ok(())
+    }
+
+    /// The index on disk, without opening or changing it where it is not open.
+    ///
+    /// # Errors
+    /// When it cannot be told.
+    pub(super) fn find_index(&self) -> Result<IndexFound<'_>> {
+        if !index::AVAILABLE || !self.root.exists(INDEX)? {
+            return Ok(IndexFound::None);
+        }
+        let disk = self.ordered.lock_disk();
+        if disk.open.is_none() && self.report.found == Found::MachineDied {
+            // It is of an epoch that is over, and may not be whole.
+            return Ok(IndexFound::None);
+        }
+        let look = || {
+            let index = match &disk.open {
+                Some(index) => Some(index.clone()),
+                None => index::open_copy(&self.root.subfolder(INDEX, false)?)?,
+            };
+            let mark = index.as_ref().map(|index| index.mark()).transpose()?;
+            Ok(index.zip(mark.flatten()))
+        };
+        let (index, mark) = match look() {
+            Ok(Some(both)) => both,
+            // One whose maker died has no mark yet.
+            Ok(None) => return Ok(IndexFound::None),
+            Err(Error::Corrupt { path, offset, reason }) => {
+                return Ok(IndexFound::Useless(Error::Corrupt { path, offset, reason }.to_string()));
+            }
+            Err(error) => return Err(error),
+        };
+        match self.check_mark(&mark) {
+            Ok(()) => Ok(IndexFound::Some { index, mark, _disk: disk }),
+            // As recovery and power cuts leave it: it will be made anew.
+            Err(_) if mark.uuid == self.identity.uuid && self.is_of_another_time(&mark) => {
+                Ok(IndexFound::None)
+            }
+            Err(reason) => Ok(IndexFound::Useless(reason.into())),
+        }
+    }
+
+    /// Whether a mark is of an epoch or a boot that is over.
+    fn is_of_another_time(&self, mark: &IndexMark) -> bool {
+        mark.epoch != self.epoch || mark.boot != [0; 16] && Some(mark.boot) != self.ordered.boot
     }
 
     /// At the end of a session: brings the index up to date where little is missing, makes it durable, and lets go of everything.

@@ -11,13 +11,12 @@ use super::report::{Found, RecoveryReport};
 use super::shared::{Left, Shared};
 use super::store_file::{StoreFile, new_evidence};
 use super::types::MAX_TYPES;
-use super::views::Views;
+use super::views::{Views, credible};
 use crate::chunk::{BodyRef, BodySet, ChunkRef, ChunkSet, Step, WRITING, Walk};
 use crate::disk::{self, Faults, Folder, Sabotage};
 use crate::error::{Error, Result};
 use crate::format::{
-    BodyNumber, Checkpoint, ChunkId, DroppedChunks, ExternPayload, FileName, HEADER_BYTES, Kind, Location,
-    PAGE_BYTES, RECORD_ALIGN,
+    BodyNumber, Checkpoint, ChunkId, DroppedChunks, ExternPayload, FileName, Kind, Location, PAGE_BYTES,
 };
 use crate::map::{Advice, Mapping};
 
@@ -102,14 +101,10 @@ struct Walked {
 }
 
 impl Situation<'_> {
-    /// About how many objects the log has: what the last directory says, as far as there is room for them.
+    /// About how many objects the log has: what the last directory says.
     fn expected_objects(&self, log: &Log) -> u64 {
-        /// The least that a record takes.
-        const SMALLEST: u64 = HEADER_BYTES + RECORD_ALIGN;
-        let full = log.chunks.range(..log.active).count() as u64;
-        let bytes = full.saturating_mul(self.chunks.geometry.capacity()).saturating_add(log.head);
-        let before = Views::objects_in(self.root, &self.store.identity).unwrap_or(0);
-        before.min(bytes / SMALLEST)
+        let claimed = Views::objects_in(self.root, &self.store.identity).unwrap_or(0);
+        credible(claimed, self.chunks, log.chunks.range(..=log.active).copied())
     }
 
     /// Decides what happened, and where the log ends.

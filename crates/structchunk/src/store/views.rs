@@ -9,7 +9,9 @@ use crate::chunk::{ChunkSet, LiveMap, Record, uuid_words};
 use crate::directory::{Directory, Identity, SlotRef, Supply};
 use crate::disk::{Access, Folder};
 use crate::error::{Error, Result};
-use crate::format::{Checkpoint, ChunkId, FileName, Kind, Location, StoreIdentity};
+use crate::format::{
+    Checkpoint, ChunkId, FileName, HEADER_BYTES, Kind, Location, RECORD_ALIGN, StoreIdentity,
+};
 
 pub(crate) const DIRECTORY: &str = "directory";
 pub(crate) const LIVE: &str = "live";
@@ -239,4 +241,19 @@ impl Views {
         })?;
         Ok((slot, found?))
     }
+}
+
+/// A number of objects that somebody claims, as far as chunks have room for them.
+pub(crate) fn credible(claimed: u64, chunks: &ChunkSet, ids: impl IntoIterator<Item = ChunkId>) -> u64 {
+    /// The least that a record takes.
+    const SMALLEST: u64 = HEADER_BYTES + RECORD_ALIGN;
+    let mut bytes = 0_u64;
+    for id in ids {
+        if bytes / SMALLEST >= claimed {
+            break;
+        }
+        // What cannot be read is met by whoever walks the log.
+        bytes = bytes.saturating_add(chunks.get(id).and_then(|chunk| chunk.allocated_bytes()).unwrap_or(0));
+    }
+    claimed.min(bytes / SMALLEST)
 }

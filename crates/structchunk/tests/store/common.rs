@@ -308,8 +308,8 @@ pub fn assert_holds(store: &Store, model: &Model, mut may_be: impl FnMut(&[u8], 
         assert!(value.bytes() == *bytes || may_be(key, value, bytes), "the bytes of {shown} are others");
         assert!(store.contains(key).expect("a look-up"), "{shown} is found");
     }
-    let findings: Vec<_> = store.check().expect("a check").map(|finding| finding.to_string()).collect();
-    assert_eq!(findings, Vec::<String>::new(), "findings of check()");
+    let findings: Vec<_> = store.check_deep().expect("a check").map(|finding| finding.to_string()).collect();
+    assert_eq!(findings, Vec::<String>::new(), "findings of check_deep()");
 }
 
 /// Panics unless the store holds exactly the model.

@@ -4,6 +4,7 @@
 
 mod api;
 mod bodies;
+mod check_deep;
 mod common;
 mod compact;
 mod copy;

@@ -1,5 +1,7 @@
 //! Recoveries of more records than one thread looks at.
 
+use std::os::unix::fs::FileExt;
+
 use structchunk::testing::{Call, Fault, Faults};
 use structchunk::{Error, Store};
 use tempfile::TempDir;
@@ -8,6 +10,9 @@ use crate::common::*;
 
 /// So many that the directory is made longer while they are replayed.
 const OBJECTS: u64 = 30_000;
+
+/// Where a directory says how many objects there are, in bytes.
+const OBJECTS_AT: u64 = 8 * 18;
 
 /// What is under a key, if anything is: some were replaced, some removed.
 fn value(number: u64) -> Option<[u64; 2]> {
@@ -88,4 +93,29 @@ fn a_recovery_of_many_records_makes_its_views_in_memory_where_the_disk_is_full()
     assert_whole(&store);
     drop(store);
     assert_whole(&open(&path));
+}
+
+#[test]
+fn a_directory_that_claims_more_objects_than_there_is_room_for_is_not_believed() {
+    let folder = folder();
+    let path = folder.path().join("store");
+    let store = open(&path);
+    for number in 0..100_u64 {
+        store.put(number.to_be_bytes(), &number).expect("put");
+    }
+    drop(store);
+    let claim = || {
+        let directory = std::fs::OpenOptions::new().write(true).open(path.join("directory")).expect("open");
+        directory.write_all_at(&(1_u64 << 20).to_le_bytes(), OBJECTS_AT).expect("write");
+    };
+    claim();
+    let store = open(&path);
+    assert_eq!(store.len(), 100);
+    let bytes = std::fs::metadata(path.join("directory")).expect("metadata").len();
+    assert!(bytes < 1 << 20, "{bytes} bytes for 100 objects");
+    store.close().expect("close");
+    claim();
+    let store = open(&path);
+    assert_eq!(store.len(), 1 << 20, "the number is not looked into by an open");
+    assert_eq!(store.check().expect("check").count(), 1, "the number is wrong");
 }

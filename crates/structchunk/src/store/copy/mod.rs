@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use self::target::Target;
 use super::replay::Replay;
 use super::store_file::epoch_above;
-use super::views::Views;
+use super::views::{Views, credible};
 use super::{Finding, Inner, Store};
 use crate::chunk::{ChunkSet, Step, Walk};
 use crate::disk::Access;
@@ -183,8 +183,8 @@ impl Inner {
         let copied =
             ChunkSet::new(folder, identity.uuid, identity.geometry, features, Access::Write, residents);
         let first = cut.chunks.first().copied().unwrap_or(ChunkId(0));
-        let views =
-            Views::create(&target.root, &identity, cut.checkpoint.epoch, first, self.views.directory.len())?;
+        let objects = credible(self.views.directory.len(), &self.chunks, cut.chunks.iter().copied());
+        let views = Views::create(&target.root, &identity, cut.checkpoint.epoch, first, objects)?;
         let mut done = CopyProgress { bytes: 0, of_bytes: 0 };
         for &id in &cut.chunks {
             done.of_bytes += self.chunks.get(id)?.allocated_bytes()?;

@@ -76,7 +76,7 @@ fn read_everything(store: &Store, keys: &[&[u8]]) {
     }
     let _ = store.load_many::<u64, _>(&all);
     let _ = (store.stats(), store.types(), store.count_by_type(), store.len());
-    if let Ok(check) = store.check() {
+    for check in [store.check(), store.check_deep()].into_iter().flatten() {
         check.for_each(|finding| drop(finding.to_string()));
     }
 }

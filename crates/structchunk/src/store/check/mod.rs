@@ -1,12 +1,16 @@
 //! Checking: every file against what it should be. Repairs nothing.
 
+mod deep;
+mod index;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use self::deep::Deep;
 use super::inner::Writer;
 use super::replay::Replay;
-use super::views::Views;
+use super::views::{Views, credible};
 use super::{Inner, Store};
 use crate::chunk::{Chunk, LiveMap, Record, Step, Walk};
 use crate::disk::{Faults, Folder};
@@ -63,6 +67,8 @@ struct Checker<'a> {
     findings: Vec<Finding>,
     records: u64,
     last_sequence: u64,
+    /// What a deep check looks at besides.
+    deep: Option<Deep<'a>>,
 }
 
 impl<'a> Checker<'a> {
@@ -93,16 +99,25 @@ impl<'a> Checker<'a> {
         let views = self.views;
         views.live.reserve(id, 0, end, &mut |from, to| views.live_file.back(from, to))?;
         let mut walk = Walk::new(&chunk, chunks.seed, end, self.last_sequence);
+        if let Some(deep) = &mut self.deep {
+            deep.begin_chunk();
+        }
         for step in walk.by_ref() {
             match step {
                 Step::Record(record) => self.record(&chunk, &record)?,
                 Step::Damage { from, to } => {
                     let bytes = to - from;
+                    if let Some(deep) = &mut self.deep {
+                        deep.is_damaged = true;
+                    }
                     self.find_bytes(chunk.path(), from, bytes, format!("{bytes} bytes that are no record"));
                 }
             }
         }
         self.last_sequence = walk.last_sequence();
+        if head.is_none() {
+            self.deep_seal(&chunk);
+        }
         Ok(())
     }
 
@@ -115,15 +130,18 @@ impl<'a> Checker<'a> {
                 }
             }
             Kind::Object | Kind::Extern => {
-                if let Some(size) = self.element_size(record)
-                    && (size == 0 || !self.inner.object_bytes(record).unwrap_or(0).is_multiple_of(size))
-                {
-                    let what = "the object's length is no multiple of its type's size";
-                    self.find(chunk.path(), record.offset(), what);
+                if let Some(size) = self.element_size(record) {
+                    if size == 0 || !self.inner.object_bytes(record).unwrap_or(0).is_multiple_of(size) {
+                        let what = "the object's length is no multiple of its type's size";
+                        self.find(chunk.path(), record.offset(), what);
+                    } else {
+                        self.deep_object(record);
+                    }
                 }
             }
             Kind::Tombstone | Kind::Other(_) => {}
         }
+        self.deep_record(record);
         self.replay.push(record.clone())
     }
 
@@ -229,31 +247,39 @@ impl<'a> Checker<'a> {
 }
 
 impl Store {
-    /// Looks at every record, type, body and view but the index, and tells what is not as it should be, overlaps among it. Nothing is repaired. Puts, removes and new guards that
-    /// change objects wait until it is done.
+    /// Looks at every record, type, body and view but the index, and tells what is not as it should be, overlaps among it. Nothing is
+    /// repaired. Puts, removes and new guards that change objects wait until it is done. [`Store::check_deep`] looks at more.
     ///
     /// # Errors
     /// [`Error::Closed`](crate::Error::Closed), and what the disk says.
     pub fn check(&self) -> Result<Check> {
         self.inner.check_open()?;
-        let inner = &*self.inner;
-        let writer = inner.lock_writer();
-        let memory = Folder::in_memory(Faults::none());
-        let first = writer.chunks.first().copied().unwrap_or(ChunkId(0));
-        let views = Views::create(&memory, &inner.identity, inner.epoch, first, inner.views.directory.len())?;
-        let mut checker = Checker {
-            inner,
-            views: &views,
-            replay: Replay::new(&views, &inner.chunks),
-            findings: Vec::new(),
-            records: 0,
-            last_sequence: 0,
-        };
-        for &id in &writer.chunks {
-            checker.chunk(id, (id == writer.active).then_some(writer.head))?;
-        }
-        std::mem::replace(&mut checker.replay, Replay::new(&views, &inner.chunks)).finish()?;
-        checker.views(&writer)?;
-        Ok(Check { findings: checker.findings.into_iter(), records: checker.records })
+        check(&self.inner, &self.inner.lock_writer(), None)
     }
+}
+
+/// Walks the log, and compares the views with what it says.
+fn check(inner: &Inner, writer: &Writer, deep: Option<Deep<'_>>) -> Result<Check> {
+    let memory = Folder::in_memory(Faults::none());
+    let first = writer.chunks.first().copied().unwrap_or(ChunkId(0));
+    let objects = credible(inner.views.directory.len(), &inner.chunks, writer.chunks.iter().copied());
+    let views = Views::create(&memory, &inner.identity, inner.epoch, first, objects)?;
+    let mut checker = Checker {
+        inner,
+        views: &views,
+        replay: Replay::new(&views, &inner.chunks),
+        findings: Vec::new(),
+        records: 0,
+        last_sequence: 0,
+        deep,
+    };
+    for &id in &writer.chunks {
+        checker.chunk(id, (id == writer.active).then_some(writer.head))?;
+    }
+    std::mem::replace(&mut checker.replay, Replay::new(&views, &inner.chunks)).finish()?;
+    checker.views(writer)?;
+    if let Some(deep) = checker.deep.take() {
+        deep.finish(&mut checker, writer)?;
+    }
+    Ok(Check { findings: checker.findings.into_iter(), records: checker.records })
 }
