@@ -3,6 +3,8 @@
 
 #[path = "../../structchunk/tests/store/common.rs"]
 pub mod common;
+#[path = "../../structchunk/tests/store/failing_disk/scenarios.rs"]
+pub mod failing_disk;
 #[path = "../../structchunk/tests/store/mount.rs"]
 pub mod mount;
 #[path = "../../structchunk/tests/store/power.rs"]

@@ -11,6 +11,7 @@ mod copy;
 mod craft;
 mod evicted;
 mod evolution;
+mod failing_disk;
 mod faults;
 mod forked;
 mod full_disk;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -13,7 +14,7 @@ pub struct Mount {
     place: PathBuf,
     /// A loop device that the mount does not give back by itself.
     device: Option<String>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Mount {
@@ -26,7 +27,7 @@ impl Mount {
             let options = format!("size={bytes}");
             let place_text = place.to_str().expect("a path");
             return match run("mount", &["-t", "tmpfs", "-o", &options, "none", place_text]) {
-                Ok(_) => Some(Self { place, device: None, _folder: folder }),
+                Ok(_) => Some(Self { place, device: None, folder }),
                 Err(reason) => {
                     eprintln!("SKIPPED: {test}: {kind} cannot be mounted here ({reason})");
                     None
@@ -42,7 +43,7 @@ impl Mount {
                 outcome => outcome.map(|_| None),
             });
         match mounted {
-            Ok(device) => Some(Self { place, device, _folder: folder }),
+            Ok(device) => Some(Self { place, device, folder }),
             Err(reason) => {
                 eprintln!("SKIPPED: {test}: {kind} cannot be mounted here ({reason})");
                 None
@@ -85,5 +86,99 @@ fn run(program: &str, arguments: &[&str]) -> Result<String, String> {
         }
         Ok(output) => Err(format!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim())),
         Err(error) => Err(format!("{program}: {error}")),
+    }
+}
+
+/// An ext4 on a disk that can be made to fail: its image lies on another ext4, where it is made immutable. Every write of the disk then is
+/// an error, which the kernel tells the file system above as EIO.
+pub struct Failing {
+    place: PathBuf,
+    breaker: Breaker,
+    // Unmounted behind the one that lies on it.
+    _below: Mount,
+}
+
+/// Makes a disk fail.
+#[derive(Clone)]
+pub struct Breaker(PathBuf);
+
+impl Breaker {
+    /// Every write fails from now on.
+    pub fn fail(&self) {
+        self.set("+i");
+    }
+
+    fn set(&self, attribute: &str) {
+        run("chattr", &[attribute, self.0.to_str().expect("a path")]).expect("an attribute");
+    }
+}
+
+impl Failing {
+    /// A disk that is well. Where it cannot be had, says loudly which test is skipped.
+    pub fn new(options: &[&str], test: &str) -> Option<Self> {
+        let below = Mount::of("ext4", 96 << 20, test)?;
+        let (place, image) = (below.folder.path().join("failing"), below.path().join("image"));
+        fs::create_dir(&place).expect("a folder");
+        fs::File::create(&image).and_then(|file| file.set_len(48 << 20)).expect("an image");
+        let breaker = Breaker(image.clone());
+        let image = image.to_str().expect("a path");
+        let made = run("mkfs.ext4", &[&["-q"], options, &[image]].concat())
+            .and_then(|_| run("chattr", &["+i", image]))
+            .and_then(|_| run("chattr", &["-i", image]));
+        if let Err(reason) = made {
+            eprintln!("SKIPPED: {test}: a disk cannot be made to fail here ({reason})");
+            return None;
+        }
+        let this = Self { place, breaker, _below: below };
+        this.mount();
+        Some(this)
+    }
+
+    fn mount(&self) {
+        let (image, place) = (self.breaker.0.to_str(), self.place.to_str());
+        let options = "loop,errors=continue";
+        run("mount", &["-o", options, image.expect("a path"), place.expect("a path")]).expect("mounted");
+    }
+
+    fn unmount(&self) -> Result<String, String> {
+        run("umount", &[self.place.to_str().expect("a path")])
+    }
+
+    /// Mounts it once more: nothing of it is cached.
+    pub fn mount_again(&mut self) {
+        // A process that another thread just spawns has everything open until it has begun.
+        let done = (0..250).any(|_| {
+            let outcome = self.unmount();
+            if outcome.is_err() {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            outcome.is_ok()
+        });
+        assert!(done, "nobody has a file open there");
+        self.mount();
+    }
+
+    /// Where it is mounted.
+    pub fn path(&self) -> &Path {
+        &self.place
+    }
+
+    /// For who makes it fail.
+    pub fn breaker(&self) -> Breaker {
+        self.breaker.clone()
+    }
+
+    /// Writes succeed again.
+    pub fn heal(&self) {
+        self.breaker.set("-i");
+    }
+}
+
+impl Drop for Failing {
+    fn drop(&mut self) {
+        self.heal();
+        if self.unmount().is_err() {
+            let _ = run("umount", &["--lazy", self.place.to_str().expect("a path")]);
+        }
     }
 }

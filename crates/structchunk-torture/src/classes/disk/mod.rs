@@ -4,6 +4,7 @@
 //! The scenarios are those of the engine's suite, which runs each of them once (`full_disk/scenarios.rs`), and some that do anything at
 //! random. Each runs in a child, whose signals are failures. Small file systems are mounted by this program; that takes root.
 
+mod failing;
 mod flush;
 mod random;
 
@@ -35,6 +36,7 @@ const SCENARIOS: &[Scenario] = &[
     Scenario { name: "anything", kinds: SMALL, runs: (1, 150), run: random::on_full_disk },
     Scenario { name: "below a limit", kinds: ANY, runs: (4, 400), run: random::below_limit },
     Scenario { name: "flushes fail", kinds: ANY, runs: (6, 1500), run: flush::fails },
+    Scenario { name: failing::NAME, kinds: ANY, runs: (2, 100), run: failing::run },
     of_suite("every call", |kind, place, _| scenarios::every_call(kind, place)),
     of_suite("large objects", |kind, place, _| scenarios::large_objects(kind, place)),
     of_suite("creation", |kind, place, _| scenarios::creation(kind, place)),
@@ -71,19 +73,19 @@ fn part(plan: &Plan, name: &str, kind: &str, count: u64) -> Part {
     let title = title.trim().to_owned();
     let mut random = plan.random(&title);
     let (mut part, start) = (Part::new(&title), Instant::now());
-    let (mut skipped, mut refused) = (false, 0);
+    let (mut skipped, mut refused) = (name == failing::NAME && !failing::can_run(), 0);
     part.repeat(count, |_, what| {
         let seed = random.next();
         *what = format!("{name} {kind} {seed}");
+        if skipped {
+            return;
+        }
         if kind.is_empty() {
             let folder = folder();
             refused += scenario(name, "files", folder.path(), seed);
             return;
         }
         let bytes = if kind == "tmpfs" { 24 << 20 } else { 64 << 20 };
-        if skipped {
-            return;
-        }
         match Mount::of(kind, bytes, "a full disk") {
             Some(mount) => refused += scenario(name, kind, mount.path(), seed),
             None => skipped = true,

@@ -1,0 +1,129 @@
+//! What a store does on a disk that fails at one of its syncs, and until it is healed.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use structchunk::testing::{Call, Faults};
+use structchunk::{Error, Found, Store};
+
+use crate::common::{Seen, contents, open, open_with, options};
+use crate::mount::Failing;
+
+/// Options of ext4: one whose errors change nothing but the answer, so that it can be used on with what is cached.
+pub const WITHOUT_JOURNAL: &[&str] = &["-O", "^has_journal"];
+/// And the usual one, which a failing disk makes read-only.
+pub const WITH_JOURNAL: &[&str] = &[];
+
+type Contents = BTreeMap<Vec<u8>, Seen>;
+
+/// What there was at the last good sync, and at the one that met the failing disk; whether that could be what is on the disk, as it was
+/// over but for what follows its checkpoint.
+struct Failed {
+    good: Contents,
+    late: Contents,
+    may_be_late: bool,
+}
+
+/// Works on a store until the disk fails at a sync, every time another one; `None` where it did not come to that.
+fn fail(disk: &Failing, run: u64, with_bodies: bool) -> Option<Failed> {
+    let faults = Faults::recorded();
+    let store = open_with(options().index(false).faults(faults.clone()), path(disk)).expect("open");
+    for n in 0..20_u64 {
+        store.put(format!("old {n}"), &[n; 100]).expect("put");
+    }
+    store.sync().expect("sync");
+    let good = contents(&store);
+    let (countdown, checkpointed) = (Arc::new(AtomicU64::new(1 + run / 2)), Arc::new(AtomicBool::new(false)));
+    let (breaker, checkpoint) = (disk.breaker(), checkpointed.clone());
+    faults.watch(move |event| {
+        if !matches!(event.call, Call::Sync | Call::SyncFolder) || countdown.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        if countdown.fetch_sub(1, Ordering::SeqCst) == 1 {
+            breaker.fail();
+        } else if event.file == "STORE" {
+            checkpoint.store(true, Ordering::SeqCst);
+        }
+    });
+    for n in 0..10_u64 {
+        store.put(format!("new {n}"), &n).expect("put");
+        store.remove(format!("old {}", n + 10)).expect("remove");
+    }
+    if with_bodies {
+        store.put("large", &vec![9_u8; 1 << 20][..]).expect("put");
+    }
+    let late = contents(&store);
+    let outcome = if run.is_multiple_of(2) { store.sync() } else { store.clone().close() };
+    let Err(error) = outcome else {
+        disk.heal();
+        assert_eq!(contents(&open_after(store, disk)), late, "what was synced");
+        return None;
+    };
+    // (A file system with a journal is read-only when that cannot be written.)
+    let is_refused = |errno| errno == Some(libc::EIO) || errno == Some(libc::EROFS);
+    assert!(matches!(&error, Error::Io { source, .. } if is_refused(source.raw_os_error())), "{error}");
+    if run.is_multiple_of(2) {
+        // From now on, also when the disk is well again.
+        for _ in 0..2 {
+            assert!(matches!(store.put("more", &1_u64), Err(Error::Poisoned { .. })));
+            assert!(matches!(store.sync(), Err(Error::Poisoned { .. })));
+            assert_eq!(contents(&store), late, "reading goes on");
+            disk.heal();
+        }
+    }
+    drop(store);
+    disk.heal();
+    Some(Failed { good, late, may_be_late: checkpointed.load(Ordering::SeqCst) })
+}
+
+fn open_after(store: Store, disk: &Failing) -> Store {
+    drop(store);
+    open(path(disk))
+}
+
+fn path(disk: &Failing) -> PathBuf {
+    disk.path().join("store")
+}
+
+impl Failed {
+    /// Panics unless the store holds what it may, goes on, and still holds it when nothing is cached.
+    fn check(&self, disk: &mut Failing, is_cached: bool) {
+        let store = open(path(disk));
+        let (found, report) = (contents(&store), store.recovery());
+        assert!(!is_cached || report.found == Found::MachineDied, "{report:?}");
+        assert!(
+            found == self.good || self.may_be_late && found == self.late,
+            "{report:?}: {:?}",
+            found.keys()
+        );
+        assert_eq!(store.check_deep().expect("a check").next(), None);
+        store.put("after", &1_u64).expect("put");
+        store.sync().expect("sync");
+        let expected = contents(&store);
+        // As if the process died: the disk has all that counts.
+        drop(store);
+        disk.mount_again();
+        assert_eq!(contents(&open(path(disk))), expected, "it is on the disk");
+    }
+}
+
+/// The disk is healed, and the store opened with what the kernel still has in memory.
+pub fn healed_while_mounted(disk: &mut Failing, run: u64) -> bool {
+    let failed = fail(disk, run, false);
+    failed.is_some_and(|failed| {
+        failed.check(disk, true);
+        true
+    })
+}
+
+/// The disk is healed, and everything that was in memory is gone.
+pub fn healed_and_mounted_again(disk: &mut Failing, run: u64) -> bool {
+    let failed = fail(disk, run, true);
+    disk.mount_again();
+    failed.is_some_and(|failed| {
+        failed.check(disk, false);
+        true
+    })
+}
