@@ -74,9 +74,10 @@ pub use layout::support as __derive;
 #[cfg(not(loom))]
 #[doc(hidden)]
 pub mod testing {
-    //! Fault injection for tests. No part of the API.
+    //! Fault injection for tests, and doors for fuzzing. No part of the API.
 
     pub use crate::disk::{Call, Event, Fault, Faults, Sabotage};
+    pub use crate::format::hostile::decode_as_everything;
 }
 
 #[cfg(doctest)]

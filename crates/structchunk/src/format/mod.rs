@@ -7,6 +7,7 @@ mod dropped;
 mod extension;
 mod extern_payload;
 mod features;
+pub mod hostile;
 mod identity;
 mod index;
 mod location;
@@ -50,4 +51,17 @@ pub(crate) const fn align_up(value: u64, align: u64) -> u64 {
 /// Rounds `value` down to a multiple of `align`, a power of two.
 pub(crate) const fn align_down(value: u64, align: u64) -> u64 {
     value & !(align - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounding_goes_to_the_next_multiple_and_stays_in_range() {
+        assert_eq!([0, 1, 16, 17].map(|value| align_up(value, 16)), [0, 16, 16, 32]);
+        assert_eq!([0, 1, 16, 47].map(|value| align_down(value, 16)), [0, 0, 16, 32]);
+        assert_eq!(align_up(u64::MAX, 16), u64::MAX - 15);
+        assert_eq!(MAX_SEQUENCE, 0xffff_ffff_ffff);
+    }
 }
