@@ -177,6 +177,25 @@ pub enum Error {
         /// The store.
         path: PathBuf,
     },
+    /// Another process is recovering the store, or keeps changing it while its state is looked into; try again later.
+    #[error("{} is being recovered", path.display())]
+    Recovering {
+        /// The store.
+        path: PathBuf,
+    },
+    /// Another process has taken over the writing of the store, or ended it: a [`Session`](crate::Session) of before, and what came of it, ends
+    /// with this. A new one goes on.
+    #[error("{}: this session of its writer is over", path.display())]
+    SessionOver {
+        /// The store.
+        path: PathBuf,
+    },
+    /// The process that was changing the object died before it was done: half of it may be changed.
+    #[error("object {} is half changed: the process that was at it died", EscapedKey(key))]
+    Torn {
+        /// The object's key.
+        key: Vec<u8>,
+    },
     /// The store handle was closed.
     #[error("the store is closed")]
     Closed,
@@ -218,6 +237,13 @@ impl Error {
 
     /// Whether the same call may succeed later, without any change to the store.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Busy { .. } | Self::Locked { .. } | Self::NoSpace { .. })
+        matches!(
+            self,
+            Self::Busy { .. }
+                | Self::Locked { .. }
+                | Self::NoSpace { .. }
+                | Self::Recovering { .. }
+                | Self::SessionOver { .. }
+        )
     }
 }

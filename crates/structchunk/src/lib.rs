@@ -62,7 +62,8 @@ pub use layout::{
 pub use store::{
     AtomicRef, Batch, Check, ChunkStats, CompactProgress, CompactReport, Compaction, CopyProgress,
     CopyReport, Entry, Finding, Found, Iter, KeyEntry, Keys, LeftReason, Loan, Options, OwnedRef, Range,
-    RebuildReport, RecoveryReport, Ref, RefMut, Space, Sparse, Stats, Store, StoredType, Upgraded,
+    Reader, RebuildReport, RecoveryReport, Ref, RefMut, Session, Space, Sparse, Stats, Store, StoredType,
+    Upgraded,
 };
 pub use structchunk_derive::Object;
 #[cfg(not(loom))]
@@ -83,3 +84,7 @@ pub mod testing {
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/sharing.md")]
+struct Sharing;

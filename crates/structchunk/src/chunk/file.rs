@@ -178,6 +178,18 @@ impl Chunk {
         Ok(())
     }
 
+    /// Takes note of how long the file is by now; whether it has grown.
+    pub(crate) fn follow_file(&self) -> bool {
+        let before = self.map.limit();
+        let now = self.file.len().unwrap_or(before).min(self.map.len());
+        // (While the mapping is away there is no limit; it comes back with all of the file.)
+        let grown = before != 0 && now > before;
+        if grown {
+            self.map.set_limit(now);
+        }
+        grown
+    }
+
     /// Writes a value to where nobody looks yet. `None` where it does not fit.
     #[inline]
     pub(crate) fn write_object<T: Object + ?Sized>(&self, offset: u64, value: &T) -> Option<()> {

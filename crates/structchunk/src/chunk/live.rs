@@ -66,18 +66,20 @@ impl LiveMap {
         Ok(Self { words, geometry, first_chunk: first_chunk.0.into() })
     }
 
-    /// The map on disk; `None` unless it was stamped with this uuid, epoch and sequence.
+    /// The map on disk; `None` unless it is of this uuid and epoch and, with a `stamp`, was closed at exactly that sequence. (Without, for
+    /// those who join a writer at work.)
     pub(crate) fn open(
         words: Words,
         uuid: [u8; 16],
         epoch: u64,
-        sequence: u64,
+        stamp: Option<u64>,
         geometry: Geometry,
     ) -> Option<Self> {
         let at = |index: u64| words.load(index, Ordering::Relaxed);
         let [low, high] = uuid_words(uuid);
-        let header = [MAGIC, FORMAT_VERSION.into(), low, high, epoch, sequence];
-        if !(0..).zip(header).all(|(index, word)| at(index) == Some(word)) {
+        let header = [MAGIC, FORMAT_VERSION.into(), low, high, epoch];
+        let is_ours = (0..).zip(header).all(|(index, word)| at(index) == Some(word));
+        if !is_ours || stamp.is_some_and(|sequence| at(AT_STAMP) != Some(sequence)) {
             return None;
         }
         let first_chunk = at(AT_FIRST_CHUNK).filter(|&first| first < geometry.chunk_limit())?;

@@ -22,6 +22,8 @@ pub(crate) struct ChunkSet {
     access: Access,
     /// Seals in chunks before this one count.
     sealed_before: AtomicU32,
+    /// Files of chunks before this one do not grow.
+    followed: AtomicU32,
     pub residents: Arc<Residents>,
     met: SparseTable<Arc<Chunk>>,
 }
@@ -37,8 +39,8 @@ impl ChunkSet {
     ) -> Self {
         let unseeded = folder.breaks(Sabotage::ChecksumUnseeded);
         let seed = RecordSeed::new(if unseeded { [0; 16] } else { uuid });
-        let (sealed_before, met) = (AtomicU32::new(0), SparseTable::new());
-        Self { folder, geometry, seed, uuid, features, access, sealed_before, residents, met }
+        let (sealed_before, followed, met) = (AtomicU32::new(0), AtomicU32::new(0), SparseTable::new());
+        Self { folder, geometry, seed, uuid, features, access, sealed_before, followed, residents, met }
     }
 
     /// Says that chunks before `active` were full at the last checkpoint.
@@ -148,6 +150,17 @@ impl ChunkSet {
             chunk.map.prefetch(offset);
             chunk.map.prefetch(offset + 64);
         }
+    }
+
+    /// Takes note of how long mapped chunks are that another process makes longer in steps, up to `active`; whether one has grown.
+    pub(crate) fn follow_files(&self, active: ChunkId) -> bool {
+        let from = ChunkId(self.followed.load(Ordering::Acquire));
+        let mut grown = false;
+        for id in from.0..=active.0 {
+            grown |= self.met.get(id).is_some_and(|chunk| chunk.follow_file());
+        }
+        self.followed.fetch_max(active.0, Ordering::AcqRel);
+        grown
     }
 
     /// What lies in `chunks/`, in no order.

@@ -132,7 +132,6 @@ impl Directory {
 
     /// Whether a newer directory has taken its place.
     #[inline]
-    #[cfg(test)]
     pub(crate) fn is_retired(&self) -> bool {
         self.get(field::RETIRED) != 0
     }

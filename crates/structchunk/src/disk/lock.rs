@@ -43,10 +43,14 @@ impl File {
             .map_err(|error| Error::io("unlock", self.path(), error))
     }
 
-    /// Whether another file has a lock of any kind on the byte. Takes nothing; works with read access.
-    #[cfg(test)]
-    pub(crate) fn probe(&self, byte: u64) -> Result<bool> {
-        self.lock_call(libc::F_OFD_GETLK, byte, libc::F_WRLCK)
+    /// Whether another file has a lock of this kind or a stronger one on the byte. Takes nothing; works with read access.
+    pub(crate) fn probe(&self, byte: u64, lock: Lock) -> Result<bool> {
+        // A lock that would conflict with what is asked for.
+        let conflicting = match lock {
+            Lock::Shared => libc::F_WRLCK,
+            Lock::Exclusive => libc::F_RDLCK,
+        };
+        self.lock_call(libc::F_OFD_GETLK, byte, conflicting)
             .map(|kind| kind != libc::F_UNLCK)
             .map_err(|error| Error::io("look at the locks of", self.path(), error))
     }

@@ -9,7 +9,7 @@ use super::{Block, Bounds, Covered, Direction, Sorted};
 use crate::format::Location;
 
 /// All keys up to some sequence, in runs, the oldest first. Extending by n keys costs n log n, however many there are.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Runs {
     levels: Vec<Arc<Run>>,
     /// What the levels are to who looks now.

@@ -67,6 +67,11 @@ impl Mapping {
         Self { inherited: InheritedLength::of(file), ..self }
     }
 
+    /// The same, which follows the file when another process makes it longer.
+    pub(crate) fn followed(self, file: &File) -> Self {
+        Self { inherited: InheritedLength::of_others(file), ..self }
+    }
+
     /// How many bytes are accessible, once more from the file where only that can tell.
     #[cold]
     pub(super) fn follow(&self) -> u64 {

@@ -33,7 +33,7 @@ impl Store {
             inner.check_alone(record)?;
             Ok(record.clone())
         })?;
-        Ok(record.map(|record| Entry { store: self, record }))
+        record.map(|record| Entry::new(self, record)).transpose()
     }
 }
 
@@ -46,13 +46,16 @@ impl Entry<'_> {
     /// # Errors
     /// [`Error::Busy`] while somebody changes a larger object; [`Error::Corrupt`] when the object or its type cannot be read, or its length does not fit its type.
     pub fn value(&self, limit: usize) -> Result<Value> {
-        self.with_object(|inner, record| {
+        let store = &*self.store.inner;
+        store.still(self.with_object(|inner, record| {
             let layout = &inner.stored_type(record.header().type_number)?.layout;
             let shape = record.header().flags.array.then(|| record.extension().shape);
             let payload = inner.payload(record)?;
             inner.check_not_given_back(record, &payload)?;
             let value = if payload.bytes <= LARGEST_STAGED {
                 layout.read(&inner.copy_free_bytes(record, LARGEST_STAGED)?, shape.as_deref(), limit)
+            } else if inner.attached.is_some() {
+                inner.steadily(record, || Ok(layout.read_from(&payload, shape.as_deref(), limit)))?
             } else {
                 // Its writer stores into it directly.
                 let borrow = Borrow::acquire(inner, record, Want::Shared, &mut inner.patience(true));
@@ -64,7 +67,7 @@ impl Entry<'_> {
                 let reason = "the object's length does not fit its type and shape";
                 Error::corrupt(record.chunk.path(), record.offset(), reason)
             })
-        })
+        }))
     }
 
     /// Where its record lies: the chunk's number, and the bytes of the chunk that the record takes.

@@ -72,18 +72,24 @@ impl Inner {
         hash: u64,
         read: impl Fn(Location) -> Result<Option<Record<'a>>>,
     ) -> Result<Option<Record<'a>>> {
-        // Errors take a side door: what comes out of the search then fits into registers.
-        let mut failure = None;
-        let found = self.views.directory.find(hash, |location| match read(location) {
-            Ok(record) => record.map(Some),
-            Err(error) => {
-                failure = Some(error);
-                Some(None)
+        let mut tries = 0;
+        loop {
+            // Errors take a side door: what comes out of the search then fits into registers.
+            let mut failure = None;
+            let found = self.views.directory.find(hash, |location| match read(location) {
+                Ok(record) => record.map(Some),
+                Err(error) => {
+                    failure = Some(error);
+                    Some(None)
+                }
+            });
+            let found = match (found, failure) {
+                (Some(None), Some(error)) => Err(error),
+                (found, _) => Ok(found.flatten()),
+            };
+            if self.attached.is_none() || !self.looks_again(&found, &mut tries) {
+                return found;
             }
-        });
-        match (found, failure) {
-            (Some(None), Some(error)) => Err(error),
-            (found, _) => Ok(found.flatten()),
         }
     }
 

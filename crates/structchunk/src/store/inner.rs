@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use super::attach::Watch;
 use super::borrow::{Borrows, Deadline};
 use super::compact::Auto;
 use super::hold::Holds;
@@ -47,6 +48,9 @@ pub(crate) struct Inner {
     pub borrows: Borrows,
     pub lingering: Lingering,
     pub ordered: Ordered,
+
+    /// For a reader beside a writer in another process: how it hears of what that one does.
+    pub attached: Option<Watch>,
 
     pub closed: AtomicBool,
     pub poisoned: OnceLock<String>,

@@ -352,6 +352,7 @@ impl Inner {
         let written =
             self.append_here(writer, &record, |chunk, at| chunk.map.copy_in(at, &stored.encoding))?;
         writer.types_here.insert(number);
+        self.shared.note_type(number);
         let hash = self.views.hashes.of_type(number);
         let is_it = |record: &Record<'_>| record.header().kind == Kind::Type && record.key_is(&key);
         let (slot, _) = self.views.slot_where(&self.chunks, hash, is_it)?;

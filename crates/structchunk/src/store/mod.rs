@@ -1,5 +1,6 @@
 //! A store: opening, reading, writing, guards, scans, making durable, recovering.
 
+mod attach;
 mod batch;
 mod borrow;
 mod check;
@@ -47,6 +48,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use attach::{Reader, Session};
 pub use batch::Batch;
 pub use check::{Check, Finding};
 pub use compact::{CompactProgress, CompactReport, Compaction, LeftReason};

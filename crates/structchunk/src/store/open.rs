@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock};
 
+use super::attach::Watch;
 use super::borrow::Borrows;
 use super::create::{CHUNKS, create, is_unfinished};
 use super::extent::Log;
@@ -70,12 +71,18 @@ impl Store {
     }
 }
 
-fn check_file_system(root: &Folder, options: &Options) -> Result<()> {
-    if let Some(kind) = root.network_file_system()?
-        && !options.allow_network_file_system
-    {
-        return Err(Error::NetworkFileSystem { path: root.path().to_owned(), kind });
+/// Refuses file systems on which other machines are at work too.
+pub(super) fn check_no_network(root: &Folder, options: &Options) -> Result<()> {
+    match root.network_file_system()? {
+        Some(kind) if !options.allow_network_file_system => {
+            Err(Error::NetworkFileSystem { path: root.path().to_owned(), kind })
+        }
+        _ => Ok(()),
     }
+}
+
+fn check_file_system(root: &Folder, options: &Options) -> Result<()> {
+    check_no_network(root, options)?;
     if let Some(kind) = root.copy_on_write()?
         && !root.disable_copy_on_write()
     {
@@ -85,7 +92,7 @@ fn check_file_system(root: &Folder, options: &Options) -> Result<()> {
 }
 
 /// Refuses what is not known; whether only reading is allowed.
-fn check_features(file: &File, features: &Features) -> Result<bool> {
+pub(super) fn check_features(file: &File, features: &Features) -> Result<bool> {
     if features.unknown_incompat() != 0 {
         let what = format!("feature bits {:#x} (incompatible)", features.unknown_incompat());
         return Err(Error::Unsupported { path: file.path().to_owned(), what });
@@ -148,8 +155,44 @@ pub(crate) fn open_folder(root: Folder, options: &Options, created: bool) -> Res
     if created {
         report.found = Found::New;
     }
+    let parts =
+        Parts { store_file, chunks, bodies, views, log, shared, report, lock, read_only, attached: None };
+    let inner = assemble(root, options, parts)?;
+    {
+        let writer = inner.lock_writer();
+        inner.shared.set_end(inner.end_of_log(&writer));
+        if !read_only {
+            inner.shared.set_writer(std::process::id());
+        }
+    }
+    let store = Store { inner: Arc::new(inner) };
+    if !read_only && matches!(store.inner.report.found, Found::ViewsLost | Found::New) {
+        // So that close stamps the new views, and the next open believes them.
+        store.inner.begin_session()?;
+    }
+    Ok(store)
+}
+
+/// What an open store is made of.
+pub(super) struct Parts {
+    pub store_file: StoreFile,
+    pub chunks: ChunkSet,
+    pub bodies: BodySet,
+    pub views: Views,
+    pub log: Log,
+    pub shared: Shared,
+    pub report: RecoveryReport,
+    pub lock: Option<File>,
+    pub read_only: bool,
+    pub attached: Option<Watch>,
+}
+
+/// Puts the parts of a store together.
+pub(super) fn assemble(root: Folder, options: &Options, parts: Parts) -> Result<Inner> {
+    let Parts { store_file, chunks, bodies, views, log, shared, report, lock, read_only, attached } = parts;
+    let (identity, features) = (store_file.identity, store_file.newest.features);
     let session_open = !read_only && matches!(report.found, Found::ProcessDied | Found::MachineDied);
-    let inner = Inner {
+    Ok(Inner {
         path: root.path().to_owned(),
         identity,
         read_only,
@@ -182,18 +225,6 @@ pub(crate) fn open_folder(root: Folder, options: &Options, created: bool) -> Res
         copies: AtomicU32::new(0),
         process: disk::forks(),
         lock: Mutex::new(lock),
-    };
-    {
-        let writer = inner.lock_writer();
-        inner.shared.set_end(inner.end_of_log(&writer));
-        if !read_only {
-            inner.shared.set_writer(std::process::id());
-        }
-    }
-    let store = Store { inner: Arc::new(inner) };
-    if !read_only && matches!(store.inner.report.found, Found::ViewsLost | Found::New) {
-        // So that close stamps the new views, and the next open believes them.
-        store.inner.begin_session()?;
-    }
-    Ok(store)
+        attached,
+    })
 }

@@ -127,6 +127,11 @@ impl Ordered {
         }
     }
 
+    /// Takes over what others have sorted of the same log.
+    pub(super) fn adopt(&self, others: &Self) {
+        *self.lock_runs() = others.lock_runs().clone();
+    }
+
     fn lock_disk(&self) -> MutexGuard<'_, OnDisk> {
         // Whatever was half done when somebody panicked is caught up with from the mark.
         self.disk.lock().unwrap_or_else(PoisonError::into_inner)
@@ -178,16 +183,24 @@ impl Inner {
         Ok((Source::Runs(runs.snapshot()), damage))
     }
 
+    /// Whether nothing was appended behind this.
+    fn is_at_end(&self, covered: Covered) -> bool {
+        if self.follows() {
+            return covered.position.get() == self.shared.end();
+        }
+        covered.sequence == self.last_sequence()
+    }
+
     fn extend_runs(&self, runs: &mut Runs) -> Result<()> {
         for _ in 0..MOST_TRIES {
-            if runs.covered.is_some_and(|covered| covered.sequence == self.last_sequence()) {
+            if runs.covered.is_some_and(|covered| self.is_at_end(covered)) {
                 return Ok(());
             }
-            let walked =
-                self.changes_since::<Error>(runs.covered, &self.log_now(), &mut |changes, covered| {
-                    runs.extend(&changes.sorted(), covered);
-                    Ok(())
-                })?;
+            let now = if self.follows() { self.log_of_others(runs.covered)? } else { self.log_now()? };
+            let walked = self.changes_since::<Error>(runs.covered, &now, &mut |changes, covered| {
+                runs.extend(&changes.sorted(), covered);
+                Ok(())
+            })?;
             match walked {
                 Walked::Done { damage } => {
                     runs.damage = runs.damage.take().or(damage);
@@ -264,7 +277,7 @@ impl Inner {
         if covered == last && disk.covered.is_some() && (disk.durable || !durable) {
             return Ok(Some(index));
         }
-        let now = self.log_now();
+        let now = self.log_now()?;
         let from = disk.covered;
         let walked = self.changes_since::<Trouble>(from, &now, &mut |changes, covered| {
             let is_last = covered.position == now.end;

@@ -42,7 +42,7 @@ impl<'a> Range<'a> {
     fn step(&mut self, direction: Direction) -> Option<Result<Entry<'a>>> {
         let record =
             self.scan.next::<false, _>(direction, |inner, _, key, location| inner.current(key, location))?;
-        Some(record.map(|record| Entry { store: self.scan.store(), record }))
+        Some(record.and_then(|record| Entry::new(self.scan.store(), record)))
     }
 
     /// Lets the front go to `key`: what `next` yields is the first object of the range from there on. It may go back, too; what the back

@@ -37,7 +37,7 @@ impl Inner {
         }
         let before = record.version_word(Ordering::Acquire);
         // A read-only handle keeps writers out: what is odd was left by one that died, and is in the report.
-        if before & WRITING == 0 || self.read_only {
+        if before & WRITING == 0 || self.read_only && self.attached.is_none() {
             let copy = Self::copy_once::<T>(record, &payload)?;
             fence(Ordering::Acquire);
             if record.version_word(Ordering::Relaxed) == before {
@@ -65,6 +65,7 @@ impl Inner {
                     return Ok(copy);
                 }
             }
+            self.check_not_torn(record)?;
             if deadline.is_over() {
                 return Err(Error::Busy { key: record.key().to_vec() });
             }
@@ -79,9 +80,9 @@ impl Inner {
         Self::copy_once(record, &payload)
     }
 
-    /// In a forked child, which sees no borrow of its parent's: under the version word, whatever the size.
+    /// Where no borrow of the writer's is seen, in its forked children and in readers: under the version word, whatever the size.
     #[cold]
-    fn copy_of_the_parents<T: Object>(&self, record: &Record<'_>, payload: &Payload<'_>) -> Result<T> {
+    fn copy_of_others<T: Object>(&self, record: &Record<'_>, payload: &Payload<'_>) -> Result<T> {
         let copy = self.copy_contended(record, payload)?;
         // Whoever has changed a body since it was moved or renamed has left word at another record.
         if payload.body().is_some() && !self.is_current(record)? {
@@ -95,8 +96,8 @@ impl Inner {
     fn copy_locked<T: Object>(&self, record: &Record<'_>, payload: &Payload<'_>, want: Want) -> Result<T> {
         // On some file systems looking into a hole takes space; so before as well.
         self.check_not_given_back(record, payload)?;
-        if want == Want::Shared && self.is_forked() && !self.read_only {
-            return self.copy_of_the_parents(record, payload);
+        if want == Want::Shared && self.sees_no_borrows() {
+            return self.copy_of_others(record, payload);
         }
         let subject = Subject::of(record);
         if !self.borrows.acquire(subject, want, &mut self.patience(true)) {

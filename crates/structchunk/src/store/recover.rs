@@ -43,6 +43,9 @@ pub(crate) fn recover(
     mut log: Log,
     report: &mut RecoveryReport,
 ) -> Result<(Views, Log)> {
+    if !situation.read_only {
+        situation.shared.begin_recovery();
+    }
     situation.decide(&mut log, report)?;
     let first = log.chunks.first().copied().unwrap_or(ChunkId(0));
     let raise = report.found == Found::MachineDied && !situation.root.breaks(Sabotage::EpochKept);
@@ -77,7 +80,6 @@ pub(crate) fn recover(
     let dropped = !report.dropped.is_empty();
     let epoch = situation.store.newest.epoch + u64::from(raise || dropped);
     situation.settle(&mut log, &views, &walked, epoch, report)?;
-    views.set_epoch(epoch);
     Ok((views, log))
 }
 
@@ -365,7 +367,10 @@ impl Situation<'_> {
             end: self.chunks.geometry.location(log.active, log.head).get(),
             next_chunk: log.next_chunk,
             next_body: log.next_body,
+            next_type: log.next_type,
         };
+        // Whoever joins the session looks at it.
+        views.set_epoch(epoch);
         self.shared.begin(self.store.identity.uuid, epoch, &evidence, &start);
         self.remove_orphans(log, views, report)
     }

@@ -9,19 +9,32 @@ use super::read::out_of_bounds;
 use super::{Inner, Ref, Store};
 use crate::chunk::{ChunkRef, Record, Step, WRITING, Walk};
 use crate::error::{Error, Result};
-use crate::format::{ChunkId, Kind, PAGE_BYTES, RecordSeed};
+use crate::format::{ChunkId, Kind, Location, PAGE_BYTES, RecordSeed};
 use crate::layout::{Fingerprint, Layout, Object, Plain};
 
 /// An object met by a scan, or by [`Store::entry`].
 pub struct Entry<'a> {
     pub(super) store: &'a Store,
     pub(super) record: Record<'a>,
+    /// A copy of the key, where another process may wipe it: when it recovers the store after a failed sync.
+    key: Option<Box<[u8]>>,
 }
 
 impl<'a> Entry<'a> {
+    #[inline]
+    pub(super) fn new(store: &'a Store, record: Record<'a>) -> Result<Self> {
+        if store.inner.attached.is_none() {
+            return Ok(Self { store, record, key: None });
+        }
+        let mut key = vec![0; usize::from(record.header().key_length)];
+        let copied = record.chunk.map.copy_out(record.place().key, &mut key);
+        store.inner.still(copied.ok_or_else(|| out_of_bounds(&record)))?;
+        Ok(Self { store, record, key: Some(key.into()) })
+    }
+
     /// The object's key.
     pub fn key(&self) -> &[u8] {
-        self.record.key()
+        self.key.as_deref().unwrap_or_else(|| self.record.key())
     }
 
     /// The name that its type was stored with.
@@ -100,10 +113,11 @@ impl<'a> Entry<'a> {
     pub fn load<T: Object>(&self) -> Result<T> {
         let inner = &*self.store.inner;
         inner.check_open()?;
-        match inner.glance_into(&self.record) {
+        let copy = match inner.glance_into(&self.record) {
             Some(copy) => Ok(copy),
             None => self.with_object(|inner, record| inner.copy_object(record)),
-        }
+        };
+        inner.still(copy)
     }
 
     /// A reference to the object that is current under this key now; `None` when it was removed meanwhile.
@@ -121,7 +135,8 @@ impl<'a> Entry<'a> {
     /// [`Error::Busy`] while somebody changes a larger object; [`Error::TooLarge`] when there is no memory for them,
     /// [`Error::Closed`], [`Error::Corrupt`].
     pub fn bytes(&self, limit: u64) -> Result<Vec<u8>> {
-        self.with_object(|inner, record| inner.copy_free_bytes(record, limit))
+        let inner = &*self.store.inner;
+        inner.still(self.with_object(|inner, record| inner.copy_free_bytes(record, limit)))
     }
 }
 
@@ -164,12 +179,14 @@ pub struct Iter<'a> {
     /// Chunks still to be walked, the next one last.
     chunks: Vec<ChunkId>,
     current: Option<Stretch<'a>>,
-    /// The end of the log, and the last sequence, when the scan began.
+    /// The log when the scan began.
     active: ChunkId,
     head: u64,
-    last_sequence: u64,
+    end: Location,
     /// Keys of records that were superseded during the scan and are done.
     met: HashSet<Vec<u8>>,
+    /// Keys that were being changed when it began: of these, two records may be met.
+    unsettled: HashSet<Vec<u8>>,
 }
 
 impl<'a> Iterator for Iter<'a> {
@@ -179,7 +196,7 @@ impl<'a> Iterator for Iter<'a> {
     fn next(&mut self) -> Option<Result<Entry<'a>>> {
         let store = self.store;
         let inner = &*store.inner;
-        if let Err(error) = inner.check_open() {
+        if let Err(error) = inner.check_scan() {
             let ended = self.chunks.is_empty() && self.current.is_none();
             self.chunks.clear();
             self.current = None;
@@ -207,10 +224,13 @@ impl<'a> Iterator for Iter<'a> {
             }
             if inner.views.live.is_live(record.location()) && !self.met.contains(record.key()) {
                 current.sure = place.end;
-                return Some(Ok(Entry { store, record }));
+                if !self.unsettled.is_empty() && self.unsettled.contains(record.key()) {
+                    self.met.insert(record.key().to_vec());
+                }
+                return Some(Entry::new(store, record));
             }
             match self.successor(&record) {
-                Ok(Some(record)) => return Some(Ok(Entry { store, record })),
+                Ok(Some(record)) => return Some(Entry::new(store, record)),
                 Ok(None) => {}
                 Err(error) => return Some(Err(error)),
             }
@@ -231,9 +251,10 @@ impl<'a> Iter<'a> {
         let inner = &*self.store.inner;
         let Some(current) = inner.find(record.key())? else { return Ok(None) };
         if current.location() == record.location() {
-            return Ok(Some(current));
+            let is_new = !self.unsettled.contains(record.key()) || self.met.insert(record.key().to_vec());
+            return Ok(is_new.then_some(current));
         }
-        if current.header().sequence <= self.last_sequence || !self.met.insert(record.key().to_vec()) {
+        if current.location() < self.end || !self.met.insert(record.key().to_vec()) {
             return Ok(None);
         }
         Ok(Some(current))
@@ -246,6 +267,9 @@ const MOST_TRIES: usize = 1000;
 impl Inner {
     /// A copy of up to `limit` bytes of an object that anybody may be changing: a larger one, where it lies.
     pub(super) fn copy_free_bytes(&self, record: &Record<'_>, limit: u64) -> Result<Vec<u8>> {
+        if self.attached.is_some() {
+            return self.steadily(record, || self.copy_bytes(record, limit));
+        }
         let in_log = record.header().kind == Kind::Object;
         if in_log && record.header().payload_length <= LARGEST_STAGED {
             return self.copy_bytes(record, limit);
@@ -288,19 +312,21 @@ impl Store {
     /// An entry is an error where the log is damaged; the scan goes on behind that.
     ///
     /// # Errors
-    /// [`Error::Closed`].
+    /// [`Error::Closed`]; for a [`Reader`](crate::Reader) what the system says when a chunk cannot be mapped.
     #[expect(clippy::iter_not_returning_iterator, reason = "beginning a scan can fail")]
     pub fn iter(&self) -> Result<Iter<'_>> {
         self.inner.check_open()?;
-        let writer = self.inner.lock_writer();
+        let mut now = self.inner.log_now()?;
+        now.chunks.reverse();
         Ok(Iter {
             store: self,
-            chunks: writer.chunks.iter().rev().copied().collect(),
+            chunks: now.chunks,
             current: None,
-            active: writer.active,
-            head: writer.head,
-            last_sequence: writer.next_sequence - 1,
+            active: now.active,
+            head: now.head,
+            end: now.end,
             met: HashSet::new(),
+            unsettled: now.unsettled,
         })
     }
 

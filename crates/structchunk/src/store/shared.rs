@@ -1,13 +1,14 @@
 //! The file `shared`: one mapped page that is never synced, and believed in the same boot and session only.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{Ordering, fence};
 
 use super::view_file::ViewFile;
 use crate::chunk::uuid_words;
 use crate::disk::{Access, Folder};
 use crate::error::{Error, Result};
 use crate::format::{Evidence, Location, PAGE_BYTES};
+use crate::map::words::load_own;
 use crate::map::{Word, Words};
 
 const NAME: &str = "shared";
@@ -22,8 +23,12 @@ const AT_WRITER: u64 = 7;
 const AT_POISON: u64 = 8;
 const AT_NEXT_CHUNK: u64 = 9;
 const AT_NEXT_BODY: u64 = 10;
+const AT_RECOVERY: u64 = 11;
+const AT_NEXT_TYPE: u64 = 12;
 /// In a cache line of its own: readers look at it for batch records.
 const AT_END: u64 = 16;
+/// The end before that: of the records in between, slots and marks may still be on their way.
+const AT_END_BEFORE: u64 = 17;
 
 /// What processes of the same boot tell each other.
 pub(crate) struct Shared {
@@ -39,16 +44,23 @@ pub(crate) struct Left {
     pub next_chunk: u32,
     /// Number of the next body.
     pub next_body: u64,
+    /// Number of the next type.
+    pub next_type: u32,
 }
 
 impl Shared {
     /// The page, made where it is missing or unusable.
     pub(crate) fn open_or_create(folder: &Folder) -> Result<Self> {
-        let file = match ViewFile::open(folder, NAME, PAGE_BYTES, Access::Write)? {
-            Some(file) if file.bytes() >= PAGE_BYTES => file,
-            _ => Self::make(folder)?,
-        };
-        Self::of(&file)
+        match Self::open_to_write(folder)? {
+            Some(shared) => Ok(shared),
+            None => Self::of(&*Self::make(folder)?),
+        }
+    }
+
+    /// The page as it is; `None` when there is none.
+    pub(crate) fn open_to_write(folder: &Folder) -> Result<Option<Self>> {
+        let file = ViewFile::open(folder, NAME, PAGE_BYTES, Access::Write)?;
+        file.filter(|file| file.bytes() >= PAGE_BYTES).map(|file| Self::of(&file)).transpose()
     }
 
     /// The page as it is, for reading; `None` when there is none.
@@ -83,6 +95,27 @@ impl Shared {
         self.words.store(index, value, Ordering::Release);
     }
 
+    /// Says that the store is being recovered, before anything that readers may have mapped is changed otherwise than by the rules of a
+    /// session. The session word stays: it is what proves that the log up to its end may be believed.
+    pub(crate) fn begin_recovery(&self) {
+        self.set(AT_RECOVERY, (self.at(AT_RECOVERY) | 1).wrapping_add(2));
+        // Whoever sees anything that follows sees this.
+        fence(Ordering::SeqCst);
+    }
+
+    /// How often recoveries have begun and ended: odd while one is under way, or after it died. Every change is to a number that was not
+    /// there before.
+    #[inline]
+    pub(crate) fn recovery(&self) -> u64 {
+        self.at(AT_RECOVERY)
+    }
+
+    /// The session, 0 while one begins.
+    #[inline]
+    pub(crate) fn session(&self) -> u64 {
+        self.at(AT_SESSION)
+    }
+
     /// Begins a session. The session word goes first and comes last, so that no half of this is believed.
     pub(crate) fn begin(&self, uuid: [u8; 16], epoch: u64, evidence: &Evidence, left: &Left) {
         self.set(AT_SESSION, 0);
@@ -95,8 +128,11 @@ impl Shared {
         }
         self.set(AT_EPOCH, epoch);
         self.set_next_files(left.next_chunk, left.next_body);
+        self.set(AT_END_BEFORE, left.end);
         self.set(AT_END, left.end);
+        self.set(AT_NEXT_TYPE, left.next_type.into());
         self.set(AT_MAGIC, MAGIC);
+        self.set(AT_RECOVERY, self.at(AT_RECOVERY).next_multiple_of(2));
         self.set(AT_SESSION, evidence.session);
     }
 
@@ -112,6 +148,7 @@ impl Shared {
             end: self.at(AT_END),
             next_chunk: self.at(AT_NEXT_CHUNK) as u32,
             next_body: self.at(AT_NEXT_BODY),
+            next_type: self.next_type(),
         })
     }
 
@@ -121,9 +158,22 @@ impl Shared {
         self.end.load(Ordering::Acquire)
     }
 
+    /// The end of the log, and up to where directory and live map have all of it for sure: whoever makes a record exist has brought them in
+    /// line with all records before.
+    pub(crate) fn end_and_settled(&self) -> (u64, u64) {
+        loop {
+            let end = self.end();
+            let settled = self.at(AT_END_BEFORE);
+            if self.end() == end {
+                return (end, settled.min(end));
+            }
+        }
+    }
+
     /// Makes everything before `end` exist.
     #[inline]
     pub(crate) fn set_end(&self, end: Location) {
+        self.words.store(AT_END_BEFORE, load_own(&self.end), Ordering::Release);
         self.end.store(end.get(), Ordering::Release);
     }
 
@@ -141,6 +191,18 @@ impl Shared {
     pub(crate) fn set_next_files(&self, next_chunk: u32, next_body: u64) {
         self.set(AT_NEXT_CHUNK, next_chunk.into());
         self.set(AT_NEXT_BODY, next_body);
+    }
+
+    /// Number of the next type: those below it have records, or were given up.
+    pub(crate) fn next_type(&self) -> u32 {
+        self.at(AT_NEXT_TYPE) as u32
+    }
+
+    /// A type with this number has a record.
+    pub(crate) fn note_type(&self, number: u32) {
+        if number >= self.next_type() {
+            self.set(AT_NEXT_TYPE, u64::from(number) + 1);
+        }
     }
 
     /// Who writes; 0 for nobody.

@@ -1,20 +1,24 @@
 //! Walking the log from where something that was derived from it ends, to where the log ends now.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use super::Inner;
 use crate::chunk::{ChunkRef, Record, Step, Walk};
 use crate::error::{Error, Result};
-use crate::format::{ChunkId, Kind, Location};
+use crate::format::{ChunkId, Kind, Location, PAGE_BYTES};
 use crate::index::{Changes, Covered};
 
 /// The log at one moment. What was appended up to then never changes; chunks of it may be dropped.
 pub(super) struct LogNow {
-    chunks: Vec<ChunkId>,
-    active: ChunkId,
-    head: u64,
-    pub sequence: u64,
+    pub chunks: Vec<ChunkId>,
+    pub active: ChunkId,
+    pub head: u64,
+    /// Sequence of the last record; a reader beside a writer does not know it.
+    pub sequence: Option<u64>,
     pub end: Location,
+    /// Keys whose records before the end directory and live map may not have yet.
+    pub unsettled: HashSet<Vec<u8>>,
 }
 
 /// What a walk came to.
@@ -43,15 +47,22 @@ impl Inner {
     }
 
     /// The log as it is at this moment.
-    pub(super) fn log_now(&self) -> LogNow {
+    ///
+    /// # Errors
+    /// Of a reader beside a writer: what the disk says.
+    pub(super) fn log_now(&self) -> Result<LogNow> {
+        if self.follows() {
+            return self.log_of_others(None);
+        }
         let writer = self.lock_writer();
-        LogNow {
+        Ok(LogNow {
             chunks: writer.chunks.iter().copied().collect(),
             active: writer.active,
             head: writer.head,
-            sequence: writer.next_sequence - 1,
+            sequence: Some(writer.next_sequence - 1),
             end: self.end_of_log(&writer),
-        }
+            unsettled: HashSet::new(),
+        })
     }
 
     /// Walks from `from`, or from the beginning of the log, to `now`, without a lock. Hands over the changes in pieces, each with the point
@@ -68,7 +79,9 @@ impl Inner {
         let first = from.map_or(ChunkId(0), |from| self.chunks.geometry.chunk(from.position));
         for &id in now.chunks.iter().filter(|&&id| id >= first) {
             let chunk = match self.chunks.get(id) {
-                Err(error) if error.is_absent() && !self.lock_writer().chunks.contains(&id) => {
+                Err(error)
+                    if error.is_absent() && (self.follows() || !self.lock_writer().chunks.contains(&id)) =>
+                {
                     return Ok(Walked::Gap);
                 }
                 chunk => chunk?,
@@ -77,10 +90,17 @@ impl Inner {
                 return Ok(Walked::Gap);
             }
         }
-        if from.is_some() && since.last_sequence != now.sequence {
+        let sequence = since.last_sequence;
+        let all = match now.sequence {
+            Some(last) => sequence == last,
+            // Chunks before one that has a record are missed by that; those before an empty one, by nothing.
+            None => now.active == first || now.head > PAGE_BYTES,
+        };
+        if from.is_some() && !all {
             return Ok(Walked::Gap);
         }
-        each(&since.changes, Covered { sequence: now.sequence, position: now.end })?;
+        let sequence = now.sequence.unwrap_or(sequence);
+        each(&since.changes, Covered { sequence, position: now.end })?;
         Ok(Walked::Done { damage: since.damage })
     }
 }
@@ -141,8 +161,7 @@ impl Since<'_> {
                     self.changes.push(record.key(), Some(location), header.sequence);
                 }
             }
-            // Where nothing is known, there is nothing to take away.
-            Kind::Tombstone if self.from.is_some() => {
+            Kind::Tombstone if self.takes_away(record)? => {
                 self.changes.push(record.key(), None, header.sequence);
             }
             _ => {}
@@ -150,10 +169,25 @@ impl Since<'_> {
         Ok(())
     }
 
+    /// Whether a tombstone takes a key away.
+    fn takes_away(&self, record: &Record<'_>) -> Result<bool> {
+        if self.inner.follows() {
+            // Where the slot is on its way, the object is still there; and what it was noted for may have been noted in the same way.
+            let current = self.inner.find(record.key())?;
+            return Ok(current.is_none_or(|current| current.location() > record.location()));
+        }
+        // Where nothing is known, there is nothing to take away.
+        Ok(self.from.is_some())
+    }
+
     /// Whether a superseded record is the last one of its key in this walk: its successor lies behind the walk's end. (One that lies
     /// before it is met yet; and a key that is gone by now was not there throughout any scan that follows.)
     fn counts(&self, record: &Record<'_>) -> Result<bool> {
         let current = self.inner.find(record.key())?.map(|current| current.location());
+        if self.inner.follows() {
+            // It may have been appended a moment ago, and its slot be on its way.
+            return Ok(current.is_none_or(|current| current <= record.location() || current >= self.now.end));
+        }
         Ok(current.is_some_and(|current| current >= self.now.end || current == record.location()))
     }
 }

@@ -140,7 +140,7 @@ impl Store {
     /// [`Error::Corrupt`](crate::Error::Corrupt) when one cannot be read.
     pub fn types(&self) -> Result<Vec<StoredType>> {
         self.inner.check_open()?;
-        let next_type = self.inner.lock_writer().next_type;
+        let next_type = self.inner.next_type();
         let types = self.inner.all_types(next_type)?;
         let mut layouts: HashMap<&str, Vec<Fingerprint>> = HashMap::new();
         let mut versions = Vec::with_capacity(types.len());

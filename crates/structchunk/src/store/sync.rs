@@ -64,6 +64,7 @@ impl Inner {
             end: self.end_of_log(&writer).get(),
             next_chunk: writer.next_chunk,
             next_body: writer.next_body,
+            next_type: writer.next_type,
         };
         self.shared.begin(self.identity.uuid, self.epoch, &checkpoint.evidence, &start);
         if !self.root.breaks(Sabotage::CleanBitKept)

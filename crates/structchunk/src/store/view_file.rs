@@ -45,7 +45,11 @@ impl ViewFile {
     fn new(file: File, largest: u64, access: Access) -> Result<Arc<Self>> {
         let largest =
             if largest == LARGEST_VIEW { largest.max(file.len()?.saturating_mul(4)) } else { largest };
-        let map = Mapping::new(&file, largest, access)?.followed_in_children(&file);
+        let map = Mapping::new(&file, largest, access)?;
+        let map = match access {
+            Access::Write => map.followed_in_children(&file),
+            Access::Read => map.followed(&file),
+        };
         // Touching one page must not drag its neighbours to the disk (4 KiB instead of up to 2 MiB a write).
         map.advise(Advice::Random, 0..largest);
         Ok(Arc::new(Self { file, map: Arc::new(map) }))

@@ -70,16 +70,30 @@ impl Views {
         checkpoint: &Checkpoint,
         access: Access,
     ) -> Result<Option<Self>> {
+        Self::open_stamped(folder, identity, checkpoint.epoch, Some(checkpoint.sequence), access)
+    }
+
+    /// The views that a writer keeps, or kept until it died, for reading; `None` where there are none of this epoch.
+    pub(crate) fn join(folder: &Folder, identity: &StoreIdentity, epoch: u64) -> Result<Option<Self>> {
+        Self::open_stamped(folder, identity, epoch, None, Access::Read)
+    }
+
+    fn open_stamped(
+        folder: &Folder,
+        identity: &StoreIdentity,
+        epoch: u64,
+        stamp: Option<u64>,
+        access: Access,
+    ) -> Result<Option<Self>> {
         let (Some(directory_file), Some(live_file)) = (
             ViewFile::open(folder, DIRECTORY, LARGEST_VIEW, access)?,
             ViewFile::open(folder, LIVE, LARGEST_VIEW, access)?,
         ) else {
             return Ok(None);
         };
-        let (epoch, sequence) = (checkpoint.epoch, checkpoint.sequence);
         let owner = Identity { uuid: uuid_words(identity.uuid), epoch };
-        let directory = Directory::open(directory_file.words(), &owner, Some(sequence));
-        let live = LiveMap::open(live_file.words(), identity.uuid, epoch, sequence, identity.geometry);
+        let directory = Directory::open(directory_file.words(), &owner, stamp);
+        let live = LiveMap::open(live_file.words(), identity.uuid, epoch, stamp, identity.geometry);
         let (Some(directory), Some(live)) = (directory, live) else { return Ok(None) };
         let hashes = Hashes::new(identity);
         Ok(Some(Self {

@@ -51,6 +51,11 @@ impl Mount {
         }
     }
 
+    pub fn make_read_only(&self) {
+        let place = self.place.to_str().expect("a path");
+        run("mount", &["-o", "remount,ro", place]).expect("a mount for reading only");
+    }
+
     pub fn path(&self) -> &Path {
         &self.place
     }

@@ -1,7 +1,7 @@
 //! A test that runs again in a process of its own.
 
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
@@ -72,4 +72,74 @@ pub fn ready_and_wait() {
     println!("\nready");
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).expect("a word from the parent");
+}
+
+/// A child that does what it is told: a line for each order, and a line for each answer.
+pub struct Told {
+    pub child: Child,
+    orders: std::process::ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+/// What an answer begins with, among what the test harness says.
+const ANSWER: &str = "answer: ";
+
+impl Told {
+    pub fn start(mut command: Command) -> Self {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a child");
+        let orders = child.stdin.take().expect("its input");
+        let answers = BufReader::new(child.stdout.take().expect("its output"));
+        Self { child, orders, answers }
+    }
+
+    /// Gives an order, and waits until it is carried out.
+    pub fn tell(&mut self, order: &str) -> String {
+        self.order(order);
+        self.answer()
+    }
+
+    /// Gives an order.
+    pub fn order(&mut self, order: &str) {
+        writeln!(self.orders, "{order}").expect("the child listens");
+    }
+
+    /// Waits for the next answer.
+    pub fn answer(&mut self) -> String {
+        let mut line = String::new();
+        loop {
+            line.clear();
+            assert!(self.answers.read_line(&mut line).expect("its words") > 0, "the child ended too early");
+            if let Some((_, answer)) = line.split_once(ANSWER) {
+                return answer.trim_end().to_owned();
+            }
+        }
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).expect("it is alive");
+    }
+
+    /// Ends it without a warning.
+    pub fn kill(mut self) {
+        self.child.kill().expect("it was alive");
+        self.child.wait().expect("its end");
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// In the child: carries out orders until there are no more.
+pub fn obey(mut carry_out: impl FnMut(&[&str]) -> String) {
+    for line in std::io::stdin().lines() {
+        let line = line.expect("an order");
+        let words: Vec<_> = line.split_whitespace().collect();
+        println!("\n{ANSWER}{}", carry_out(&words));
+    }
 }

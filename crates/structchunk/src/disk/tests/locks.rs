@@ -21,21 +21,21 @@ fn an_exclusive_lock_keeps_others_from_that_byte_alone() {
     on_both(|folder| {
         let (one, two) = two_files(folder);
         for byte in [0, 1, FAR] {
-            assert!(!two.probe(byte).unwrap());
+            assert!(!two.probe(byte, Lock::Shared).unwrap());
             assert!(one.try_lock(byte, Lock::Exclusive).unwrap());
             assert!(one.try_lock(byte, Lock::Exclusive).unwrap(), "no conflict with itself");
-            assert!(!one.probe(byte).unwrap(), "no conflict with itself");
+            assert!(!one.probe(byte, Lock::Shared).unwrap(), "no conflict with itself");
             assert!(!two.try_lock(byte, Lock::Exclusive).unwrap());
             assert!(!two.try_lock(byte, Lock::Shared).unwrap());
-            assert!(two.probe(byte).unwrap());
+            assert!(two.probe(byte, Lock::Shared).unwrap());
             for other in [byte + 1, byte ^ (1 << 16), byte ^ (1 << 32), byte ^ (1 << 48)] {
                 assert!(two.try_lock(other, Lock::Exclusive).unwrap(), "{byte} and {other}");
                 two.unlock(other).unwrap();
             }
             two.unlock(byte).unwrap();
-            assert!(two.probe(byte).unwrap(), "only the holder unlocks");
+            assert!(two.probe(byte, Lock::Shared).unwrap(), "only the holder unlocks");
             one.unlock(byte).unwrap();
-            assert!(!two.probe(byte).unwrap());
+            assert!(!two.probe(byte, Lock::Shared).unwrap());
             assert!(two.try_lock(byte, Lock::Exclusive).unwrap());
             two.unlock(byte).unwrap();
         }
@@ -52,7 +52,7 @@ fn shared_locks_admit_each_other_and_nothing_else() {
             assert!(reader.try_lock(FAR, Lock::Shared).unwrap());
             assert!(!two.try_lock(FAR, Lock::Exclusive).unwrap());
             assert!(!one.try_lock(FAR, Lock::Exclusive).unwrap(), "the reader is in the way");
-            assert!(reader.probe(FAR).unwrap());
+            assert!(reader.probe(FAR, Lock::Shared).unwrap());
             drop(reader);
             assert!(one.try_lock(FAR, Lock::Exclusive).unwrap(), "a lock goes with its file");
             assert!(!two.try_lock(FAR, Lock::Shared).unwrap());
@@ -104,18 +104,18 @@ fn a_living_child_keeps_the_locks_of_files_it_inherited_and_not_of_those_kept_fr
                 assert!(one.try_lock(0, Lock::Exclusive).unwrap());
                 let sleeper = Sleeper::fork();
                 drop(one);
-                assert!(two.probe(0).unwrap(), "the child has the description too");
+                assert!(two.probe(0, Lock::Shared).unwrap(), "the child has the description too");
                 drop(sleeper);
-                assert!(!two.probe(0).unwrap());
+                assert!(!two.probe(0, Lock::Shared).unwrap());
 
                 let one = folder.open_file("LOCK", Access::Write).unwrap().keep_from_children().unwrap();
                 assert!(one.try_lock(0, Lock::Exclusive).unwrap());
                 let sleeper = Sleeper::fork();
-                assert!(two.probe(0).unwrap(), "closing in the child does not unlock");
+                assert!(two.probe(0, Lock::Shared).unwrap(), "closing in the child does not unlock");
                 drop(one);
                 // The child closes it when it runs for the first time, which may be a moment later.
                 let begin = Instant::now();
-                while two.probe(0).unwrap() {
+                while two.probe(0, Lock::Shared).unwrap() {
                     assert!(begin.elapsed() < Duration::from_secs(10), "the child keeps it");
                     std::thread::yield_now();
                 }

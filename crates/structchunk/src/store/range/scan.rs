@@ -127,7 +127,7 @@ impl<'a> Scan<'a> {
         if self.course != Course::Going {
             return None;
         }
-        if let Err(error) = inner.check_open() {
+        if let Err(error) = inner.check_scan() {
             self.course = Course::Ended;
             return Some(Err(error));
         }

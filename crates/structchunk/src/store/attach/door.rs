@@ -1,0 +1,216 @@
+//! Attaching: which views serve a reader now.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::super::create::CHUNKS;
+use super::super::extent::{Log, split_end};
+use super::super::open::{Parts, assemble, check_features, check_no_network};
+use super::super::recover::{self, Situation};
+use super::super::report::RecoveryReport;
+use super::super::shared::{Left, Shared};
+use super::super::store_file::StoreFile;
+use super::super::views::Views;
+use super::super::{Options, Store};
+use super::Watch;
+use crate::chunk::{BodySet, ChunkSet};
+use crate::disk::{self, Access, Faults, Folder};
+use crate::error::{Error, Result};
+use crate::map::Residents;
+
+/// Between two attempts.
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// So often it is tried to join a session before a reader goes without it.
+const TRIES_TO_JOIN: u32 = 5;
+
+/// Where a reader gets in, again and again.
+pub(super) struct Door {
+    root: Folder,
+    options: Options,
+}
+
+/// What one attempt came to.
+enum Attempt {
+    /// With the views of a session.
+    Joined(Box<Parts>),
+    /// With what the last checkpoint holds.
+    Alone(Box<Parts>),
+    /// Another process is recovering the store.
+    Recovering,
+    /// There is a session, and its views are not to be had.
+    NotJoined,
+}
+
+impl Door {
+    pub(super) fn new(options: &Options, path: &std::path::Path) -> Result<Self> {
+        disk::require_known_page_size(path)?;
+        let root = Folder::open(path, options.faults.clone())?;
+        check_no_network(&root, options)?;
+        // What need not be given away before a look at the store.
+        Ok(Self { root, options: Options { index: false, ..options.clone() } })
+    }
+
+    /// Attaches to the store as it is now.
+    pub(super) fn attach(&self) -> Result<Store> {
+        let end = Instant::now() + self.options.busy_timeout.min(Duration::from_secs(1 << 32));
+        let mut tries = 0;
+        loop {
+            let watch = Watch::begin(&self.root)?;
+            match self.attempt(&watch, tries < TRIES_TO_JOIN) {
+                Ok(Attempt::Joined(parts)) => {
+                    if let Some(store) = self.enter(*parts, watch, true)? {
+                        return Ok(store);
+                    }
+                }
+                Ok(Attempt::Alone(parts)) => {
+                    if let Some(store) = self.enter(*parts, watch, false)? {
+                        return Ok(store);
+                    }
+                }
+                Ok(Attempt::Recovering) => {}
+                Ok(Attempt::NotJoined) => tries += 1,
+                // Somebody may have come in meanwhile.
+                Err(_) if !watch.is_current() => {}
+                Err(error) => return Err(error),
+            }
+            if Instant::now() >= end {
+                return Err(Error::Recovering { path: self.root.path().to_owned() });
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// Puts the store together, unless it has changed since the parts were looked at.
+    fn enter(&self, parts: Parts, mut watch: Watch, follows: bool) -> Result<Option<Store>> {
+        if follows {
+            watch.follow();
+        } else {
+            // A checkpoint that was read while it was being written may have looked like a damaged one.
+            let again = StoreFile::read(&self.root, Access::Read)?;
+            let seen = &parts.store_file;
+            if (again.newest.generation, again.both_valid) != (seen.newest.generation, seen.both_valid) {
+                return Ok(None);
+            }
+        }
+        let inner = assemble(self.root.clone(), &self.options, Parts { attached: Some(watch), ..parts })?;
+        if !follows {
+            let end = inner.end_of_log(&inner.lock_writer());
+            inner.shared.set_end(end);
+        }
+        let store = Store { inner: Arc::new(inner) };
+        Ok(store.inner.goes_on().then_some(store))
+    }
+
+    /// `joins`: where there is a session, its views or none.
+    fn attempt(&self, watch: &Watch, joins: bool) -> Result<Attempt> {
+        let (root, options) = (&self.root, &self.options);
+        let mut store_file = StoreFile::read(root, Access::Read)?;
+        check_features(&store_file.file, &store_file.newest.features)?;
+        let has_writer = watch.has_writer()?;
+        if watch.in_recovery() && has_writer {
+            return Ok(Attempt::Recovering);
+        }
+        let (identity, features) = (store_file.identity, store_file.newest.features);
+        let folder = root
+            .subfolder(CHUNKS, false)
+            .map_err(|error| Error::NotAStore { path: root.path().to_owned(), reason: error.to_string() })?;
+        let (uuid, residents) = (identity.uuid, Arc::new(Residents::new(options.mapped_limit)));
+        let access = Access::Read;
+        let chunks =
+            ChunkSet::new(folder.clone(), uuid, identity.geometry, features, access, residents.clone());
+        let bodies = BodySet::new(folder, uuid, access, residents);
+        let mut report = RecoveryReport::default();
+        let (lock, read_only, attached) = (None, true, None);
+        if let Some(left) = self.left_by_session(watch, &store_file, has_writer)? {
+            if let Some((views, shared)) = self.join(watch, &store_file)? {
+                if !has_writer {
+                    // Nobody drops any: what the checkpoint counts must be there.
+                    Log::list(&chunks, &store_file)?;
+                }
+                let log = log_of_session(&store_file, &left)?;
+                let parts = Parts {
+                    store_file,
+                    chunks,
+                    bodies,
+                    views,
+                    log,
+                    shared,
+                    report,
+                    lock,
+                    read_only,
+                    attached,
+                };
+                return Ok(Attempt::Joined(Box::new(parts)));
+            }
+            if joins && has_writer {
+                return Ok(Attempt::NotJoined);
+            }
+        }
+        chunks.expect_seals_before(store_file.newest.active);
+        let log = Log::list(&chunks, &store_file)?;
+        let shared = Shared::private(&Folder::in_memory(Faults::none()))?;
+        let clean = store_file.newest.clean && store_file.both_valid;
+        let views = if clean { Views::open(root, &identity, &store_file.newest, access)? } else { None };
+        let (views, log) = match views {
+            Some(views) => (views, log.at_checkpoint(&store_file.newest)),
+            None => recover::recover(
+                Situation {
+                    root,
+                    chunks: &chunks,
+                    bodies: &bodies,
+                    shared: &shared,
+                    store: &mut store_file,
+                    clean,
+                    read_only: true,
+                    trust_page_cache: options.trust_page_cache || has_writer,
+                    reserve_step: options.step(identity.geometry, features.is_stepwise())?,
+                    keeps_files: false,
+                },
+                log,
+                &mut report,
+            )?,
+        };
+        let parts =
+            Parts { store_file, chunks, bodies, views, log, shared, report, lock, read_only, attached };
+        Ok(Attempt::Alone(Box::new(parts)))
+    }
+
+    /// What the session of the newest checkpoint has left until now, if it is one of this boot and nothing speaks against it.
+    fn left_by_session(&self, watch: &Watch, store: &StoreFile, has_writer: bool) -> Result<Option<Left>> {
+        let evidence = &store.newest.evidence;
+        let is_ours = evidence.boot != [0; 16]
+            && self.root.boot_id() == Some(evidence.boot)
+            && store.file.identity()? == (evidence.device, evidence.inode)
+            && store.poison.is_none_or(|mark| mark.session != evidence.session)
+            && (self.options.trust_page_cache || has_writer)
+            && !watch.in_recovery();
+        let page = watch.page().filter(|_| is_ours);
+        Ok(page.and_then(|page| page.left_by(store.identity.uuid, store.newest.epoch, evidence)))
+    }
+
+    fn join(&self, watch: &Watch, store: &StoreFile) -> Result<Option<(Views, Shared)>> {
+        let views = Views::join(&self.root, &store.identity, store.newest.epoch)?;
+        Ok(views.zip(watch.open_page()?))
+    }
+}
+
+/// The log as a session has it. What comes later is asked of the session.
+fn log_of_session(store: &StoreFile, left: &Left) -> Result<Log> {
+    let newest = &store.newest;
+    let end = split_end(store.identity.geometry, left.end);
+    let (active, head) = end
+        .filter(|end| *end >= (newest.active, newest.head))
+        .ok_or_else(|| Error::corrupt(store.file.path(), 0, "the end of the log in `shared` cannot be"))?;
+    Ok(Log {
+        chunks: [active].into(),
+        active,
+        head,
+        sequence: newest.sequence,
+        next_chunk: newest.next_chunk,
+        next_body: newest.next_body,
+        next_type: newest.next_type,
+        others: Vec::new(),
+        dropped: std::collections::BTreeSet::new(),
+    })
+}

@@ -1,0 +1,187 @@
+//! The reading half of a store whose writer is another process: what is asked of `shared` and the file system instead of the writer's state.
+
+use std::collections::HashSet;
+use std::sync::atomic::{Ordering, fence};
+
+use super::super::Inner;
+use super::super::extent::split_end;
+use super::super::since::LogNow;
+use crate::chunk::{Record, WRITING, Walk};
+use crate::error::{Error, Result};
+use crate::format::{ChunkId, FileName, Location};
+use crate::index::Covered;
+
+/// How often something is looked up again before it is believed to be missing.
+const MOST_TRIES: u32 = 8;
+
+impl Inner {
+    /// Whether new records come from another process.
+    #[inline]
+    pub(crate) fn follows(&self) -> bool {
+        self.attached.as_ref().is_some_and(super::Watch::follows)
+    }
+
+    /// Whether nobody has ended what this reader is attached to.
+    #[inline]
+    pub(super) fn goes_on(&self) -> bool {
+        self.attached.as_ref().is_none_or(super::Watch::is_current) && !self.views.directory.is_retired()
+    }
+
+    fn session_over(&self) -> Error {
+        Error::SessionOver { path: self.path.clone() }
+    }
+
+    /// For one who has read something: refuses it when the rules by which it was read had been suspended meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::SessionOver`].
+    #[inline]
+    pub(crate) fn still<R>(&self, answer: Result<R>) -> Result<R> {
+        if self.attached.is_some() && !self.goes_on() { Err(self.session_over()) } else { answer }
+    }
+
+    /// [`Inner::check_open`] for a scan, which goes on where the last step ended.
+    #[inline]
+    pub(crate) fn check_scan(&self) -> Result<()> {
+        self.still(self.check_open())
+    }
+
+    /// Whether the borrows of this process say nothing of who changes an object.
+    pub(crate) fn sees_no_borrows(&self) -> bool {
+        self.attached.is_some() || self.is_forked() && !self.read_only
+    }
+
+    /// Whether a search may come to something else when it is done once more: its chunk was dropped before it was mapped here, or a file
+    /// has become longer.
+    #[cold]
+    pub(crate) fn looks_again<R>(&self, found: &Result<Option<R>>, tries: &mut u32) -> bool {
+        let again = match found {
+            Err(error) if error.is_absent() => {
+                std::thread::yield_now();
+                true
+            }
+            Err(_) | Ok(None) => self.follow_files(),
+            Ok(Some(_)) => false,
+        };
+        *tries += 1;
+        again && *tries < MOST_TRIES
+    }
+
+    /// Takes note of how long chunks are now that grow in steps; whether one has grown.
+    pub(super) fn follow_files(&self) -> bool {
+        if !self.chunks.is_stepwise() || !self.follows() {
+            return false;
+        }
+        let Some((active, _)) = split_end(self.chunks.geometry, self.shared.end()) else { return false };
+        self.chunks.follow_files(active)
+    }
+
+    /// The number of the next type.
+    pub(crate) fn next_type(&self) -> u32 {
+        if self.follows() { self.shared.next_type() } else { self.lock_writer().next_type }
+    }
+
+    /// The log as it is at this moment, for one who follows it. `from`: what lies before that is of no interest.
+    ///
+    /// The chunks are mapped, so that they stay when they are dropped meanwhile.
+    pub(in crate::store) fn log_of_others(&self, from: Option<Covered>) -> Result<LogNow> {
+        let impossible = || {
+            let page = self.path.join("shared");
+            Error::corrupt(page, 128, "the end of the log cannot be")
+        };
+        let geometry = self.chunks.geometry;
+        let first = from.map_or(ChunkId(0), |from| geometry.chunk(from.position));
+        for _ in 0..MOST_TRIES {
+            let (before, _) = split_end(geometry, self.shared.end()).ok_or_else(impossible)?;
+            let Some(chunks) = self.map_chunks(first, before)? else { continue };
+            // Only now: whatever is in a chunk that was dropped before they were listed lies before this.
+            let (end, settled) = self.shared.end_and_settled();
+            let (active, head) = split_end(geometry, end).ok_or_else(impossible)?;
+            let Some(end) = Location::new(end).filter(|_| active == before) else { continue };
+            self.follow_files();
+            let mut now = LogNow { chunks, active, head, sequence: None, end, unsettled: HashSet::new() };
+            if settled < end.get() {
+                now.unsettled = self.keys_between(settled, &now)?;
+            }
+            return self.still(Ok(now));
+        }
+        Err(Error::Recovering { path: self.path.clone() })
+    }
+
+    /// Maps the chunks of the log from `first` to `active`; `None` when one was dropped meanwhile.
+    fn map_chunks(&self, first: ChunkId, active: ChunkId) -> Result<Option<Vec<ChunkId>>> {
+        let mut chunks = Vec::new();
+        if first == active {
+            chunks.push(active);
+        } else {
+            let names = self.chunks.list()?.into_iter();
+            chunks.extend(names.filter_map(|name| match name {
+                FileName::Chunk(id) if (first..=active).contains(&id) => Some(id),
+                _ => None,
+            }));
+            chunks.sort_unstable();
+        }
+        for &id in &chunks {
+            match self.chunks.get(id) {
+                Err(error) if error.is_absent() => return Ok(None),
+                chunk => drop(chunk?),
+            }
+        }
+        // The log ends in a file.
+        Ok((chunks.last() == Some(&active)).then_some(chunks))
+    }
+
+    /// The keys of the records from `settled` to the end.
+    fn keys_between(&self, settled: u64, now: &LogNow) -> Result<HashSet<Vec<u8>>> {
+        let geometry = self.chunks.geometry;
+        let Some((first, from)) = split_end(geometry, settled) else { return Ok(HashSet::new()) };
+        let mut keys = HashSet::new();
+        for &id in now.chunks.iter().filter(|&&id| id >= first) {
+            let chunk = &self.chunks.get(id)?;
+            let end = if id == now.active { now.head } else { chunk.sealed_head()? };
+            let mut walk = Walk::new(chunk, self.chunks.seed, end, 0);
+            if id == first {
+                walk.go_to(from);
+            }
+            while let Some(record) = walk.next_adjacent() {
+                if record.header().kind.is_object() {
+                    keys.insert(record.key().to_vec());
+                }
+            }
+        }
+        Ok(keys)
+    }
+
+    /// Reads something of an object that nobody changes meanwhile, whatever its size.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], [`Error::Torn`], and those of `read`.
+    pub(crate) fn steadily<R>(&self, record: &Record<'_>, mut read: impl FnMut() -> Result<R>) -> Result<R> {
+        let mut deadline = self.patience(true);
+        loop {
+            let before = record.version_word(Ordering::Acquire);
+            if before & WRITING == 0 {
+                let answer = read()?;
+                fence(Ordering::Acquire);
+                if record.version_word(Ordering::Relaxed) == before {
+                    return Ok(answer);
+                }
+            }
+            self.check_not_torn(record)?;
+            if deadline.is_over() {
+                return Err(Error::Busy { key: record.key().to_vec() });
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    /// Refuses an object whose writer died while it changed it: waiting will not help.
+    pub(crate) fn check_not_torn(&self, record: &Record<'_>) -> Result<()> {
+        let Some(watch) = &self.attached else { return Ok(()) };
+        // In this order: who came to its end in between has left the word even.
+        if watch.has_writer()? || record.version_word(Ordering::Acquire) & WRITING == 0 {
+            return Ok(());
+        }
+        Err(Error::Torn { key: record.key().to_vec() })
+    }
+}

@@ -1,0 +1,116 @@
+//! What the other process does.
+
+use std::path::Path;
+
+use structchunk::{Error, Reader, RefMut, Result, Store};
+
+use super::{attach_with, process};
+use crate::common::*;
+use crate::process::{obey, store_of_child};
+
+/// What it has open.
+#[derive(Default)]
+struct Hands {
+    store: Option<Store>,
+    reader: Option<Reader>,
+}
+
+#[test]
+fn a_child_does_as_it_is_told() {
+    let Some(path) = store_of_child() else {
+        let folder = folder();
+        let mut child = process(folder.path());
+        assert_eq!(child.tell("open"), "ok");
+        assert_eq!(child.tell("put key 7"), "ok");
+        assert_eq!(child.tell("get key"), "7");
+        assert_eq!(child.tell("get other"), "none");
+        return;
+    };
+    let mut hands = Hands::default();
+    obey(|words| match hands.carry_out(&path, words) {
+        Ok(answer) => answer,
+        Err(error) => format!("error: {error}"),
+    });
+}
+
+fn number(word: &str) -> u64 {
+    word.parse().expect("a number")
+}
+
+fn text(value: Option<u64>) -> String {
+    value.map_or_else(|| "none".into(), |value| value.to_string())
+}
+
+impl Hands {
+    fn store(&self) -> &Store {
+        self.store.as_ref().expect("an open store")
+    }
+
+    fn reader(&self) -> &Reader {
+        self.reader.as_ref().expect("an attached store")
+    }
+
+    fn carry_out(&mut self, path: &Path, words: &[&str]) -> Result<String> {
+        let done = |result: Result<()>| result.map(|()| "ok".to_owned());
+        match *words {
+            ["open"] => {
+                self.store = Some(open_with(options(), path)?);
+                done(Ok(()))
+            }
+            ["open_in_steps"] => {
+                self.store = Some(open_with(options().sparse(structchunk::Sparse::Never), path)?);
+                done(Ok(()))
+            }
+            ["put", key, value] => done(self.store().put(key, &number(value))),
+            ["put_wide", key, value] => done(self.store().put(key, &Wide { words: [number(value); 128] })),
+            ["put_large", key, value] => done(self.store().put(key, &vec![number(value); 4200][..])),
+            ["put_point", key] => done(self.store().put(key, &Point { x: 1.0, y: 2.0 })),
+            ["fill", prefix, count, value] => done(
+                (0..number(count))
+                    .try_for_each(|index| self.store().put(format!("{prefix}{index:06}"), &number(value))),
+            ),
+            ["remove", key] => self.store().remove(key).map(|removed| removed.to_string()),
+            ["batch", value, ref keys @ ..] => {
+                let mut batch = self.store().batch();
+                for key in keys {
+                    batch.put(key, &number(value))?;
+                }
+                done(batch.commit())
+            }
+            ["update", key, value] => {
+                self.store().update(key, |old: &mut u64| *old = number(value)).map(|found| found.to_string())
+            }
+            // Keeps changing a large object; every copy must be all of one value.
+            ["churn", key, rounds] => done((0..number(rounds)).try_for_each(|round| {
+                self.store().update(key, |wide: &mut Wide| wide.words = [round; 128]).map(drop)
+            })),
+            ["half_change", key] => {
+                let mut guard: RefMut<'_, Wide> = self.store().get_mut(key)?.expect("an object");
+                guard.words[0] = u64::MAX;
+                // As if the process were in the middle of it.
+                std::mem::forget(guard);
+                done(Ok(()))
+            }
+            ["sync"] => done(self.store().sync()),
+            ["compact"] => {
+                let options = structchunk::Compaction::new().fill_ratio(0.9);
+                self.store().compact_with(options).map(|report| report.dropped_chunks.len().to_string())
+            }
+            ["close"] => done(self.store.take().expect("an open store").close()),
+            ["get", key] => self.store().load(key).map(text),
+            ["attach"] => {
+                self.reader = Some(attach_with(options(), path)?);
+                done(Ok(()))
+            }
+            ["load", key] => self.reader().load(key).map(text),
+            ["len"] => self.reader().len().map(|len| len.to_string()),
+            // Looks until the key has the value.
+            ["await", key, value] => loop {
+                if self.reader().load(key)? == Some(number(value)) {
+                    return done(Ok(()));
+                }
+            },
+            _ => Err(Error::InvalidOption { option: "order", reason: words.join(" ") }),
+        }
+    }
+}
