@@ -105,3 +105,16 @@ fn a_type_that_has_grown_reads_and_rewrites_what_is_older() {
     assert_eq!(half[0] + 1, rest[1], "{shown}");
     assert!(line(&shown, "version 2 of Account").contains("extends [Fingerprint("), "{shown}");
 }
+
+#[test]
+fn readers_of_a_board_see_whole_quotes_only_and_outlive_its_feed() {
+    let folder = tempfile::tempdir().unwrap();
+    let shown = run("quote_board", folder.path());
+    assert!(numbers(line(&shown, "the first feed was killed"))[0] >= 1000, "{shown}");
+    let readers: Vec<_> = shown.lines().filter(|line| line.starts_with("reader: 4 symbols")).collect();
+    assert_eq!(readers.len(), 3, "{shown}");
+    for reader in readers {
+        let [symbols, looks, last] = numbers(reader)[..] else { panic!("{shown}") };
+        assert!(symbols == 4 && looks > 100 && last == 4000, "{shown}");
+    }
+}
