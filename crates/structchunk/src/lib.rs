@@ -60,10 +60,10 @@ pub use layout::{
 };
 #[cfg(not(loom))]
 pub use store::{
-    AtomicRef, Batch, Check, ChunkStats, CompactProgress, CompactReport, Compaction, CopyProgress,
-    CopyReport, Entry, Finding, Found, Iter, KeyEntry, Keys, LeftReason, Loan, Options, OwnedRef, Range,
-    Reader, RebuildReport, RecoveryReport, Ref, RefMut, Session, Space, Sparse, Stats, Store, StoredType,
-    Upgraded,
+    AtomicRef, AtomicView, Batch, Check, ChunkStats, CompactProgress, CompactReport, Compaction,
+    CopyProgress, CopyReport, Entry, Finding, Found, Iter, KeyEntry, Keys, LeftReason, Loan, Options,
+    OwnedRef, Range, Reader, RebuildReport, RecoveryReport, Ref, RefMut, Session, Space, Sparse, Stats,
+    Store, StoredType, Upgraded,
 };
 pub use structchunk_derive::Object;
 #[cfg(not(loom))]

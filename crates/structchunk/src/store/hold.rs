@@ -12,9 +12,9 @@ use crate::disk::Lock;
 use crate::format::ChunkId;
 
 /// The byte of chunk 0.
-const FIRST_BYTE: u64 = 1 << 32;
+pub(super) const FIRST_BYTE: u64 = 1 << 32;
 
-/// What this handle holds alone, and how often. (Its own locks never conflict with each other.)
+/// What this handle holds, alone or (as a reader) with others, and how often. (Its own locks never conflict with each other.)
 pub(crate) type Holds = Mutex<BTreeMap<ChunkId, u32>>;
 
 /// A chunk that nobody else refers to, for as long as this lives.

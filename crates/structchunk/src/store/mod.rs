@@ -48,7 +48,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use attach::{Reader, Session};
+pub use attach::{AtomicView, Reader, Session};
 pub use batch::Batch;
 pub use check::{Check, Finding};
 pub use compact::{CompactProgress, CompactReport, Compaction, LeftReason};

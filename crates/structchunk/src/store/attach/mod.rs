@@ -6,6 +6,7 @@
 
 mod door;
 mod follow;
+mod hold;
 mod session;
 mod watch;
 
@@ -13,6 +14,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+pub use hold::AtomicView;
 pub use session::Session;
 pub(crate) use watch::Watch;
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::RangeBounds;
 use std::path::Path;
 
-use super::super::{Entry, Iter, Keys, Range, Store, StoredType};
+use super::super::{Entry, Inner, Iter, Keys, Range, Store, StoredType};
 use crate::error::Result;
 use crate::layout::Object;
 
@@ -21,6 +21,10 @@ pub struct Session {
 }
 
 impl Session {
+    pub(super) fn inner(&self) -> &Inner {
+        &self.store.inner
+    }
+
     pub(super) fn new(store: Store) -> Self {
         Self { store }
     }

@@ -43,6 +43,11 @@ impl Watch {
         self.follows
     }
 
+    /// The file `LOCK`, where there is one.
+    pub(super) fn lock(&self) -> Option<&File> {
+        self.lock.as_ref()
+    }
+
     pub(super) fn page(&self) -> Option<&Shared> {
         self.page.as_ref()
     }

@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "attaching to a store is unsafe: others could change its files")]
 
 mod ended;
+mod held;
 mod places;
 mod refused;
 mod scans;

@@ -1,8 +1,9 @@
 //! What the other process does.
 
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
-use structchunk::{Error, Reader, RefMut, Result, Store};
+use structchunk::{AtomicView, Error, Reader, RefMut, Result, Store};
 
 use super::{attach_with, process};
 use crate::common::*;
@@ -13,6 +14,7 @@ use crate::process::{obey, store_of_child};
 struct Hands {
     store: Option<Store>,
     reader: Option<Reader>,
+    view: Option<AtomicView<'static, Counter>>,
 }
 
 #[test]
@@ -104,6 +106,27 @@ impl Hands {
             }
             ["load", key] => self.reader().load(key).map(text),
             ["len"] => self.reader().len().map(|len| len.to_string()),
+            ["put_counter", key] => done(self.store().put(key, &Counter::default())),
+            ["count", key, hits] => {
+                let counter = self.store().get_atomic::<Counter>(key)?.expect("a counter");
+                counter.hits.fetch_add(number(hits), Ordering::Relaxed);
+                done(Ok(()))
+            }
+            // Keeps the view; its session lives as long as this process.
+            ["view", key] => {
+                let session: &'static _ = Box::leak(Box::new(self.reader().session()?));
+                self.view = session.atomic(key)?;
+                Ok(if self.view.is_some() { "ok" } else { "none" }.into())
+            }
+            ["look"] => {
+                let view = self.view.as_ref().expect("a view");
+                let hits = view.load()?.hits.into_inner();
+                Ok(format!("{hits} {}", if view.is_current()? { "current" } else { "old" }))
+            }
+            ["end_view"] => {
+                self.view = None;
+                done(Ok(()))
+            }
             // Looks until the key has the value.
             ["await", key, value] => loop {
                 if self.reader().load(key)? == Some(number(value)) {

@@ -1,0 +1,127 @@
+//! What a reader looks at again and again stays where it is.
+
+use rustix::process::Signal;
+use structchunk::{Compaction, Error, LeftReason, Store};
+
+use super::{attach, process, writer};
+use crate::common::*;
+
+/// A store with a counter in a chunk of which little else is current.
+fn store_with_counter(path: &std::path::Path) -> Store {
+    let store = open(path);
+    store.put("counter", &Counter::default()).unwrap();
+    for index in 0..9000_u64 {
+        store.put(format!("k{index:05}"), &index).unwrap();
+    }
+    for index in 0..8990_u64 {
+        store.remove(format!("k{index:05}")).unwrap();
+    }
+    store
+}
+
+fn compact(store: &Store) -> Vec<(u32, LeftReason)> {
+    store.compact_with(Compaction::new().fill_ratio(0.9)).unwrap().left_chunks
+}
+
+fn count(store: &Store) {
+    let counter = store.get_atomic::<Counter>("counter").unwrap().unwrap();
+    counter.hits.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+}
+
+#[test]
+fn what_a_stopped_process_looks_at_stays_there_and_is_still_changed_by_the_writer() {
+    let folder = folder();
+    let store = store_with_counter(folder.path());
+    let place = || store.entry("counter").unwrap().unwrap().place();
+    let before = place();
+    let mut reader = process(folder.path());
+    assert_eq!(reader.tell("attach"), "ok");
+    assert_eq!(reader.tell("view counter"), "ok");
+    assert_eq!(reader.tell("look"), "0 current");
+    reader.signal(Signal::STOP);
+    assert_eq!(compact(&store), [(0, LeftReason::Held)], "all others were dropped");
+    assert_eq!(place(), before);
+    count(&store);
+    reader.signal(Signal::CONT);
+    assert_eq!(reader.tell("look"), "1 current");
+    assert_eq!(reader.tell("end_view"), "ok");
+    assert_eq!(compact(&store), []);
+    assert_ne!(place(), before, "it was moved");
+    count(&store);
+    assert_eq!(reader.tell("view counter"), "ok");
+    assert_eq!(reader.tell("look"), "2 current");
+}
+
+#[test]
+fn a_hold_goes_with_the_process_that_has_it() {
+    let folder = folder();
+    let store = store_with_counter(folder.path());
+    let mut reader = process(folder.path());
+    assert_eq!(reader.tell("attach"), "ok");
+    assert_eq!(reader.tell("view counter"), "ok");
+    assert_eq!(compact(&store), [(0, LeftReason::Held)]);
+    reader.kill();
+    assert_eq!(compact(&store), []);
+}
+
+#[test]
+fn several_views_of_one_process_hold_until_the_last_one_goes() {
+    let folder = folder();
+    let store = store_with_counter(folder.path());
+    let session = attach(folder.path()).session().unwrap();
+    let views: Vec<_> = (0..3).map(|_| session.atomic::<Counter>("counter").unwrap().unwrap()).collect();
+    for view in views {
+        assert_eq!(compact(&store), [(0, LeftReason::Held)]);
+        drop(view);
+    }
+    assert_eq!(compact(&store), []);
+    assert!(session.atomic::<Counter>("nothing").unwrap().is_none());
+    assert!(matches!(session.atomic::<Counter>("k08999"), Err(Error::LayoutMismatch { .. })));
+}
+
+#[test]
+fn a_view_shows_the_object_from_before_a_put_and_nothing_after_its_session() {
+    let folder = folder();
+    let mut first = writer(folder.path());
+    first.tell("put_counter counter");
+    first.tell("count counter 5");
+    let reader = attach(folder.path());
+    let session = reader.session().unwrap();
+    let view = session.atomic::<Counter>("counter").unwrap().unwrap();
+    let hits = || view.load().map(|counter| counter.hits.into_inner());
+    assert_eq!(hits().unwrap(), 5);
+    first.tell("count counter 5");
+    assert_eq!(hits().unwrap(), 10);
+    first.tell("put_counter counter");
+    first.tell("count counter 1");
+    assert_eq!(hits().unwrap(), 10);
+    assert!(!view.is_current().unwrap());
+    first.kill();
+    assert_eq!(hits().unwrap(), 10);
+    let _second = writer(folder.path());
+    assert!(matches!(view.load(), Err(Error::SessionOver { .. })));
+    assert_eq!(reader.load::<Counter>("counter").unwrap().unwrap().hits.into_inner(), 1);
+}
+
+#[test]
+fn exact_totals_are_seen_of_what_other_processes_count() {
+    let folder = folder();
+    let mut writer = writer(folder.path());
+    writer.tell("put_counter counter");
+    let reader = attach(folder.path());
+    let session = reader.session().unwrap();
+    let view = session.atomic::<Counter>("counter").unwrap().unwrap();
+    let mut last = 0;
+    for _ in 0..2000 {
+        writer.order("count counter 1");
+    }
+    while last < 2000 {
+        let now = view.load().unwrap().hits.into_inner();
+        assert!(now >= last);
+        last = now;
+    }
+    for _ in 0..2000 {
+        assert_eq!(writer.answer(), "ok");
+    }
+    assert_eq!(view.load().unwrap().hits.into_inner(), 2000);
+}
