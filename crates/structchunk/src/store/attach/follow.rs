@@ -91,21 +91,32 @@ impl Inner {
         };
         let geometry = self.chunks.geometry;
         let first = from.map_or(ChunkId(0), |from| geometry.chunk(from.position));
-        for _ in 0..MOST_TRIES {
-            let (before, _) = split_end(geometry, self.shared.end()).ok_or_else(impossible)?;
-            let Some(chunks) = self.map_chunks(first, before)? else { continue };
-            // Only now: whatever is in a chunk that was dropped before they were listed lies before this.
+        let (mut chunks, mut next) = (Vec::new(), first);
+        let mut deadline = self.patience(true);
+        loop {
+            let (mapped, _) = split_end(geometry, self.shared.end()).ok_or_else(impossible)?;
+            let more = self.map_chunks(next, mapped)?;
+            let complete = more.is_some();
+            // Else one was dropped while they were mapped: from the beginning.
+            next = if complete { mapped.next() } else { first };
+            chunks.truncate(if complete { chunks.len() } else { 0 });
+            chunks.extend(more.into_iter().flatten());
+            // Only now: whatever is in a chunk that was dropped before they were listed was moved to before this.
             let (end, settled) = self.shared.end_and_settled();
             let (active, head) = split_end(geometry, end).ok_or_else(impossible)?;
-            let Some(end) = Location::new(end).filter(|_| active == before) else { continue };
-            self.follow_files();
-            let mut now = LogNow { chunks, active, head, sequence: None, end, unsettled: HashSet::new() };
-            if settled < end.get() {
-                now.unsettled = self.keys_between(settled, &now)?;
+            if let Some(end) = Location::new(end).filter(|_| complete && active == mapped) {
+                self.follow_files();
+                let mut now = LogNow { chunks, active, head, sequence: None, end, unsettled: HashSet::new() };
+                if settled < end.get() {
+                    now.unsettled = self.keys_between(settled, &now)?;
+                }
+                return self.still(Ok(now));
             }
-            return self.still(Ok(now));
+            self.check_scan()?;
+            if deadline.is_over() {
+                return Err(Error::Recovering { path: self.path.clone() });
+            }
         }
-        Err(Error::Recovering { path: self.path.clone() })
     }
 
     /// Maps the chunks of the log from `first` to `active`; `None` when one was dropped meanwhile.
@@ -113,7 +124,7 @@ impl Inner {
         let mut chunks = Vec::new();
         if first == active {
             chunks.push(active);
-        } else {
+        } else if first < active {
             let names = self.chunks.list()?.into_iter();
             chunks.extend(names.filter_map(|name| match name {
                 FileName::Chunk(id) if (first..=active).contains(&id) => Some(id),
@@ -127,8 +138,8 @@ impl Inner {
                 chunk => drop(chunk?),
             }
         }
-        // The log ends in a file.
-        Ok((chunks.last() == Some(&active)).then_some(chunks))
+        // The log ends in a file, which may be known already.
+        Ok((first > active || chunks.last() == Some(&active)).then_some(chunks))
     }
 
     /// The keys of the records from `settled` to the end.

@@ -8,6 +8,8 @@ mod door;
 mod follow;
 mod hold;
 mod session;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 use std::fmt;

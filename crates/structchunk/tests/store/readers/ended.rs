@@ -1,5 +1,8 @@
 //! Readers when their writer ends, dies or is followed by another one.
 
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
 use structchunk::testing::{Call, Fault, Faults};
 use structchunk::{Error, Found};
 
@@ -131,6 +134,25 @@ fn before_the_first_writer_of_a_boot_a_reader_has_what_the_last_sync_made_durabl
     assert_eq!(reader.load::<u64>("late").unwrap(), Some(3));
 }
 
+/// Faults that let the first such call wait; what tells that it waits, and what lets it go on.
+fn stuck_in(call: Call, file: &'static str) -> (Faults, Receiver<()>, Sender<()>) {
+    let faults = Faults::recorded();
+    let (entered, wait) = channel();
+    let (go_on, told) = channel();
+    let told = Mutex::new((Some(entered), told));
+    faults.watch(move |event| {
+        let mut told = told.lock().unwrap();
+        if event.call == call
+            && event.file == file
+            && let Some(entered) = told.0.take()
+        {
+            entered.send(()).unwrap();
+            told.1.recv().unwrap();
+        }
+    });
+    (faults, wait, go_on)
+}
+
 #[test]
 fn beside_a_writer_that_recovers_a_reader_waits_and_then_says_so() {
     let folder = folder();
@@ -138,20 +160,8 @@ fn beside_a_writer_that_recovers_a_reader_waits_and_then_says_so() {
     first.tell("put key 1");
     let living = attach(folder.path());
     first.kill();
-    // It gets stuck in the sync that ends its recovery.
-    let faults = Faults::recorded();
-    let (entered, wait) = std::sync::mpsc::channel::<()>();
-    let (go_on, told) = std::sync::mpsc::channel::<()>();
-    let told = std::sync::Mutex::new((Some(entered), told));
-    faults.watch(move |event| {
-        let mut told = told.lock().unwrap();
-        if event.call == Call::SyncFolder
-            && let Some(entered) = told.0.take()
-        {
-            entered.send(()).unwrap();
-            told.1.recv().unwrap();
-        }
-    });
+    // In the sync that ends its recovery.
+    let (faults, wait, go_on) = stuck_in(Call::SyncFolder, "chunks");
     let path = folder.path().to_owned();
     let second = std::thread::spawn(move || open_with(options().faults(faults), &path).unwrap());
     wait.recv().unwrap();
@@ -162,6 +172,32 @@ fn beside_a_writer_that_recovers_a_reader_waits_and_then_says_so() {
     assert_eq!(living.load::<u64>("key").unwrap(), Some(1));
     second.put("key", &2_u64).unwrap();
     assert_eq!(living.load::<u64>("key").unwrap(), Some(2));
+}
+
+#[test]
+fn a_reader_that_comes_while_a_session_begins_follows_it() {
+    let folder = folder();
+    let store = open(folder.path());
+    store.put("key", &1_u64).unwrap();
+    store.close().unwrap();
+    // `shared` has the new session already, `STORE` is as the last one has closed it.
+    let (faults, wait, go_on) = stuck_in(Call::Write, "STORE");
+    let path = folder.path().to_owned();
+    let writer = std::thread::spawn(move || {
+        let store = open_with(options().faults(faults), &path).unwrap();
+        store.put("key", &2_u64).unwrap();
+        store
+    });
+    wait.recv().unwrap();
+    let reader = attach(folder.path());
+    assert_eq!(reader.load::<u64>("key").unwrap(), Some(1));
+    assert!(!reader.session().unwrap().is_shared());
+    go_on.send(()).unwrap();
+    let store = writer.join().unwrap();
+    assert_eq!(reader.load::<u64>("key").unwrap(), Some(2));
+    assert!(reader.session().unwrap().is_shared());
+    store.put("key", &3_u64).unwrap();
+    assert_eq!(reader.load::<u64>("key").unwrap(), Some(3));
 }
 
 #[test]

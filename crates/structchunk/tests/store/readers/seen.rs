@@ -112,6 +112,25 @@ fn a_large_object_is_never_seen_half_changed() {
 }
 
 #[test]
+fn a_small_object_is_never_seen_half_changed() {
+    let folder = folder();
+    let mut writer = writer(folder.path());
+    writer.tell("put_point point");
+    writer.tell("churn_small point 1");
+    let reader = attach(folder.path());
+    writer.order("churn_small point 300000");
+    let (mut copies, mut last) = (0, 0.0);
+    while last < 299_999.0 {
+        let point = reader.load::<Point>("point").unwrap().expect("it is there");
+        assert!(point.x == point.y, "torn: {point:?}");
+        last = point.x;
+        copies += 1;
+    }
+    assert_eq!(writer.answer(), "ok");
+    assert!(copies > 100, "{copies} copies");
+}
+
+#[test]
 fn a_batch_is_seen_wholly_or_not_at_all() {
     let folder = folder();
     let store = open(folder.path());

@@ -86,6 +86,15 @@ impl Hands {
             ["churn", key, rounds] => done((0..number(rounds)).try_for_each(|round| {
                 self.store().update(key, |wide: &mut Wide| wide.words = [round; 128]).map(drop)
             })),
+            ["churn_small", key, rounds] => done((0..number(rounds)).try_for_each(|round| {
+                let round = f64::from(u32::try_from(round).expect("a few"));
+                self.store().update(key, |point: &mut Point| *point = Point { x: round, y: round }).map(drop)
+            })),
+            // Keeps what is current moving: fills chunks and empties them.
+            ["churn_chunks", rounds] => done((0..number(rounds)).try_for_each(|round| {
+                (0..3000).try_for_each(|index| self.store().put(format!("waste/{index}"), &round))?;
+                self.store().compact_with(structchunk::Compaction::new().fill_ratio(0.9)).map(drop)
+            })),
             ["half_change", key] => {
                 let mut guard: RefMut<'_, Wide> = self.store().get_mut(key)?.expect("an object");
                 guard.words[0] = u64::MAX;
