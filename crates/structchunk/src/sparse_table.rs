@@ -18,7 +18,7 @@ pub(crate) struct SparseTable<V> {
 
 impl<V> SparseTable<V> {
     pub(crate) fn new() -> Self {
-        Self { low: Box::new(empty()), top: Box::new(empty()) }
+        Self { low: empty(), top: empty() }
     }
 
     /// The value under a number.
@@ -37,8 +37,8 @@ impl<V> SparseTable<V> {
             return place.get_or_init(|| value);
         }
         let (top, middle, leaf) = split(number);
-        let middles = self.top[top].get_or_init(|| Box::new(empty()));
-        let leaves = middles[middle].get_or_init(|| Box::new(empty()));
+        let middles = self.top[top].get_or_init(empty);
+        let leaves = middles[middle].get_or_init(empty);
         leaves[leaf].get_or_init(|| value)
     }
 
@@ -57,8 +57,10 @@ fn split(number: u32) -> (usize, usize, usize) {
     (field(MIDDLE_BITS + LEAF_BITS, TOP_BITS), field(LEAF_BITS, MIDDLE_BITS), field(0, LEAF_BITS))
 }
 
-fn empty<T, const N: usize>() -> [OnceLock<T>; N] {
-    [const { OnceLock::new() }; N]
+#[expect(clippy::unnecessary_box_returns, reason = "on the stack it would take a hundred kilobytes")]
+fn empty<T, const N: usize>() -> Box<[OnceLock<T>; N]> {
+    let places: Box<[_]> = std::iter::repeat_with(OnceLock::new).take(N).collect();
+    places.try_into().unwrap_or_else(|_| unreachable!("there are N of them"))
 }
 
 #[cfg(test)]

@@ -180,14 +180,7 @@ impl Chunk {
 
     /// Takes note of how long the file is by now; whether it has grown.
     pub(crate) fn follow_file(&self) -> bool {
-        let before = self.map.limit();
-        let now = self.file.len().unwrap_or(before).min(self.map.len());
-        // (While the mapping is away there is no limit; it comes back with all of the file.)
-        let grown = before != 0 && now > before;
-        if grown {
-            self.map.set_limit(now);
-        }
-        grown
+        self.file.len().is_ok_and(|bytes| self.map.raise_limit(bytes))
     }
 
     /// Writes a value to where nobody looks yet. `None` where it does not fit.

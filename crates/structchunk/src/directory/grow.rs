@@ -75,6 +75,7 @@ impl Directory {
     pub(crate) fn widen(&self, objects: u64, grow: &mut dyn FnMut(u64) -> Result<()>) -> Result<()> {
         /// As few entries as there are in a segment that was just split: so nothing is larger than it would be anyway.
         const FEWEST: u64 = MAX_LIVE as u64 / 2;
+        debug_assert_eq!(self.len(), 0, "what is in it would be lost");
         let Some(old) = self.root() else { return Ok(()) };
         let depth = (objects / FEWEST).max(1).ilog2().min(MAX_DEPTH);
         if depth <= old.depth() {

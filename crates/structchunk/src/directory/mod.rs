@@ -8,7 +8,8 @@
 //! - Entries never move within a segment. A line that an entry was displaced from never gets an empty slot while
 //!   that entry is there. So a search that ends at the first line with an empty slot misses nothing.
 //! - Whatever moves to another segment is written there first, then the table says so, then it disappears from the
-//!   old place. A search that ran over the old place sees that the table has changed, and looks again.
+//!   old place. A search that found nothing in the old place sees that the table has changed, and looks again. (One that found
+//!   something may keep it: what it found was right when it asked the table, as nothing is entered in an old segment.)
 //! - Units of the file (segments, pieces of tables) are never used a second time.
 //!
 //! The directory is derived from the chunks: where it is not to be believed, it is made anew.
@@ -132,11 +133,12 @@ impl Directory {
     #[inline]
     fn target(&self, hash: u64) -> Option<Target<'_>> {
         Target::among(self.words.touchable(), hash).or_else(|| {
-            // The file may have grown.
+            // The file may have grown: its length is asked for after what the root says.
             let root_cell = self.words.cell(field::ROOT)?;
             let root = Link(root_cell.load(Ordering::Acquire));
-            self.words.cell(root.first_word().wrapping_add(prefix(hash, root.depth())))?;
-            Target::among(self.words.touchable(), hash)
+            let entry_cell = self.words.cell(root.first_word().wrapping_add(prefix(hash, root.depth())))?;
+            let segment = Link(entry_cell.load(Ordering::Acquire));
+            Some(Target { root_cell, root, entry_cell, segment })
         })
     }
 

@@ -108,16 +108,21 @@ pub(crate) fn survey(words: [u64; 8], wanted: [u16; 2]) -> Survey {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
-    use super::{Survey, survey};
+    use super::{AtomicU64, Survey, survey, survey_shared};
 
     #[test]
     fn every_word_has_its_bit() {
         let tops = [5, 0, 0x7fff, 5, 0xffff, 0x8000, 5, 0];
         // What lies below the top is not looked at.
         let words = std::array::from_fn(|i| tops[i] << 48 | (i as u64).wrapping_mul(0xffff_ffff_ffff) >> 16);
-        let see = |first, second| survey(words, [first, second]);
+        let shared = words.map(AtomicU64::new);
+        let see = |first, second| {
+            let seen = survey(words, [first, second]);
+            assert_eq!(survey_shared(&shared, [first, second]), seen);
+            seen
+        };
         assert_eq!(see(5, 5), Survey { wanted: 0b0100_1001, zero: 0b1000_0010, high: 0b0011_0000 });
         assert_eq!(see(0, 9), Survey { wanted: 0b1000_0010, zero: 0b1000_0010, high: 0b0011_0000 });
         assert_eq!(see(9, 0xffff).wanted, 0b0001_0000);

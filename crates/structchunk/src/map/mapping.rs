@@ -135,9 +135,17 @@ impl Mapping {
         self.limit.load(Ordering::Acquire)
     }
 
-    /// Says how long the file is now, after it has grown and before it is cut.
+    /// Says how long the file is now, after it has grown.
     pub(crate) fn set_limit(&self, bytes: u64) {
         self.limit.store(bytes.min(self.len()), Ordering::Release);
+    }
+
+    /// Takes note of how long the file is by now, where another process makes it longer; whether it has grown. (While the mapping is away
+    /// there is no limit; it comes back with all of the file.)
+    pub(crate) fn raise_limit(&self, bytes: u64) -> bool {
+        let bytes = bytes.min(self.len());
+        let raise = |limit| (limit != 0 && bytes > limit).then_some(bytes);
+        self.limit.fetch_update(Ordering::AcqRel, Ordering::Acquire, raise).is_ok()
     }
 
     /// The first byte, aligned to a page.

@@ -69,10 +69,10 @@ pub(super) unsafe fn copy_out(source: *const u8, target: &mut [u8]) {
     }
 }
 
-/// Whether memory holds `expected`, at an address that is not aligned to a word.
+/// Whether memory holds `expected`.
 ///
 /// # Safety
-/// As for [`copy_out`].
+/// As for [`copy_out`], and `source` is not aligned to a word.
 #[inline(never)]
 pub(super) unsafe fn equal_skewed(source: *const u8, expected: &[u8]) -> bool {
     let skew = source.addr() % WORD;

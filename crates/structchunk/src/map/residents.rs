@@ -95,6 +95,12 @@ impl Residents {
         Self { limit, clock: AtomicU64::new(0), there: Mutex::default() }
     }
 
+    /// Whether mappings go.
+    #[inline]
+    pub(crate) fn is_limited(&self) -> bool {
+        self.limit.is_some()
+    }
+
     /// Opens a file. `open` is given what makes room for so many bytes, to be called before they are mapped.
     ///
     /// # Errors

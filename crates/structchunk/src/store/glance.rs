@@ -53,6 +53,10 @@ impl Inner {
     /// The same by a whole search.
     #[inline(never)]
     fn load_further<T: Object>(&self, key: &[u8], hash: u64, usual: Usual) -> Result<Option<T>> {
+        if self.chunks.residents.is_limited() {
+            // A glance holds nothing, and chunks come and go.
+            return self.load_with_care(key, hash);
+        }
         // `None`: it is the key's record, or may be one, but not the usual one.
         let found = self.views.directory.find(hash, |location| match self.sight::<T>(location, key, usual) {
             None => self.is_other(location, key).then_some(None),

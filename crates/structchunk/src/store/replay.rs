@@ -145,18 +145,20 @@ impl<'scope, 'a> ReplayBeside<'scope, 'a> {
 
     /// Hands the batch over to whoever replays, who is found first where there is nobody yet.
     fn hand_over(&mut self, here: bool) -> Result<()> {
-        let batch = std::mem::replace(&mut self.batch, Vec::with_capacity(Self::BATCH));
         if matches!(self.by, By::Nobody) {
             self.by = self.find(here);
         }
         match std::mem::replace(&mut self.by, By::Nobody) {
-            By::Another(sender, worker) => match sender.send(batch) {
-                Ok(()) => self.by = By::Another(sender, worker),
-                // It ended early: it has failed, and says why.
-                Err(_) => return join(worker),
-            },
+            By::Another(sender, worker) => {
+                let batch = std::mem::replace(&mut self.batch, Vec::with_capacity(Self::BATCH));
+                match sender.send(batch) {
+                    Ok(()) => self.by = By::Another(sender, worker),
+                    // It ended early: it has failed, and says why.
+                    Err(_) => return join(worker),
+                }
+            }
             By::ThisThread(mut replay) => {
-                batch.into_iter().try_for_each(|record| replay.push(record))?;
+                self.batch.drain(..).try_for_each(|record| replay.push(record))?;
                 self.by = By::ThisThread(replay);
             }
             By::Nobody => {}

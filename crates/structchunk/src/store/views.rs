@@ -128,7 +128,7 @@ impl Views {
         let directory = Directory::create(directory_file.words(), &owner, generation, &mut grow)?;
         match directory.widen(objects, &mut grow) {
             // It may get by with less.
-            Err(Error::NoSpace { .. }) => {}
+            Err(Error::NoSpace { .. } | Error::TooLarge { .. }) => {}
             outcome => outcome?,
         }
         let live_file = ViewFile::create(folder, LIVE, LARGEST_VIEW)?;

@@ -59,6 +59,8 @@ fn many_records_are_recovered_whether_the_last_directory_says_how_many_or_not() 
         let folder = killed(views_lost);
         assert_whole(&open(folder.path().join("store")));
     }
+    // Where chunks come and go, in one thread.
+    with_nothing_kept_mapped(|| assert_whole(&open(killed(true).path().join("store"))));
 }
 
 #[test]
