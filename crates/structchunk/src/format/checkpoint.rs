@@ -202,12 +202,15 @@ mod tests {
             assert_eq!(Checkpoint::decode(&bytes), None, "bit {bit}");
         }
         assert_eq!(Checkpoint::decode(&[0; 512]), None);
+        let unclean = Checkpoint { clean: false, ..checkpoint };
+        assert_eq!(Checkpoint::decode(&unclean.encode()), Some(unclean));
     }
 
     #[test]
     fn chunk_numbers_tell_sets_apart_whatever_their_order() {
         let sum = |chunks: &[u32]| chunks.iter().map(|&chunk| ChunkId(chunk)).collect::<ChunkNumbers>();
         assert_eq!(sum(&[1, 2, 3]), sum(&[3, 1, 2]));
+        assert_eq!((sum(&[]).count, sum(&[1, 2, 3]).count), (0, 3));
         assert_ne!(sum(&[1, 2, 3]), sum(&[1, 2, 4]));
         assert_ne!(sum(&[1, 2]), sum(&[1, 2, 3]));
     }

@@ -64,6 +64,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_shape_of_most_dimensions_and_the_entry_of_a_batch_fill_an_extension() {
+        let extension = Extension { shape: vec![1; MAX_DIMENSIONS], previous: Some(None) };
+        assert_eq!((MAX_DIMENSIONS, extension.encode().len()), (13, MAX_EXTENSION_UNITS * ENTRY_BYTES));
+    }
+
+    #[test]
     fn an_extension_comes_back_and_unknown_tags_are_stepped_over() {
         let extension = Extension { shape: vec![2, 3], previous: Some(Location::new(9)) };
         let mut bytes = extension.encode();

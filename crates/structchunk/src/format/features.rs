@@ -57,3 +57,41 @@ impl Features {
         self.ro_compat.get() & !KNOWN.ro_compat.get()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn features(compat: u64, ro_compat: u64, incompat: u64) -> Features {
+        Features { compat: compat.into(), ro_compat: ro_compat.into(), incompat: incompat.into() }
+    }
+
+    #[test]
+    fn unknown_bits_keep_from_reading_or_from_writing_and_known_ones_do_not() {
+        let told = |features: &Features| {
+            (features.unknown_incompat(), features.unknown_ro_compat(), features.are_unknown())
+        };
+        assert_eq!(told(&Features::default()), (0, 0, false));
+        assert_eq!(told(&Features::stepwise()), (0, 0, false));
+        assert_eq!(told(&features(u64::MAX, 0, STEPWISE)), (0, 0, false), "compat is ignored");
+        assert_eq!(told(&features(0, 4, STEPWISE)), (0, 4, true));
+        assert_eq!(told(&features(0, 0, 6 | STEPWISE)), (6, 0, true));
+        assert_eq!(told(&features(0, 6, 6)), (6, 6, true));
+    }
+
+    #[test]
+    fn a_store_grows_in_steps_where_its_bit_says_so() {
+        assert_eq!(Features::stepwise(), features(0, 0, 1));
+        assert!(Features::stepwise().is_stepwise() && features(0, 0, 3).is_stepwise());
+        assert!(!Features::default().is_stepwise() && !features(1, 1, 2).is_stepwise());
+    }
+
+    #[test]
+    fn bits_of_others_are_added() {
+        let mut sum = features(1, 2, 4);
+        sum.join(&features(8, 18, 36));
+        assert_eq!(sum, features(9, 18, 36));
+        sum.join(&Features::default());
+        assert_eq!(sum, features(9, 18, 36));
+    }
+}

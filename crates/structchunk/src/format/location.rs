@@ -118,4 +118,10 @@ mod tests {
         assert!(Geometry::new(17).is_none() && Geometry::new(37).is_none());
         assert_eq!(Geometry::new(18).unwrap().chunk_limit(), 1 << 32);
     }
+
+    #[test]
+    fn an_eighth_of_a_chunk_is_inline_and_chunks_are_shown_as_their_files_are_named() {
+        assert_eq!(Geometry::new(18).unwrap().largest_inline(), 32 << 10);
+        assert_eq!((ChunkId(9).next(), ChunkId(0xab).to_string()), (ChunkId(10), "000000ab".to_owned()));
+    }
 }

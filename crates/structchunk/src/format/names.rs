@@ -66,6 +66,7 @@ mod tests {
             FileName::parse("000000ff.chunk.tmp"),
             FileName::Temporary("000000ff.chunk.tmp".to_owned())
         );
+        assert_eq!(FileName::temporary("000000ff.chunk"), "000000ff.chunk.tmp");
         for odd in ["ff.chunk", "000000FF.chunk", "+00000ff.chunk", "0000000100.chunk", "x.body", "", "core"]
         {
             assert_eq!(FileName::parse(odd), FileName::Unknown, "{odd}");

@@ -361,6 +361,42 @@ mod tests {
     }
 
     #[test]
+    fn kinds_and_flags_have_the_codes_of_the_format() {
+        let kinds = [Kind::Object, Kind::Extern, Kind::Tombstone, Kind::Type];
+        assert_eq!(kinds.map(Kind::code), [1, 2, 3, 4]);
+        assert_eq!([1, 2, 3, 4].map(Kind::from_code), kinds);
+        assert_eq!([0, 5, 15].map(|code| Kind::from_code(code).code()), [0, 5, 15]);
+        assert_eq!(kinds.map(Kind::is_object), [true, true, false, false]);
+        assert!(!Kind::Other(8).is_object());
+        for bits in 0..8 {
+            let flags = Flags { batch: bits & 1 != 0, more: bits & 2 != 0, array: bits & 4 != 0 };
+            let header = RecordHeader { flags, ..header() };
+            assert_eq!((flags.code(), RecordHeader::parse(header.words())), (bits, Some(header)));
+        }
+    }
+
+    #[test]
+    fn what_lies_just_beyond_what_a_header_may_say_is_none() {
+        let parses = |header: RecordHeader| RecordHeader::parse(header.words()) == Some(header);
+        let aligned = |align_log2| RecordHeader { align_log2, ..header() };
+        assert_eq!([3, 4, 12, 13].map(|align| parses(aligned(align))), [false, true, true, false]);
+        let extended = |extension_units| RecordHeader { extension_units, ..header() };
+        assert_eq!([0, 14, 15].map(|units| parses(extended(units))), [true, true, false]);
+        let kinds = [Kind::Object, Kind::Tombstone, Kind::Type, Kind::Other(8)];
+        let keyless = |kind| parses(RecordHeader { kind, key_length: 0, ..header() });
+        assert_eq!(kinds.map(keyless), [false, false, false, true]);
+        // The flag "encoded".
+        let [first, second, third] = header().words();
+        assert_eq!(RecordHeader::parse([first | 8 << 56, second, third]), None);
+    }
+
+    #[test]
+    fn the_checksum_of_a_payload_begins_with_the_uuid() {
+        let sum = crc32c::crc32c(&[&[1; 16][..], b"payload"].concat());
+        assert_eq!(RecordSeed::new([1; 16]).payload_checksum(b"payload"), sum);
+    }
+
+    #[test]
     fn a_64_byte_object_with_a_16_byte_key_takes_112_bytes() {
         let header = RecordHeader {
             flags: Flags::default(),
