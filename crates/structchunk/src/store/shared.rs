@@ -58,7 +58,7 @@ impl Shared {
     }
 
     /// The page as it is; `None` when there is none.
-    pub(crate) fn open_to_write(folder: &Folder) -> Result<Option<Self>> {
+    fn open_to_write(folder: &Folder) -> Result<Option<Self>> {
         let file = ViewFile::open(folder, NAME, PAGE_BYTES, Access::Write)?;
         file.filter(|file| file.bytes() >= PAGE_BYTES).map(|file| Self::of(&file)).transpose()
     }

@@ -18,7 +18,6 @@ use self::survey::{Mend, Survey};
 use super::create::CHUNKS;
 use super::extent::check_numbers;
 use super::ordered::remove_index;
-use super::shared::Shared;
 use super::store_file::{STORE, StoreFile, UNFINISHED, epoch_above};
 use super::views::Views;
 use super::{Options, Store};
@@ -76,10 +75,6 @@ fn rebuild(path: &Path, options: &Options) -> Result<RebuildReport> {
     let mut findings = Findings::default();
     // Nobody else may be at work on what is taken away here.
     let lock = super::lock::lock(&root, false)?;
-    if let Some(shared) = Shared::open_to_write(&root)? {
-        // Readers look away.
-        shared.begin_recovery();
-    }
     let mended = mend(&root, &folder, &mut findings).and_then(|made_store| {
         Views::remove(&root)?;
         if let Err(error) = remove_index(&root) {
