@@ -190,6 +190,12 @@ pub enum Error {
         /// The store.
         path: PathBuf,
     },
+    /// Another process may change the objects of the store: they can be copied, and not referred to.
+    #[error("objects of {} may be changed by another process: load() copies them", path.display())]
+    SharedStore {
+        /// The store.
+        path: PathBuf,
+    },
     /// The process that was changing the object died before it was done: half of it may be changed.
     #[error("object {} is half changed: the process that was at it died", EscapedKey(key))]
     Torn {

@@ -123,7 +123,7 @@ impl<'a> Entry<'a> {
     /// A reference to the object that is current under this key now; `None` when it was removed meanwhile.
     ///
     /// # Errors
-    /// As for [`Store::get`].
+    /// As for [`Store::get`]; [`Error::SharedStore`] for an entry of a [`Reader`](crate::Reader)'s scan.
     pub fn get<T: Plain + ?Sized>(&self) -> Result<Option<Ref<'a, T>>> {
         self.store.get(self.key())
     }

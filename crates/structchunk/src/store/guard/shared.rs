@@ -97,7 +97,10 @@ impl Inner {
     /// A guard of the object under a key.
     fn borrow_shared<T: Plain + ?Sized>(&self, key: &[u8], wait: bool) -> Result<Option<Ref<'_, T>>> {
         self.check_open()?;
-        // The parent, which sees none of our borrows, may change the object under us.
+        // The writer, which sees none of our borrows, may change the object under us.
+        if self.attached.is_some() {
+            return Err(Error::SharedStore { path: self.path.clone() });
+        }
         if self.is_forked() && !self.read_only {
             return Err(Error::Forked);
         }

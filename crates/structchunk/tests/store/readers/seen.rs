@@ -154,6 +154,24 @@ fn a_batch_is_seen_wholly_or_not_at_all() {
 }
 
 #[test]
+fn a_reader_hands_out_copies_and_no_references() {
+    let folder = folder();
+    let store = open(folder.path());
+    let sample = Sample { at: 1, value: 2, kind: 3, flags: 4, pair: [5, 6] };
+    store.put("sample", &sample).unwrap();
+    let reader = attach(folder.path());
+    let session = reader.session().unwrap();
+    for entry in [session.first().unwrap(), session.iter().unwrap().next().transpose().unwrap()] {
+        let entry = entry.unwrap();
+        assert!(matches!(entry.get::<Sample>(), Err(Error::SharedStore { .. })));
+        assert_eq!(entry.load::<Sample>().unwrap(), sample);
+        assert_eq!(entry.load_as::<Grown>().unwrap(), sample.grown());
+        assert_eq!(entry.bytes(8).unwrap(), 1_u64.to_le_bytes());
+        assert!(entry.value(10).unwrap().to_string().contains("value: 2"));
+    }
+}
+
+#[test]
 fn types_are_known_as_soon_as_there_are_objects_of_them() {
     let folder = folder();
     let mut writer = writer(folder.path());
