@@ -73,6 +73,23 @@ pub use table::{Row, Rows, Table, TableEntry};
 pub use layout::support as __derive;
 
 #[cfg(not(loom))]
+pub mod raw {
+    //! Objects whose types are known at run time only: for bindings of other languages.
+    //!
+    //! [`Store::raw`](crate::Store::raw) is the door. An object is put as bytes with a [`Described`] in place of a type; [`Raw::locate`] says
+    //! where the bytes of an object lie, and a [`Hold`] keeps that file mapped and its objects in their places. What is behind the door is
+    //! the same as for [`Store`](crate::Store): one log, one directory, the same checks of layouts.
+    //!
+    //! # Who uses this
+    //!
+    //! Everything here is safe to call. Reading and writing through [`Hold::as_ptr`], [`Lent::as_ptr`] and [`Update::as_ptr`] is what takes
+    //! `unsafe`; each says what it asks for. In short: only the bytes of an object that was found while its file was held, and not while
+    //! a guard of this library refers to that object. A binding that uses no guards has nothing to mind.
+
+    pub use crate::store::raw::{Copied, Described, FileId, Hold, Lent, Place, Raw, Update, When};
+}
+
+#[cfg(not(loom))]
 #[doc(hidden)]
 pub mod testing {
     //! Fault injection for tests, and doors for fuzzing. No part of the API.

@@ -55,15 +55,27 @@ impl LayoutMismatch {
         shape: Option<&[u64]>,
         payload_bytes: u64,
     ) -> Self {
+        let fixed = Shape::of(None, T::DIMENSIONS);
         let asked = Layout::from(T::ELEMENT);
-        let (stored_says, asked_says) = match (shape, T::ARRAY) {
-            (Some(shape), false) => (format!("an array {shape:?}"), "no array".to_owned()),
-            (None, true) => ("no array".to_owned(), format!("an array{}", dimensions::<T>())),
-            (Some(shape), true) => (
+        Self::of_shapes(stored, shape, payload_bytes, &asked, T::ARRAY.then_some(&*fixed))
+    }
+
+    /// The same for what is asked for at run time.
+    pub(crate) fn of_shapes(
+        stored: &Layout,
+        shape: Option<&[u64]>,
+        payload_bytes: u64,
+        asked: &Layout,
+        asked_shape: Option<&[u64]>,
+    ) -> Self {
+        let (stored_says, asked_says) = match (shape, asked_shape) {
+            (Some(shape), None) => (format!("an array {shape:?}"), "no array".to_owned()),
+            (None, Some(fixed)) => ("no array".to_owned(), format!("an array{}", dimensions(fixed))),
+            (Some(shape), Some(fixed)) => (
                 format!("an array {shape:?} of {payload_bytes} bytes"),
-                format!("an array{} of elements of {} bytes", dimensions::<T>(), asked.size()),
+                format!("an array{} of elements of {} bytes", dimensions(fixed), asked.size()),
             ),
-            (None, false) => (format!("{payload_bytes} bytes"), format!("{} bytes", asked.size())),
+            (None, None) => (format!("{payload_bytes} bytes"), format!("{} bytes", asked.size())),
         };
         Self {
             stored_type: stored.name().to_owned(),
@@ -76,8 +88,7 @@ impl LayoutMismatch {
 }
 
 /// The dimensions that the type fixes; a slice leaves the first one open.
-fn dimensions<T: Object + ?Sized>() -> String {
-    let fixed = Shape::of(None, T::DIMENSIONS);
+fn dimensions(fixed: &[u64]) -> String {
     if fixed.is_empty() { String::new() } else { format!(" {fixed:?}") }
 }
 

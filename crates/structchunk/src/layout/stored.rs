@@ -175,6 +175,11 @@ impl Layout {
         self
     }
 
+    /// Whether this is the same layout object, not only an equal one.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// The same layout object, not only an equal one.
     pub(super) fn address(&self) -> *const () {
         Arc::as_ptr(&self.0).cast()

@@ -13,8 +13,8 @@ use crate::chunk::Record;
 use crate::disk::Sabotage;
 use crate::error::{Error, Result};
 use crate::format::{Extension, Flags, Kind, Location, PAGE_BYTES};
-use crate::layout::{Fingerprint, LayoutMismatch, Object, Plain, TypeLayout};
-use crate::map::Buffer;
+use crate::layout::{Fingerprint, Layout, LayoutMismatch, Object, Plain, TypeLayout};
+use crate::map::{Buffer, Mapping};
 
 /// Changes that will take place together; see [`Store::batch`]. Dropping it without [`Batch::commit`] changes nothing.
 pub struct Batch<'a> {
@@ -59,6 +59,8 @@ pub(crate) enum TypeOf {
     },
     /// The type of a record that is copied.
     Stored(u32),
+    /// A type that was described at run time.
+    Described(Layout),
 }
 
 /// A change with everything that its record needs.
@@ -256,6 +258,7 @@ impl TypeOf {
         match self {
             Self::Program { number, .. } => number(inner, &mut writer.next_type),
             Self::Stored(number) => Ok(*number),
+            Self::Described(layout) => inner.number_of_layout(layout, &mut writer.next_type),
         }
     }
 }
@@ -267,32 +270,48 @@ impl Batch<'_> {
     /// [`Error::KeyLength`], [`Error::Empty`], [`Error::TooLarge`]; and as for [`Store::put`] for objects that get a file of their own, which
     /// is made now. The batch is as before then.
     pub fn put<T: Object + ?Sized>(&mut self, key: impl AsRef<[u8]>, value: &T) -> Result<()> {
-        let key = key.as_ref();
+        let shape = if T::ARRAY { value.shape().to_vec() } else { Vec::new() };
+        let large = |map: &Mapping| map.write_object(PAGE_BYTES, value);
+        let small = || Buffer::copy_of_object(value);
+        let (bytes, number) = (value.byte_len(), TypeOf::program::<T>());
+        self.put_new(key.as_ref(), &Description::of(value)?, shape, bytes, number, large, small)
+    }
+
+    /// Will store an object of so many bytes: `large` fills a file of its own, `small` gives it as it is.
+    #[expect(clippy::too_many_arguments, reason = "they are what an object is")]
+    pub(crate) fn put_new(
+        &mut self,
+        key: &[u8],
+        description: &Description,
+        shape: Vec<u64>,
+        bytes: usize,
+        number: TypeOf,
+        large: impl FnOnce(&Mapping) -> Option<()>,
+        small: impl FnOnce() -> Buffer,
+    ) -> Result<()> {
         Inner::check_key(key)?;
-        let bytes = value.byte_len();
         if bytes == 0 {
             return Err(Error::Empty { key: key.to_vec() });
         }
-        let description = Description::of(value)?;
-        let large = bytes as u64 > self.inner.chunks.geometry.largest_inline();
-        let (kind, payload, payload_length, version_word, body) = if large {
+        let is_large = bytes as u64 > self.inner.chunks.geometry.largest_inline();
+        let (kind, payload, payload_length, version_word, body) = if is_large {
             let body = self.inner.begin_body(bytes as u64, Space::Auto)?;
-            body.body.map.write_object(PAGE_BYTES, value).ok_or_else(|| body.truncated())?;
+            large(&body.body.map).ok_or_else(|| body.truncated())?;
             let (pointer, version_word) = body.pointer();
             (Kind::Extern, Buffer::copy_of(&pointer), pointer.len(), version_word, Some(body))
         } else {
-            (Kind::Object, Buffer::copy_of_object(value), bytes, FRESH_VERSION, None)
+            (Kind::Object, small(), bytes, FRESH_VERSION, None)
         };
         let new = New {
             kind,
             flags: description.flags,
             align_log2: description.align_log2,
-            shape: if T::ARRAY { value.shape().to_vec() } else { Vec::new() },
+            shape,
             payload,
             payload_length: payload_length as u64,
             version_word,
             body,
-            number: TypeOf::program::<T>(),
+            number,
         };
         self.changes.insert(key.to_vec(), Change::Put(new));
         Ok(())
@@ -349,13 +368,15 @@ impl Batch<'_> {
 
 impl New<'_> {
     fn load<T: Plain>(&self, key: &[u8]) -> Result<T> {
-        let TypeOf::Program { layout, fingerprint, .. } = self.number else {
-            return Err(Error::Busy { key: key.to_vec() });
+        let (layout, fingerprint) = match &self.number {
+            TypeOf::Program { layout, fingerprint, .. } => ((*layout).into(), *fingerprint),
+            TypeOf::Described(layout) => (layout.clone(), layout.fingerprint()),
+            TypeOf::Stored(_) => return Err(Error::Busy { key: key.to_vec() }),
         };
         let bytes = self.body.as_ref().map_or(self.payload_length, |body| body.body.payload_bytes);
         let mismatch = || {
             let shape = self.flags.array.then_some(&*self.shape);
-            let mismatch = LayoutMismatch::explain::<T>(&layout.into(), shape, bytes);
+            let mismatch = LayoutMismatch::explain::<T>(&layout, shape, bytes);
             Error::LayoutMismatch { key: key.to_vec(), mismatch: Box::new(mismatch) }
         };
         if fingerprint != T::FINGERPRINT || self.flags.array != T::ARRAY {

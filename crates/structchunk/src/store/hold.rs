@@ -1,21 +1,39 @@
-//! Holds on chunks: the byte 2^32 + *n* of `LOCK`.
+//! Holds on chunks and bodies.
 //!
-//! Whoever hands out references that nobody can follow one by one holds a chunk's byte, shared. Objects are moved out of a chunk, and
-//! space in it is given back, only while its byte is held alone.
+//! Whoever hands out references that nobody can follow one by one holds their files. Objects are moved out of a chunk, and space in it is
+//! given back, only by one who holds it alone: in this process by the table here, among processes by the byte 2^32 + *n* of `LOCK`. (Only
+//! the writer moves objects, so its own shared holds need no byte.) The mapping of a body stays when its file goes.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::Inner;
+use crate::chunk::BodyRef;
 use crate::disk::Lock;
-use crate::format::ChunkId;
+use crate::error::Result;
+use crate::format::{BodyNumber, ChunkId};
 
 /// The byte of chunk 0.
 pub(super) const FIRST_BYTE: u64 = 1 << 32;
 
-/// What this handle holds, alone or (as a reader) with others, and how often. (Its own locks never conflict with each other.)
-pub(crate) type Holds = Mutex<BTreeMap<ChunkId, u32>>;
+/// How long to wait before it is tried again whether a chunk is free.
+const PAUSE: Duration = Duration::from_micros(200);
+
+/// What this handle holds. (Its own locks never conflict with each other.)
+pub(crate) type Holds = Mutex<Table>;
+
+#[derive(Default)]
+pub(crate) struct Table {
+    /// Chunks whose byte it has, alone or (as a reader) with others, and how often.
+    pub counts: BTreeMap<ChunkId, u32>,
+    /// Chunks that references of another language lead into, and how many holds there are of each.
+    views: BTreeMap<ChunkId, u32>,
+    /// How many such holds there are, those of bodies included.
+    all_views: u64,
+}
 
 /// A chunk that nobody else refers to, for as long as this lives.
 pub(crate) struct Held<'a> {
@@ -23,15 +41,35 @@ pub(crate) struct Held<'a> {
     chunk: ChunkId,
 }
 
+/// A file that stays mapped, and whose objects stay where they are, for as long as this lives.
+pub(crate) struct FileHold {
+    file: HeldFile,
+    writable: bool,
+    inner: Arc<Inner>,
+}
+
+enum HeldFile {
+    Chunk(ChunkId),
+    Body(BodyRef),
+}
+
 impl Inner {
-    fn lock_holds(&self) -> MutexGuard<'_, BTreeMap<ChunkId, u32>> {
+    fn lock_holds(&self) -> MutexGuard<'_, Table> {
         self.holds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether anybody has a shared hold.
+    pub(crate) fn any_hold(&self) -> bool {
+        self.lock_holds().all_views != 0
     }
 
     /// Holds a chunk alone. `None` when somebody else holds it, or nobody can say.
     pub(crate) fn hold_alone(&self, chunk: ChunkId) -> Option<Held<'_>> {
         let mut holds = self.lock_holds();
-        match holds.entry(chunk) {
+        if holds.views.contains_key(&chunk) {
+            return None;
+        }
+        match holds.counts.entry(chunk) {
             Entry::Occupied(mut held) => *held.get_mut() += 1,
             Entry::Vacant(free) => {
                 let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
@@ -47,17 +85,134 @@ impl Inner {
         }
         Some(Held { inner: self, chunk })
     }
+
+    /// Holds a chunk beside others. Whoever is emptying it is waited for, at most the busy timeout; false when that has passed.
+    fn enter_chunk(&self, chunk: ChunkId) -> bool {
+        let mut deadline = self.patience(true);
+        loop {
+            let mut holds = self.lock_holds();
+            if !holds.counts.contains_key(&chunk) {
+                *holds.views.entry(chunk).or_default() += 1;
+                holds.all_views += 1;
+                return true;
+            }
+            drop(holds);
+            if deadline.is_over() {
+                return false;
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    fn leave_chunk(&self, chunk: ChunkId) {
+        let mut holds = self.lock_holds();
+        holds.all_views -= 1;
+        if let Entry::Occupied(mut held) = holds.views.entry(chunk) {
+            *held.get_mut() -= 1;
+            if *held.get() == 0 {
+                held.remove();
+            }
+        }
+    }
+}
+
+impl FileHold {
+    /// Holds a chunk. What was found in it before has to be looked up once more: it may have been moved meanwhile.
+    ///
+    /// In a store that may be written to the chunk counts as dirty for as long, and until one sync after. `None` when it is being emptied
+    /// for longer than the busy timeout.
+    pub(crate) fn of_chunk(inner: &Arc<Inner>, chunk: ChunkId) -> Result<Option<Self>> {
+        let found = inner.chunks.get(chunk)?;
+        if !inner.enter_chunk(chunk) {
+            return Ok(None);
+        }
+        let mut hold = Self { file: HeldFile::Chunk(chunk), writable: false, inner: inner.clone() };
+        found.clone().keep();
+        if !inner.read_only {
+            let mut writer = inner.begin_change()?;
+            found.writers.fetch_add(1, Ordering::SeqCst);
+            hold.writable = true;
+            writer.dirty_chunks.insert(chunk);
+            writer.changed = true;
+        }
+        inner.check_open()?;
+        Ok(Some(hold))
+    }
+
+    /// Holds a body, in the same way.
+    pub(crate) fn of_body(inner: &Arc<Inner>, number: BodyNumber) -> Result<Self> {
+        Self::of_new_body(inner, &inner.bodies.get(number)?)
+    }
+
+    /// Holds a body that may not have its name yet.
+    pub(crate) fn of_new_body(inner: &Arc<Inner>, body: &BodyRef) -> Result<Self> {
+        inner.lock_holds().all_views += 1;
+        let mut hold = Self { file: HeldFile::Body(body.clone()), writable: false, inner: inner.clone() };
+        if !inner.read_only {
+            let mut writer = inner.begin_change()?;
+            body.writers.fetch_add(1, Ordering::SeqCst);
+            hold.writable = true;
+            writer.dirty_bodies.insert(body.number, body.shared());
+            writer.changed = true;
+        }
+        inner.check_open()?;
+        Ok(hold)
+    }
+
+    /// Where the file is mapped, and how much of it.
+    pub(crate) fn memory(&self) -> (*mut u8, u64) {
+        match &self.file {
+            HeldFile::Body(body) => (body.map.as_ptr(), body.map.limit()),
+            // It was met when the hold was made, and is mapped for as long.
+            HeldFile::Chunk(chunk) => match self.inner.chunks.get(*chunk) {
+                Ok(chunk) => (chunk.map.as_ptr(), chunk.map.len()),
+                Err(_) => (std::ptr::null_mut(), 0),
+            },
+        }
+    }
+
+    /// Whether the memory may be written to.
+    pub(crate) fn is_writable(&self) -> bool {
+        self.writable
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.inner
+    }
+}
+
+impl Drop for FileHold {
+    fn drop(&mut self) {
+        match &self.file {
+            HeldFile::Chunk(chunk) => {
+                if self.writable
+                    && let Ok(chunk) = self.inner.chunks.get(*chunk)
+                {
+                    chunk.writers.fetch_sub(1, Ordering::SeqCst);
+                }
+                self.inner.chunks.let_go(*chunk);
+                self.inner.leave_chunk(*chunk);
+            }
+            HeldFile::Body(body) => {
+                if self.writable {
+                    body.writers.fetch_sub(1, Ordering::SeqCst);
+                }
+                self.inner.lock_holds().all_views -= 1;
+            }
+        }
+        self.inner.release_lock_if_unused();
+    }
 }
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
         let mut holds = self.inner.lock_holds();
-        let Some(count) = holds.get_mut(&self.chunk) else { return };
+        let Some(count) = holds.counts.get_mut(&self.chunk) else { return };
         *count -= 1;
         if *count > 0 {
             return;
         }
-        holds.remove(&self.chunk);
+        holds.counts.remove(&self.chunk);
         let lock = self.inner.lock.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(Err(error)) = lock.as_ref().map(|file| file.unlock(FIRST_BYTE + u64::from(self.chunk.0)))
         {

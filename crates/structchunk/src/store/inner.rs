@@ -257,7 +257,11 @@ impl Inner {
     /// Keys are handed out without a guard. What was synced keeps them for ever; but after a failed sync the next open goes back to the last
     /// good one and wipes what came later, so it must wait for the last handle.
     pub(crate) fn release_lock_if_unused(&self) {
-        if self.closed.load(Ordering::SeqCst) && self.poisoned.get().is_none() && self.borrows.is_empty() {
+        if self.closed.load(Ordering::SeqCst)
+            && self.poisoned.get().is_none()
+            && self.borrows.is_empty()
+            && !self.any_hold()
+        {
             self.release_lock();
         }
     }

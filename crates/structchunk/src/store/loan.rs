@@ -111,11 +111,12 @@ impl Inner {
     }
 
     /// Gives a body its name and appends the extern record that makes the object exist.
-    pub(crate) fn publish_body<'a, T: Object + ?Sized>(
+    pub(crate) fn publish_body<'a>(
         &'a self,
         change: &Change<'_>,
         description: &Description,
         mut new: NewBody<'a>,
+        number: impl FnOnce(&Self, &mut Writer) -> Result<u32>,
         before: impl FnOnce(&Record<'a>) -> Result<()>,
     ) -> Result<Outcome> {
         let (payload, version_word) = new.pointer();
@@ -134,7 +135,7 @@ impl Inner {
             new.keep(writer);
             Ok(())
         };
-        self.store_record::<T>(change, draft, before, name, |chunk, at| chunk.map.copy_in(at, &payload))
+        self.store_record(change, draft, number, before, name, |chunk, at| chunk.map.copy_in(at, &payload))
     }
 }
 
@@ -176,13 +177,15 @@ impl<T: Plain + ?Sized> Loan<'_, T> {
         let change = Change { key: &self.key, condition: Condition::Always, deadline };
         match self.memory {
             Memory::Body(new) => {
-                self.inner.publish_body::<T>(&change, &self.description, new, |_| Ok(()))?;
+                let number = Inner::number_at_hand::<T>;
+                self.inner.publish_body(&change, &self.description, new, number, |_| Ok(()))?;
             }
             Memory::Staged(buffer) => {
                 let draft = self.description.draft(&self.key, self.bytes as u64);
-                self.inner.store_record::<T>(
+                self.inner.store_record(
                     &change,
                     draft,
+                    Inner::number_at_hand::<T>,
                     |old| {
                         if self.inner.root.breaks(Sabotage::DurableHeaderRewritten) {
                             let _ = old.chunk.map.copy_in(old.offset(), &[0; 16]);

@@ -26,6 +26,7 @@ mod overlap;
 mod pace;
 mod punch;
 mod range;
+pub(crate) mod raw;
 mod read;
 mod rebuild;
 mod recover;

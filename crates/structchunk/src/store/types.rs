@@ -45,6 +45,8 @@ struct Numbers {
     of_type: HashMap<TypeId, u32, Quick>,
     /// By the encoded layout.
     of_encoding: HashMap<Vec<u8>, u32>,
+    /// The layout described at run time that was stored last, and its number.
+    last_described: Option<(Layout, u32)>,
     /// All numbers below this have been looked for in the store.
     loaded: u32,
 }
@@ -177,6 +179,25 @@ impl Inner {
         if let Some(&number) = numbers.of_type.get(&TypeId::of::<T>()) {
             return Ok(number);
         }
+        let number = self.number_among(&mut numbers, &Layout::from(T::ELEMENT), next_type)?;
+        numbers.of_type.insert(TypeId::of::<T>(), number);
+        Ok(number)
+    }
+
+    /// The same for a layout that was made at run time.
+    pub(crate) fn number_of_layout(&self, layout: &Layout, next_type: &mut u32) -> Result<u32> {
+        let mut numbers = self.types.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        match &numbers.last_described {
+            Some((last, number)) if last.is(layout) => Ok(*number),
+            _ => {
+                let number = self.number_among(&mut numbers, layout, next_type)?;
+                numbers.last_described = Some((layout.clone(), number));
+                Ok(number)
+            }
+        }
+    }
+
+    fn number_among(&self, numbers: &mut Numbers, layout: &Layout, next_type: &mut u32) -> Result<u32> {
         for number in numbers.loaded.max(1)..*next_type {
             // One that cannot be read is met by whoever reads its objects; others can be stored all the same.
             if let Ok(Some(stored)) = self.find_type(number) {
@@ -184,23 +205,19 @@ impl Inner {
             }
         }
         numbers.loaded = *next_type;
-        let layout = Layout::from(T::ELEMENT);
         let encoding = layout.encode()?;
-        let number = if let Some(&number) = numbers.of_encoding.get(&encoding) {
-            number
-        } else {
-            let number = *next_type;
-            if number >= MAX_TYPES {
-                return Err(Error::Exhausted { what: "type numbers" });
-            }
-            *next_type = number + 1;
-            numbers.loaded = *next_type;
-            numbers.of_encoding.insert(encoding.clone(), number);
-            let stored = TypeEntry { number, layout, fingerprint: T::FINGERPRINT, encoding };
-            self.types.remember(stored);
-            number
-        };
-        numbers.of_type.insert(TypeId::of::<T>(), number);
+        if let Some(&number) = numbers.of_encoding.get(&encoding) {
+            return Ok(number);
+        }
+        let number = *next_type;
+        if number >= MAX_TYPES {
+            return Err(Error::Exhausted { what: "type numbers" });
+        }
+        *next_type = number + 1;
+        numbers.loaded = *next_type;
+        numbers.of_encoding.insert(encoding.clone(), number);
+        let (layout, fingerprint) = (layout.clone(), layout.fingerprint());
+        self.types.remember(TypeEntry { number, layout, fingerprint, encoding });
         Ok(number)
     }
 

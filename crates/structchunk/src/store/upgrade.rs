@@ -106,13 +106,14 @@ impl Inner {
                 }
                 body.body.map.copy_in(PAGE_BYTES + at, piece).ok_or_else(|| body.truncated())
             })?;
-            return self.publish_body::<T>(&change, &description, body, |_| Ok(()));
+            return self.publish_body(&change, &description, body, Self::number_at_hand::<T>, |_| Ok(()));
         }
         let payload = older.converted(16)?;
         let draft = description.draft(key, older.new_bytes);
-        self.store_record::<T>(
+        self.store_record(
             &change,
             draft,
+            Self::number_at_hand::<T>,
             |_| Ok(()),
             |_| Ok(()),
             |chunk, at| chunk.map.copy_in(at, payload.bytes()),

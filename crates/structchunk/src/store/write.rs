@@ -59,6 +59,11 @@ impl Description {
 
     /// Of an array of this shape, or of what is no array.
     pub(crate) fn with_shape<T: Object + ?Sized>(shape: &[u64]) -> Result<Self> {
+        Self::new(T::ARRAY, shape, T::ALIGN)
+    }
+
+    /// Of an array or not, of this shape, that wants to be aligned to so many bytes.
+    pub(crate) fn new(array: bool, shape: &[u64], align: usize) -> Result<Self> {
         if shape.len() > MAX_DIMENSIONS {
             let (bytes, limit) = (shape.len() as u64, MAX_DIMENSIONS as u64);
             return Err(Error::TooLarge { what: "a number of dimensions", bytes, limit });
@@ -68,8 +73,8 @@ impl Description {
         } else {
             Extension { shape: shape.to_vec(), previous: None }.encode()
         };
-        let align_log2 = T::ALIGN.max(16).ilog2() as u8;
-        Ok(Self { flags: Flags { array: T::ARRAY, ..Flags::default() }, align_log2, extension })
+        let align_log2 = align.max(16).ilog2() as u8;
+        Ok(Self { flags: Flags { array, ..Flags::default() }, align_log2, extension })
     }
 
     /// The record of such an object in the log, of so many bytes; its type's number is still to come.
@@ -97,12 +102,13 @@ pub(crate) struct Change<'k> {
 impl Inner {
     /// Appends one record for a key and makes it the current one.
     ///
-    /// `before` sees the record that will be superseded, and may still refuse; `prepare` is the last thing that may fail;
-    /// `fill` writes the payload.
-    pub(crate) fn store_record<'a, T: Object + ?Sized>(
+    /// `number` says which type it has; `before` sees the record that will be superseded, and may still refuse; `prepare` is the last thing
+    /// that may fail; `fill` writes the payload.
+    pub(crate) fn store_record<'a>(
         &'a self,
         change: &Change<'_>,
         mut draft: Draft<'_>,
+        number: impl FnOnce(&Self, &mut Writer) -> Result<u32>,
         before: impl FnOnce(&Record<'a>) -> Result<()>,
         prepare: impl FnOnce(&mut Writer) -> Result<()>,
         fill: impl FnOnce(&Chunk, u64) -> Option<()>,
@@ -129,7 +135,7 @@ impl Inner {
         if let Some(old) = &old {
             before(old)?;
         }
-        draft.type_number = self.number_at_hand::<T>(writer)?;
+        draft.type_number = number(self, writer)?;
         let quick = self.has_room(writer, &draft) && (old.is_some() || self.views.directory.has_room(&slot));
         if !quick {
             self.make_room(writer, [&draft], Room::Ordinary)?;
@@ -243,10 +249,11 @@ impl Inner {
             Self::check_key(change.key)?;
             let body = self.begin_body(bytes, Space::Auto)?;
             body.body.map.write_object(PAGE_BYTES, value).ok_or_else(|| body.truncated())?;
-            return self.publish_body::<T>(change, &description, body, before);
+            return self.publish_body(change, &description, body, Self::number_at_hand::<T>, before);
         }
         let draft = description.draft(change.key, bytes);
-        self.store_record::<T>(change, draft, before, |_| Ok(()), |chunk, at| chunk.write_object(at, value))
+        let fill = |chunk: &Chunk, at| chunk.write_object(at, value);
+        self.store_record(change, draft, Self::number_at_hand::<T>, before, |_| Ok(()), fill)
     }
 }
 

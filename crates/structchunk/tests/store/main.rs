@@ -31,6 +31,7 @@ mod power_cut;
 mod process;
 mod process_death;
 mod punching;
+mod raw;
 mod readers;
 mod rebuild;
 mod replaced;

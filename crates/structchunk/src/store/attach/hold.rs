@@ -35,7 +35,7 @@ impl Inner {
         let mut deadline = self.patience(true);
         loop {
             let mut holds = self.holds.lock().unwrap_or_else(PoisonError::into_inner);
-            let count = holds.entry(chunk).or_default();
+            let count = holds.counts.entry(chunk).or_default();
             if *count > 0 || lock.try_lock(FIRST_BYTE + u64::from(chunk.0), Lock::Shared)? {
                 *count += 1;
                 return Ok(Some(SharedHold { inner: self, chunk }));
@@ -53,10 +53,10 @@ impl Drop for SharedHold<'_> {
     fn drop(&mut self) {
         let Some(lock) = self.inner.attached.as_ref().and_then(super::Watch::lock) else { return };
         let mut holds = self.inner.holds.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(count) = holds.get_mut(&self.chunk) else { return };
+        let Some(count) = holds.counts.get_mut(&self.chunk) else { return };
         *count -= 1;
         if *count == 0 {
-            holds.remove(&self.chunk);
+            holds.counts.remove(&self.chunk);
             if let Err(error) = lock.unlock(FIRST_BYTE + u64::from(self.chunk.0)) {
                 tracing::debug!(%error, "the hold goes with the lock's file");
             }

@@ -52,27 +52,27 @@ impl Drop for Borrow<'_> {
 }
 
 /// A borrow of an object that will be changed.
-struct WriteHold<'a> {
-    record: Record<'a>,
-    payload: Payload<'a>,
+pub(in crate::store) struct WriteHold<'a> {
+    pub(in crate::store) record: Record<'a>,
+    pub(in crate::store) payload: Payload<'a>,
     borrow: Borrow<'a>,
 }
 
 impl WriteHold<'_> {
     /// Makes the version odd. Its checksum half then names the writer: slot 0, the writer of the store.
-    fn begin_writing(&self) {
+    pub(in crate::store) fn begin_writing(&self) {
         let version = self.record.version_word(Ordering::Relaxed) & VERSION_BITS;
         self.record.set_version_word(version | WRITING, Ordering::Relaxed);
         fence(Ordering::Release);
     }
 
     /// Makes the version even again, another one than before.
-    fn end_writing(&self) {
+    pub(in crate::store) fn end_writing(&self) {
         let version = self.record.version_word(Ordering::Relaxed) & VERSION_BITS;
         self.record.settle_version(version, self.borrow.inner.chunks.seed);
     }
 
-    fn address(&self) -> *mut u8 {
+    pub(in crate::store) fn address(&self) -> *mut u8 {
         self.payload.map().as_ptr().wrapping_add(self.payload.offset as usize)
     }
 }
@@ -107,7 +107,7 @@ impl Inner {
 
     /// The same, where somebody else finds the object by the hash of its key.
     #[inline]
-    fn borrow_found<'a>(
+    pub(in crate::store) fn borrow_found<'a>(
         &'a self,
         key: &[u8],
         want: Want,
