@@ -1,0 +1,54 @@
+"""ctypes and numpy objects that live in memory-mapped files, found by key.
+
+    >>> class Point(ctypes.Structure):
+    ...     _fields_ = [("x", ctypes.c_double), ("y", ctypes.c_double)]
+    >>> with structchunk.open("points.store", "a") as store:
+    ...     store.require("home", Point).x += 1.5      # one store instruction: the object is the file
+
+See `open` and `Store`.
+"""
+
+from ._batch import Batch
+from ._errors import (
+    Busy,
+    Closed,
+    CorruptError,
+    Error,
+    Forked,
+    LayoutMismatch,
+    Locked,
+    NoSpace,
+    NotAStore,
+    Poisoned,
+    ReadOnly,
+)
+from ._native import Layout
+from ._objects import is_live
+from ._store import Store, open
+
+__all__ = [
+    "Batch",
+    "Busy",
+    "Closed",
+    "CorruptError",
+    "Error",
+    "Forked",
+    "Layout",
+    "LayoutMismatch",
+    "Locked",
+    "NoSpace",
+    "NotAStore",
+    "Poisoned",
+    "ReadOnly",
+    "Store",
+    "is_live",
+    "layout_of",
+    "open",
+]
+
+
+def layout_of(cls: object) -> Layout:
+    """The layout of a ctypes class or numpy dtype (of an array's elements); raises `TypeError` with the field that cannot be stored."""
+    from ._objects import kind_of
+
+    return kind_of(cls).layout

@@ -1,0 +1,51 @@
+"""The exceptions of structchunk, where Python has none of its own.
+
+A missing key is a ``KeyError``, a key that is taken a ``FileExistsError``, a store that is not there a ``FileNotFoundError``, a value that
+cannot be stored a ``TypeError``, a key or size out of bounds a ``ValueError``; what the system says is an ``OSError``.
+"""
+
+
+class Error(Exception):
+    """Whatever goes wrong with a store."""
+
+
+class CorruptError(Error):
+    """A file holds something that cannot be."""
+
+
+class LayoutMismatch(Error, TypeError):
+    """An object has another type than the one asked for; the message names the first field that differs."""
+
+
+class NoSpace(Error, OSError):
+    """The disk is full. Nothing was changed, the store stays usable."""
+
+
+class Locked(Error, OSError):
+    """Another process, or another handle of this one, has the store open."""
+
+    pid: int | None = None
+
+
+class NotAStore(Error, OSError):
+    """What lies at the path is no store."""
+
+
+class Busy(Error, TimeoutError):
+    """Somebody else changes the object, and the busy timeout has passed."""
+
+
+class Closed(Error, ValueError):
+    """The store was closed. Objects that were taken before stay readable."""
+
+
+class ReadOnly(Error, PermissionError):
+    """The store is open read-only."""
+
+
+class Poisoned(Error, OSError):
+    """An earlier sync failed: nothing more is written. Open the store again to go back to the last good sync."""
+
+
+class Forked(Error, RuntimeError):
+    """The handle belongs to the parent process. A child may ``load`` copies; for more it opens the store by itself."""

@@ -1,0 +1,158 @@
+"""Python objects over the memory of a store: which class serves which type, and how an object is made."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from typing import TYPE_CHECKING, Any
+
+from . import _layouts, _native, _rebuild
+from ._errors import LayoutMismatch
+
+if TYPE_CHECKING:
+    import numpy as np
+
+#: The class or dtype that was used last for a fingerprint, a name, and arrays or single objects.
+_faces: dict[tuple[str, str, bool], Any] = {}
+
+
+def remember(kind: _layouts.Kind) -> None:
+    """This class or dtype serves its type from now on."""
+    if kind.face is None:
+        return
+    key = (kind.layout.fingerprint, kind.layout.name, kind.shape is not None)
+    if _faces.get(key) is not kind.face:
+        _faces[key] = kind.face
+        _native.classes_changed()
+
+
+def face_for(layout: _native.Layout, is_array: bool) -> Any:
+    """The class or dtype that serves a type; rebuilt from the layout when this process has not seen one."""
+    key = (layout.fingerprint, layout.name, is_array)
+    face = _faces.get(key)
+    if face is None:
+        if is_array and _has_numpy():
+            # Of an array of text the dimensions say which dtype it is.
+            return None
+        face = _faces[key] = _rebuild.array_class(layout, ())
+    return face
+
+
+def _has_numpy() -> bool:
+    if "numpy" not in sys.modules:
+        try:
+            import numpy  # noqa: F401
+        except ImportError:
+            return False
+    return True
+
+
+def is_class(cls: Any) -> bool:
+    """Whether this is a ctypes class."""
+    return isinstance(cls, type) and issubclass(cls, _layouts.CData)
+
+
+def kind_of(cls: Any) -> _layouts.Kind:
+    """What a ctypes class, or something that numpy takes for a dtype, says an object is."""
+    if is_class(cls):
+        return _layouts.of_class(cls)
+    import numpy as np
+
+    return _layouts.of_dtype(np.dtype(cls), None)
+
+
+class Place:
+    """Bytes with what they are: of a store, of a loan, or detached."""
+
+    __slots__ = ("bytes", "layout", "memory", "offset", "shape", "writable")
+
+    def __init__(
+        self, memory: Any, offset: int, size: int, layout: _native.Layout, shape: list[int] | None
+    ) -> None:
+        self.memory = memory
+        self.offset = offset
+        self.bytes = size
+        self.layout = layout
+        self.shape = None if shape is None else tuple(shape)
+        #: ctypes has no read-only objects: where memory may not be written to, they are copies.
+        self.writable = getattr(memory, "writable", True)
+
+    def made(self) -> Any:
+        """The object, as what serves its type."""
+        face = face_for(self.layout, self.shape is not None)
+        if is_class(face):
+            cls = face
+            if self.shape is not None:
+                for length in reversed(self.shape):
+                    cls = cls * length
+            # (A class that serves the elements of an array may be one itself.)
+            if ctypes.sizeof(cls) == self.bytes:
+                return self.as_class(cls)
+        return self.array(face)
+
+    def typed(self, key: Any, cls: Any) -> Any:
+        """The object as a ``cls``, if it is one."""
+        if is_class(cls):
+            kind = _layouts.of_class(cls)
+            kind.described.check(key, self.layout, self.shape, self.bytes)
+            remember(kind)
+            return self.as_class(cls)
+        import numpy as np
+
+        dtype = np.dtype(cls)
+        kind = _layouts.of_dtype(dtype, None)
+        wanted = None if self.shape is None else list(self.shape)
+        _native.Described(kind.layout, wanted).check(key, self.layout, self.shape, self.bytes)
+        remember(kind._replace(shape=self.shape))
+        inner = kind.shape or ()
+        if inner and (self.shape or ())[-len(inner) :] != inner:
+            raise LayoutMismatch(
+                f"object {key!r}: stored with shape {self.shape}, which does not end in {inner}"
+            )
+        return self.array(dtype)
+
+    def as_class(self, cls: Any) -> Any:
+        """An instance of a ctypes class."""
+        make = cls.from_buffer if self.writable else cls.from_buffer_copy
+        return make(self.memory, self.offset)
+
+    def array(self, face: Any = None) -> np.ndarray[Any, np.dtype[Any]]:
+        """A numpy array; of no dimensions for what is no array."""
+        import numpy as np
+
+        shape = self.shape or ()
+        if isinstance(face, np.dtype):
+            inner = _layouts.inner_shape(face)
+            if not inner or shape[-len(inner) :] == inner:
+                shape = shape[: len(shape) - len(inner)]
+                return np.ndarray(shape, face, self.memory, self.offset)
+        dtype, shape = _rebuild.dtype_of(self.layout, shape)
+        return np.ndarray(shape, dtype, self.memory, self.offset)
+
+
+def is_live(obj: Any) -> bool:
+    """Whether an object is still what the store has under its key.
+
+    Also for parts of it. False for copies, and for objects that were replaced or removed: those stay readable, and writes to them go nowhere.
+    """
+    chain = [obj]
+    if isinstance(obj, _layouts.CData):
+        while chain[-1]._b_base_ is not None:
+            chain.append(chain[-1]._b_base_)
+        kept = chain[-1]._objects
+        values = kept.values() if isinstance(kept, dict) else ()
+        memory = next((view.obj for view in values if isinstance(view, memoryview)), None)
+        if not isinstance(memory, _native.Memory):
+            return False
+        # What ctypes objects are items of is no object, but as large as a chunk.
+        objects = [one for one in chain if len(chain) == 1 or 4 * ctypes.sizeof(one) < memory.bytes]
+        places = [ctypes.addressof(one) for one in objects]
+    else:
+        while getattr(chain[-1], "base", None) is not None and not isinstance(chain[-1], _native.Memory):
+            chain.append(chain[-1].base)
+        memory = chain[-1].obj if isinstance(chain[-1], memoryview) else chain[-1]
+        if not isinstance(memory, _native.Memory):
+            return False
+        places = [one.__array_interface__["data"][0] for one in chain if hasattr(one, "__array_interface__")]
+    offsets = [memory.offset_of(place) for place in places]
+    return any(offset is not None and memory.is_current(offset) for offset in offsets)

@@ -1,0 +1,111 @@
+"""Keys, values and items of a store, in the order of the keys; all of them, or those of a range."""
+
+from __future__ import annotations
+
+from collections.abc import ItemsView, Iterator, KeysView, ValuesView
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from ._store import Key, Store
+
+#: So many keys are fetched at a time: first a few, then more.
+_FIRST, _MOST = 64, 4096
+
+
+class Range(NamedTuple):
+    """From ``start``, up to but not including ``stop``, and beginning with ``prefix``."""
+
+    store: Store
+    start: Key | None = None
+    stop: Key | None = None
+    prefix: Key | None = None
+
+    def keys(self, reverse: bool = False) -> Iterator[Any]:
+        """The keys. Every key that is there all the time is met once, whatever is changed meanwhile."""
+        after, limit = None, _FIRST
+        while True:
+            found = self.store._keys(self.start, self.stop, self.prefix, after, reverse, limit)
+            yield from found
+            if len(found) < limit:
+                return
+            after, limit = found[-1], min(2 * limit, _MOST)
+
+    def total(self) -> int:
+        """How many keys there are; at once for all of a store."""
+        if self.start is self.stop is self.prefix is None:
+            return len(self.store)
+        return sum(1 for _ in self.keys())
+
+    def items(self, reverse: bool = False) -> Iterator[tuple[Any, Any]]:
+        """Keys and objects; what is removed meanwhile is left out."""
+        for key in self.keys(reverse):
+            try:
+                value = self.store[key]
+            except KeyError:
+                continue
+            yield key, value
+
+
+class Keys(KeysView[Any]):
+    """The keys of a store, sorted by their bytes."""
+
+    def __init__(self, within: Range) -> None:
+        super().__init__(within.store)
+        self._within = within
+
+    def __len__(self) -> int:
+        return self._within.total()
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._within.keys()
+
+    def __reversed__(self) -> Iterator[Any]:
+        return self._within.keys(reverse=True)
+
+    def __contains__(self, key: object) -> bool:
+        if all(end is None for end in self._within[1:]):
+            return key in self._within.store
+        return any(key == other for other in self)
+
+    def __repr__(self) -> str:
+        return f"<keys of {self._within.store!r}>"
+
+
+class Values(ValuesView[Any]):
+    """The objects of a store, in the order of their keys: live views."""
+
+    def __init__(self, within: Range) -> None:
+        super().__init__(within.store)
+        self._within = within
+
+    def __len__(self) -> int:
+        return self._within.total()
+
+    def __iter__(self) -> Iterator[Any]:
+        return (value for _, value in self._within.items())
+
+    def __reversed__(self) -> Iterator[Any]:
+        return (value for _, value in self._within.items(reverse=True))
+
+    def __repr__(self) -> str:
+        return f"<values of {self._within.store!r}>"
+
+
+class Items(ItemsView[Any, Any]):
+    """Keys and objects of a store, in the order of the keys."""
+
+    def __init__(self, within: Range) -> None:
+        super().__init__(within.store)
+        self._within = within
+
+    def __len__(self) -> int:
+        return self._within.total()
+
+    def __iter__(self) -> Iterator[tuple[Any, Any]]:
+        return self._within.items()
+
+    def __reversed__(self) -> Iterator[tuple[Any, Any]]:
+        return self._within.items(reverse=True)
+
+    def __repr__(self) -> str:
+        return f"<items of {self._within.store!r}>"

@@ -1,0 +1,26 @@
+//! The native half of the Python package: thin, without any logic of a store.
+//!
+//! What Python sees is in `python/structchunk/`; this module is what it is made of. `memory` hands out the bytes of objects through the
+//! buffer protocol, `store` has the calls, `layout` the descriptions of types, `roots` the fast way to a ctypes object.
+
+#![expect(clippy::needless_pass_by_value, reason = "arguments come from Python by value")]
+
+mod errors;
+mod keys;
+mod layout;
+mod memory;
+mod roots;
+mod store;
+
+/// See `python/structchunk/_native.pyi`.
+#[pyo3::pymodule]
+mod _native {
+    #[pymodule_export]
+    use super::layout::{Described, Layout};
+    #[pymodule_export]
+    use super::memory::Memory;
+    #[pymodule_export]
+    use super::roots::classes_changed;
+    #[pymodule_export]
+    use super::store::Store;
+}

@@ -1,0 +1,163 @@
+//! The memory of objects, handed out through the buffer protocol.
+#![expect(unsafe_code, reason = "the buffer protocol hands out pointers")]
+
+use std::ffi::{c_int, c_void};
+use std::sync::{Mutex, PoisonError};
+
+use pyo3::exceptions::{PyBufferError, PyTypeError};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use structchunk::raw::{FileId, Hold, Lent, Update, When};
+
+use crate::errors::OrRaise;
+
+/// A mapped file of a store, or the memory of a loan or an update. Whoever has a view of it keeps it alive, and with it what it refers to.
+#[pyclass(frozen, weakref, module = "structchunk._native")]
+pub struct Memory {
+    address: usize,
+    bytes: usize,
+    writable: bool,
+    owner: Owner,
+}
+
+enum Owner {
+    Hold(Hold, FileId),
+    Loan(Mutex<Lent>),
+    Update(Mutex<Update>),
+}
+
+impl Memory {
+    /// A file that is held.
+    pub fn of_hold(hold: Hold, file: FileId) -> Self {
+        let (address, bytes) = (hold.as_ptr() as usize, hold.len() as usize);
+        Self { address, bytes, writable: hold.is_writable(), owner: Owner::Hold(hold, file) }
+    }
+
+    pub fn of_loan(loan: Lent) -> Self {
+        let (address, bytes) = (loan.as_ptr() as usize, loan.len() as usize);
+        Self { address, bytes, writable: true, owner: Owner::Loan(Mutex::new(loan)) }
+    }
+
+    pub fn of_update(update: Update) -> Self {
+        let (address, bytes) = (update.as_ptr() as usize, update.len() as usize);
+        Self { address, bytes, writable: true, owner: Owner::Update(Mutex::new(update)) }
+    }
+
+    /// Where it lies.
+    pub fn address(&self) -> usize {
+        self.address
+    }
+
+    /// How long it is.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub fn is_writable(&self) -> bool {
+        self.writable
+    }
+}
+
+#[pymethods]
+impl Memory {
+    /// Makes the object of a loan exist.
+    fn publish(&self, py: Python<'_>) -> PyResult<()> {
+        let Owner::Loan(loan) = &self.owner else { return Err(PyTypeError::new_err("this is no loan")) };
+        let publish = || loan.lock().unwrap_or_else(PoisonError::into_inner).publish(When::Always);
+        py.detach(publish).or_raise(py).map(drop)
+    }
+
+    /// Makes the object of a loan exist where there is none; whether it did.
+    fn publish_new(&self, py: Python<'_>) -> PyResult<bool> {
+        let Owner::Loan(loan) = &self.owner else { return Err(PyTypeError::new_err("this is no loan")) };
+        let publish = || loan.lock().unwrap_or_else(PoisonError::into_inner).publish(When::Absent);
+        py.detach(publish).or_raise(py)
+    }
+
+    /// Writes an update back.
+    fn commit(&self, py: Python<'_>) -> PyResult<()> {
+        let Owner::Update(update) = &self.owner else {
+            return Err(PyTypeError::new_err("this is no update"));
+        };
+        update.lock().unwrap_or_else(PoisonError::into_inner).commit().or_raise(py)
+    }
+
+    /// Lets go of the object of an update.
+    fn cancel(&self) {
+        if let Owner::Update(update) = &self.owner {
+            update.lock().unwrap_or_else(PoisonError::into_inner).cancel();
+        }
+    }
+
+    /// Whether what lies at an offset is still the object that is current under its key.
+    fn is_current(&self, offset: u64) -> bool {
+        matches!(&self.owner, Owner::Hold(hold, file) if hold.is_current(*file, offset))
+    }
+
+    /// Whether an address lies in here, and where.
+    fn offset_of(&self, address: usize) -> Option<usize> {
+        address.checked_sub(self.address).filter(|&offset| offset < self.bytes)
+    }
+
+    #[getter(bytes)]
+    fn python_bytes(&self) -> usize {
+        self.bytes
+    }
+
+    #[getter]
+    fn writable(&self) -> bool {
+        self.writable
+    }
+
+    /// # Safety
+    /// Called by Python, which gives a valid `view`.
+    unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
+        let this = slf.get();
+        let (address, bytes) = (this.address as *mut c_void, this.bytes.cast_signed());
+        if flags & ffi::PyBUF_WRITABLE != 0 && !this.writable {
+            return Err(PyBufferError::new_err("the store is open read-only"));
+        }
+        let readonly = c_int::from(!this.writable);
+        // SAFETY: `view` is Python's; the memory stays for as long as this object, which the view refers to; and what a holder of the view
+        // does there is ctypes' and numpy's kind of safe: the package hands out only views of whole objects.
+        let filled = unsafe { ffi::PyBuffer_FillInfo(view, slf.as_ptr(), address, bytes, readonly, flags) };
+        if filled == 0 { Ok(()) } else { Err(PyErr::fetch(slf.py())) }
+    }
+}
+
+/// The bytes of any object with a contiguous buffer, for as long as this lives.
+pub struct Bytes {
+    view: Box<ffi::Py_buffer>,
+}
+
+impl Bytes {
+    /// Of a value.
+    pub fn of(value: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let mut view = Box::new(ffi::Py_buffer::new());
+        // SAFETY: both are valid; the view is released when it was got.
+        let got = unsafe { ffi::PyObject_GetBuffer(value.as_ptr(), &raw mut *view, ffi::PyBUF_SIMPLE) };
+        if got == 0 { Ok(Self { view }) } else { Err(PyErr::fetch(value.py())) }
+    }
+
+    /// The bytes. Whoever copies them has the GIL, as for every copy of a buffer in Python.
+    pub fn as_slice(&self, _: Python<'_>) -> &[u8] {
+        if self.view.len == 0 {
+            return &[];
+        }
+        // SAFETY: the buffer is contiguous, of this length, and stays until the view is released. That nobody without the GIL writes there
+        // meanwhile is what every reader of a Python buffer relies on.
+        unsafe { std::slice::from_raw_parts(self.view.buf.cast(), self.view.len.cast_unsigned()) }
+    }
+
+    /// Where they lie.
+    pub fn address(&self) -> usize {
+        self.view.buf as usize
+    }
+}
+
+impl Drop for Bytes {
+    fn drop(&mut self) {
+        // SAFETY: it was got, and is released once; values of this type live inside of calls from Python only, with the GIL.
+        unsafe { ffi::PyBuffer_Release(&raw mut *self.view) };
+    }
+}
