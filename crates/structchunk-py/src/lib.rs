@@ -12,8 +12,8 @@ mod memory;
 mod roots;
 mod store;
 
-/// See `python/structchunk/_native.pyi`.
-#[pyo3::pymodule]
+/// See `python/structchunk/_native.pyi`. Its caches are made for threads that take turns.
+#[pyo3::pymodule(gil_used = true)]
 mod _native {
     #[pymodule_export]
     use super::layout::{Described, Layout};
