@@ -176,7 +176,7 @@ impl Store {
     /// since the last scan is sorted again.
     ///
     /// # Errors
-    /// [`Error::Closed`]; what the disk says where the log cannot be read. Where only the index fails, keys are sorted in memory. An entry
+    /// [`Error::Closed`](crate::Error::Closed); what the disk says where the log cannot be read. Where only the index fails, keys are sorted in memory. An entry
     /// is an error where the log is damaged; the scan goes on after it.
     ///
     /// # Examples
