@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::sync::atomic::{Ordering, fence};
 
 use super::borrow::{Subject, Want};
-use super::read::LARGEST_STAGED;
-use super::read::out_of_bounds;
+use super::punch::given_back;
+use super::read::{LARGEST_STAGED, out_of_bounds};
 use super::{Inner, Ref, Store};
 use crate::chunk::{ChunkRef, Record, Step, WRITING, Walk};
 use crate::error::{Error, Result};
@@ -268,7 +268,15 @@ impl Inner {
     /// A copy of up to `limit` bytes of an object that anybody may be changing: a larger one, where it lies.
     pub(super) fn copy_free_bytes(&self, record: &Record<'_>, limit: u64) -> Result<Vec<u8>> {
         if self.attached.is_some() {
-            return self.steadily(record, || self.copy_bytes(record, limit));
+            let payload = self.payload(record)?;
+            self.check_not_given_back(record, &payload)?;
+            let bytes = self.steadily(record, || self.copy_bytes(record, limit))?;
+            // As for a copy of an object: what was changed or given back meanwhile has left word elsewhere.
+            if payload.body().is_some() && !self.is_current(record)? {
+                return Err(given_back(record));
+            }
+            self.check_not_given_back(record, &payload)?;
+            return Ok(bytes);
         }
         let in_log = record.header().kind == Kind::Object;
         if in_log && record.header().payload_length <= LARGEST_STAGED {

@@ -132,7 +132,7 @@ impl Shared {
         self.set(AT_END, left.end);
         self.set(AT_NEXT_TYPE, left.next_type.into());
         self.set(AT_MAGIC, MAGIC);
-        self.set(AT_RECOVERY, self.at(AT_RECOVERY).next_multiple_of(2));
+        self.set(AT_RECOVERY, self.at(AT_RECOVERY).wrapping_add(1) & !1);
         self.set(AT_SESSION, evidence.session);
     }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{Ordering, fence};
 use super::super::Inner;
 use super::super::extent::split_end;
 use super::super::since::LogNow;
+use super::super::types::MAX_TYPES;
 use crate::chunk::{Record, WRITING, Walk};
 use crate::error::{Error, Result};
 use crate::format::{ChunkId, FileName, Location};
@@ -78,7 +79,7 @@ impl Inner {
 
     /// The number of the next type.
     pub(crate) fn next_type(&self) -> u32 {
-        if self.follows() { self.shared.next_type() } else { self.lock_writer().next_type }
+        if self.follows() { self.shared.next_type().min(MAX_TYPES) } else { self.lock_writer().next_type }
     }
 
     /// The log as it is at this moment, for one who follows it. `from`: what lies before that is of no interest.

@@ -4,7 +4,7 @@ use std::sync::atomic::{Ordering, fence};
 
 use super::super::lock::{LOCK, WRITER_BYTE};
 use super::super::shared::Shared;
-use crate::disk::{Access, File, Folder, Lock};
+use crate::disk::{self, Access, File, Folder, Lock};
 use crate::error::Result;
 
 /// What a reader saw of `shared` before it looked at anything else.
@@ -16,6 +16,8 @@ pub(crate) struct Watch {
     session: u64,
     recovery: u64,
     end: u64,
+    /// How often the process had forked: a child has no lock and no holds.
+    process: u32,
     /// Whether the end of the log is that of the writer. If not, what is seen is good only as long as nothing is appended.
     follows: bool,
 }
@@ -30,7 +32,16 @@ impl Watch {
         };
         let word = |read: fn(&Shared) -> u64| page.as_ref().map_or(0, read);
         let (recovery, session, end) = (word(Shared::recovery), word(Shared::session), word(Shared::end));
-        Ok(Self { root: root.clone(), page, lock, session, recovery, end, follows: false })
+        Ok(Self {
+            root: root.clone(),
+            page,
+            lock,
+            session,
+            recovery,
+            end,
+            process: disk::forks(),
+            follows: false,
+        })
     }
 
     /// From here on new records are seen.
@@ -71,9 +82,14 @@ impl Watch {
     ///
     /// Whoever changes more than the rules of a session allow says so first: a recovery by its number, a new session by its word, an append
     /// by the end of the log. So what was read before these words were looked at, and they are as they were, was read before that.
+    ///
+    /// Never in a forked child: it has lost the file of locks, and must attach for itself.
     #[inline]
     pub(super) fn is_current(&self) -> bool {
         fence(Ordering::Acquire);
+        if disk::forks() != self.process {
+            return false;
+        }
         match &self.page {
             Some(page) => {
                 page.session() == self.session
