@@ -2,7 +2,7 @@
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyBytes, PyTuple};
 use structchunk::raw;
 use structchunk::{ByteOrder, Field, FieldContent, Kind, Presentation, Scalar, TimeBase, TimeUnit};
 
@@ -62,6 +62,13 @@ impl Layout {
     #[getter]
     fn fingerprint(&self) -> String {
         self.0.fingerprint().to_string()
+    }
+
+    /// All that a store records of the type: equal for what is one type to it.
+    #[getter]
+    fn encoded<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let bytes = self.0.encode().or_raise(py)?;
+        Ok(PyBytes::new(py, &bytes))
     }
 
     /// The code of a type that is one number.

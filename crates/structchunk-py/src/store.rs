@@ -8,7 +8,7 @@ use std::time::Duration;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyDict, PyList, PyType};
-use structchunk::raw::{Copied as Copy, FileId, Place, When};
+use structchunk::raw::{self, Copied as Copy, FileId, Place, When};
 use structchunk::{Compaction, Error, Space};
 
 use crate::errors::{OrRaise, named};
@@ -91,9 +91,10 @@ impl Store {
         }
     }
 
-    /// Whether these bytes are those of the object that is under a key already.
-    fn is_there(&self, py: Python<'_>, key: &[u8], bytes: &Bytes) -> PyResult<bool> {
-        let Ok(Some(place)) = self.handle.raw().locate(key) else { return Ok(false) };
+    /// Whether these bytes are those of the object that is under a key already, and what they are is what it is.
+    fn is_there(&self, py: Python<'_>, key: &[u8], what: &raw::Described, bytes: &Bytes) -> PyResult<bool> {
+        let raw = self.handle.raw();
+        let Ok(Some(place)) = raw.locate(key) else { return Ok(false) };
         if place.bytes != bytes.as_slice(py).len() as u64 {
             return Ok(false);
         }
@@ -104,7 +105,14 @@ impl Store {
             return Ok(false);
         }
         let Some((memory, place)) = self.find(py, key)? else { return Ok(false) };
-        Ok(bytes.address() == memory.get().address() + place.offset as usize)
+        if bytes.address() != memory.get().address() + place.offset as usize {
+            return Ok(false);
+        }
+        let (Ok(layout), Ok(wanted)) = (raw.layout(place.type_number), what.layout().encode()) else {
+            return Ok(false);
+        };
+        let shape = if place.is_array { Some(raw.shape(&place).or_raise(py)?) } else { None };
+        Ok(layout.encode().is_ok_and(|encoded| encoded == wanted) && shape.as_deref() == what.shape())
     }
 
     fn let_go(&self) {
@@ -224,7 +232,7 @@ impl Store {
     ) -> PyResult<bool> {
         let (key, bytes) = (keys::to_bytes(key)?, Bytes::of(value)?);
         let when = if absent { When::Absent } else { When::Always };
-        if !absent && self.is_there(py, &key, &bytes)? {
+        if !absent && self.is_there(py, &key, &what.get().0, &bytes)? {
             return Ok(true);
         }
         let (raw, what) = (self.handle.raw(), &what.get().0);

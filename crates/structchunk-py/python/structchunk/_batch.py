@@ -24,7 +24,11 @@ class Batch:
 
     @staticmethod
     def _bytes(key: Key) -> bytes:
-        return key.encode("utf-8", "surrogateescape") if isinstance(key, str) else bytes(key)
+        if isinstance(key, str):
+            return key.encode("utf-8", "surrogateescape")
+        if isinstance(key, bytes):
+            return key
+        raise TypeError(f"a key is str or bytes, not {type(key).__name__}")
 
     def __setitem__(self, key: Key, value: Any) -> None:
         kind, buffer = _layouts.of_value(value)

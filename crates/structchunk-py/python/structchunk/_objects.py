@@ -3,32 +3,39 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import sys
 from typing import TYPE_CHECKING, Any
 
 from . import _layouts, _native, _rebuild
-from ._errors import LayoutMismatch
+from ._errors import CorruptError, LayoutMismatch
 
 if TYPE_CHECKING:
     import numpy as np
 
-#: The class or dtype that was used last for a fingerprint, a name, and arrays or single objects.
-_faces: dict[tuple[str, str, bool], Any] = {}
+#: The class or dtype that was used last for a type, arrays and single objects apart. (Types that differ in what people are shown, say
+#: pairs of numbers and complex ones, have classes of their own.)
+_faces: dict[tuple[bytes, bool], Any] = {}
 
 
 def remember(kind: _layouts.Kind) -> None:
     """This class or dtype serves its type from now on."""
     if kind.face is None:
         return
-    key = (kind.layout.fingerprint, kind.layout.name, kind.shape is not None)
+    key = (kind.layout.encoded, kind.shape is not None)
     if _faces.get(key) is not kind.face:
         _faces[key] = kind.face
         _native.classes_changed()
 
 
+def known_face(layout: _native.Layout, is_array: bool) -> Any:
+    """The class or dtype that serves a type, if this process has seen one."""
+    return _faces.get((layout.encoded, is_array))
+
+
 def face_for(layout: _native.Layout, is_array: bool) -> Any:
     """The class or dtype that serves a type; rebuilt from the layout when this process has not seen one."""
-    key = (layout.fingerprint, layout.name, is_array)
+    key = (layout.encoded, is_array)
     face = _faces.get(key)
     if face is None:
         if is_array and _has_numpy():
@@ -64,15 +71,23 @@ def kind_of(cls: Any) -> _layouts.Kind:
 class Place:
     """Bytes with what they are: of a store, of a loan, or detached."""
 
-    __slots__ = ("bytes", "layout", "memory", "offset", "shape", "writable")
+    __slots__ = ("bytes", "layout", "memory", "number", "offset", "shape", "writable")
 
     def __init__(
-        self, memory: Any, offset: int, size: int, layout: _native.Layout, shape: list[int] | None
+        self,
+        memory: Any,
+        offset: int,
+        size: int,
+        layout: _native.Layout,
+        shape: list[int] | None,
+        number: int = 0,
     ) -> None:
         self.memory = memory
         self.offset = offset
         self.bytes = size
         self.layout = layout
+        #: Of the type, in the store that the bytes are of.
+        self.number = number
         self.shape = None if shape is None else tuple(shape)
         #: ctypes has no read-only objects: where memory may not be written to, they are copies.
         self.writable = getattr(memory, "writable", True)
@@ -125,8 +140,16 @@ class Place:
             inner = _layouts.inner_shape(face)
             if not inner or shape[-len(inner) :] == inner:
                 shape = shape[: len(shape) - len(inner)]
-                return np.ndarray(shape, face, self.memory, self.offset)
+                return self._shaped(shape, face)
         dtype, shape = _rebuild.dtype_of(self.layout, shape)
+        return self._shaped(shape, dtype)
+
+    def _shaped(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, np.dtype[Any]]:
+        import numpy as np
+
+        # numpy knows where the memory ends, which is that of many objects, not where this one does.
+        if math.prod(shape) * dtype.itemsize != self.bytes:
+            raise CorruptError(f"an object of {self.bytes} bytes says that it is {dtype} of shape {shape}")
         return np.ndarray(shape, dtype, self.memory, self.offset)
 
 

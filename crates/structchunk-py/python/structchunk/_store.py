@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 from . import _layouts, _native, _rebuild
 from ._batch import Batch
 from ._errors import Closed
-from ._objects import Place, face_for, is_class, kind_of, remember
+from ._objects import Place, face_for, is_class, kind_of, known_face, remember
 from ._scans import Items, Keys, Range, Values
 
 if TYPE_CHECKING:
@@ -64,15 +64,13 @@ class Store(_native.Store, MutableMapping[Any, Any]):
     __hash__ = object.__hash__
 
     def _place(self, memory: Any, offset: int, size: int, number: int, shape: list[int] | None) -> Place:
-        return Place(memory, offset, size, self._layout(number), shape)
+        return Place(memory, offset, size, self._layout(number), shape, number)
 
     def _found(self, key: Key) -> Place:
         found = self._locate(key)
         if found is None:
             raise KeyError(key)
-        place = self._place(*found)
-        self._last = found[3]
-        return place
+        return self._place(*found)
 
     def _get(self, key: Key) -> Any:
         place = self._found(key)
@@ -88,7 +86,7 @@ class Store(_native.Store, MutableMapping[Any, Any]):
         is_struct = issubclass(cls, ctypes.Structure | ctypes.Union)
         # (A class of another name may see the object, but does not serve its type.)
         if is_struct and place.shape is None and place.writable and face_for(place.layout, False) is cls:
-            self._note_class(self._last, cls, place.bytes)
+            self._note_class(place.number, cls, place.bytes)
         return made
 
     if TYPE_CHECKING:
@@ -108,11 +106,8 @@ class Store(_native.Store, MutableMapping[Any, Any]):
 
     def array(self, key: Key) -> Array:
         """The object under `key` as a numpy array over the file; of no dimensions where it is no array. Bit-fields are left out."""
-        from ._objects import _faces
-
         place = self._found(key)
-        face = _faces.get((place.layout.fingerprint, place.layout.name, place.shape is not None))
-        return place.array(face)
+        return place.array(known_face(place.layout, place.shape is not None))
 
     def load(self, key: Key, cls: Any = None) -> Any:
         """A detached copy of the object under `key`, of one moment; as a `cls` if that is given. Works in forked children, too."""
@@ -290,7 +285,7 @@ class Store(_native.Store, MutableMapping[Any, Any]):
             for key, value in zip(keys, values, strict=True):
                 self[key] = value
         elif keys:
-            kind, _ = _layouts.of_value(values[0])
+            kind = _layouts.of_dtype(values.dtype, tuple(values.shape[1:]) or None)
             _, buffer = _layouts.of_value(values)
             self._put_items(keys, kind.described, buffer, values.nbytes // len(values))
             remember(kind)
@@ -413,7 +408,6 @@ class Store(_native.Store, MutableMapping[Any, Any]):
         return f"<structchunk.Store {self.path!r}, mode {self._mode!r}, {self._len()} objects>"
 
     _keys_as: Literal["str", "bytes"]
-    _last: int
 
 
 def open(

@@ -132,8 +132,11 @@ impl FileHold {
             let mut writer = inner.begin_change()?;
             found.writers.fetch_add(1, Ordering::SeqCst);
             hold.writable = true;
-            writer.dirty_chunks.insert(chunk);
-            writer.changed = true;
+            // (Where it is in the log no more, what is in it is nobody's, and its file may be gone.)
+            if writer.chunks.contains(&chunk) {
+                writer.dirty_chunks.insert(chunk);
+                writer.changed = true;
+            }
         }
         inner.check_open()?;
         Ok(Some(hold))
