@@ -8,6 +8,25 @@ pub(crate) const LOCK: &str = "LOCK";
 /// The byte of `LOCK` that the writer has.
 pub(crate) const WRITER_BYTE: u64 = 0;
 
+/// The writer's byte until somebody keeps it: an open that fails gives it up at once. (Closing the file would not, while a process is
+/// being spawned that has not let go of its copy yet.)
+pub(crate) struct Taken(Option<File>);
+
+impl Taken {
+    /// From here on whoever has the file unlocks it.
+    pub(crate) fn keep(mut self) -> Option<File> {
+        self.0.take()
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        if let Some(Err(error)) = self.0.take().map(|file| file.unlock(WRITER_BYTE)) {
+            tracing::debug!(%error, "the lock goes with its file");
+        }
+    }
+}
+
 /// The file, made where it is missing.
 pub(crate) fn lock_file(root: &Folder) -> Result<File> {
     match root.open_file(LOCK, Access::Write) {
@@ -20,14 +39,14 @@ pub(crate) fn lock_file(root: &Folder) -> Result<File> {
 }
 
 /// Takes the writer's byte: alone to write, together with other readers to read.
-pub(crate) fn lock(root: &Folder, read_only: bool) -> Result<Option<File>> {
+pub(crate) fn lock(root: &Folder, read_only: bool) -> Result<Taken> {
     let file = if read_only {
         match root.open_file(LOCK, Access::Read) {
             // A copy without it. It must be there where somebody could write. Where it cannot be made, nobody can by this way; the
             // documentation of `Options::read_only` says what is left to the caller.
             Err(error) if error.is_absent() => match lock_file(root) {
                 Ok(file) => file,
-                Err(Error::Io { .. }) => return Ok(None),
+                Err(Error::Io { .. }) => return Ok(Taken(None)),
                 Err(error) => return Err(error),
             },
             file => file?,
@@ -38,7 +57,7 @@ pub(crate) fn lock(root: &Folder, read_only: bool) -> Result<Option<File>> {
     let file = file.keep_from_children()?;
     let how = if read_only { Lock::Shared } else { Lock::Exclusive };
     if file.try_lock(WRITER_BYTE, how)? {
-        return Ok(Some(file));
+        return Ok(Taken(Some(file)));
     }
     let pid = Shared::open(root)?.map(|shared| shared.writer()).filter(|&pid| pid != 0);
     Err(Error::Locked { path: root.path().to_owned(), pid })

@@ -155,6 +155,7 @@ pub(crate) fn open_folder(root: Folder, options: &Options, created: bool) -> Res
     if created {
         report.found = Found::New;
     }
+    let lock = lock.keep();
     let parts =
         Parts { store_file, chunks, bodies, views, log, shared, report, lock, read_only, attached: None };
     let inner = assemble(root, options, parts)?;

@@ -261,6 +261,11 @@ impl Views {
 pub(crate) fn credible(claimed: u64, chunks: &ChunkSet, ids: impl IntoIterator<Item = ChunkId>) -> u64 {
     /// The least that a record takes.
     const SMALLEST: u64 = HEADER_BYTES + RECORD_ALIGN;
+    /// For fewer, no segments are made ahead.
+    const MANY: u64 = 1 << 15;
+    if claimed < MANY {
+        return 0;
+    }
     let mut bytes = 0_u64;
     for id in ids {
         if bytes / SMALLEST >= claimed {

@@ -83,10 +83,8 @@ fn rebuild(path: &Path, options: &Options) -> Result<RebuildReport> {
         }
         Ok(made_store)
     });
-    // Closing the file alone would leave the lock to a process that is being spawned right now, and the open below would meet it.
-    if let Some(Err(error)) = lock.map(|file| file.unlock(super::lock::WRITER_BYTE)) {
-        tracing::debug!(%error, "the lock goes with its file");
-    }
+    // The open below takes it again.
+    drop(lock);
     let made_store = mended?;
     let options =
         Options { create: false, create_new: false, read_only: false, keeps_files: true, ..options.clone() };
