@@ -97,8 +97,9 @@ impl<'a> Deep<'a> {
     /// Files that belong to nothing.
     fn leftovers(&self, checker: &mut Checker<'_>, writer: &Writer) -> Result<()> {
         let inner = checker.inner;
-        if inner.read_only && !matches!(inner.report.found, Found::Clean | Found::ViewsLost) {
-            // The recovery that is due removes what it finds.
+        let is_left = inner.read_only && !matches!(inner.report.found, Found::Clean | Found::ViewsLost);
+        if is_left || inner.poisoned.get().is_some() {
+            // The recovery that is due removes what it finds. (What a failed sync was about to give back is on no list any more.)
             return Ok(());
         }
         let folder = inner.chunks.folder.path();
