@@ -373,6 +373,8 @@ impl Store {
     }
 
     fn _sync(&self, py: Python<'_>) -> PyResult<()> {
+        // Chunks that were looked into and that nobody refers to any more give their space back.
+        self.let_go();
         py.detach(|| self.handle.sync()).or_raise(py)
     }
 

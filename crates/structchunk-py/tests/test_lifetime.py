@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
 import pytest
+from structchunk import Store
 
 BEGIN = """
 import copy, ctypes, gc, os, sys, threading
@@ -180,3 +183,19 @@ with structchunk.open(path, "r+") as store:
     assert store.check() == []
 """
     )
+
+
+def test_space_comes_back_although_objects_were_looked_at(store: Store) -> None:
+    def blocks() -> int:
+        return sum(file.stat().st_blocks for file in (Path(store.path) / "chunks").iterdir())
+
+    for number in range(100):
+        store[str(number)] = np.zeros(3000)
+    store.sync()
+    full = blocks()
+    for number in range(100):
+        assert store[str(number)][0] == 0
+    store.clear()
+    for _ in range(3):
+        store.sync()
+    assert blocks() < full // 2
