@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -81,19 +82,23 @@ pub enum Recipe {
 impl Roots {
     /// The class that serves a type, and the size of its objects.
     fn class(&mut self, type_number: u32) -> Option<&Class> {
+        self.refresh();
+        self.classes.get(type_number as usize)?.as_ref()
+    }
+
+    /// Forgets what was noted before a class took the place of another one.
+    fn refresh(&mut self) {
         let now = CLASSES.load(Ordering::Relaxed);
         if self.as_of != now {
             self.stale.extend(self.classes.drain(..).flatten().map(|class| class.class.into_any()));
             self.stale.extend(self.arrays.drain().map(|(_, root)| root.array));
             self.as_of = now;
-            return None;
         }
-        self.classes.get(type_number as usize)?.as_ref()
     }
 
     /// Notes the class that serves a type.
     pub fn note_class(&mut self, type_number: u32, class: Py<PyType>, bytes: u64) {
-        let _ = self.class(type_number);
+        self.refresh();
         let index = type_number as usize;
         if self.classes.len() <= index {
             self.classes.resize_with(index + 1, || None);
@@ -165,14 +170,28 @@ pub fn make_root(
 ) -> PyResult<Py<PyAny>> {
     let count = (memory.get().bytes() as u64).saturating_sub(residue) / bytes;
     let array = class.bind(py).mul(count)?;
-    Ok(array.call_method1(intern!(py, "from_buffer"), (memory, residue))?.unbind())
+    let root = array.call_method1(intern!(py, "from_buffer"), (memory, residue))?;
+    // A metaclass may make anything of a multiplication.
+    if !root.is_instance(array_type(py)?)? {
+        return Err(PyTypeError::new_err(format!("{array} is no array of ctypes")));
+    }
+    Ok(root.unbind())
+}
+
+/// `ctypes.Array`.
+fn array_type(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
+    static ARRAY: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    let array = ARRAY.get_or_try_init(py, || {
+        Ok::<_, PyErr>(py.import("ctypes")?.getattr("Array")?.cast_into::<PyType>()?.unbind())
+    })?;
+    Ok(array.bind(py))
 }
 
 /// An item of a root.
 pub fn item(py: Python<'_>, root: &Py<PyAny>, index: isize) -> PyResult<Py<PyAny>> {
     static SLOT: PyOnceLock<usize> = PyOnceLock::new();
     let slot = *SLOT.get_or_try_init(py, || {
-        let array = py.import("ctypes")?.getattr("Array")?.cast_into::<PyType>()?;
+        let array = array_type(py)?;
         // SAFETY: a type object; the slot's number is one that there is.
         let slot = unsafe { ffi::PyType_GetSlot(array.as_type_ptr(), ffi::Py_sq_item) };
         if slot.is_null() { Err(PyErr::fetch(py)) } else { Ok(slot as usize) }

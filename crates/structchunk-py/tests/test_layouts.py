@@ -146,3 +146,23 @@ def test_names_that_repeat_are_told_apart() -> None:
     one: Any = [("a", 0, "u1", [], "number", None), ("a", 8, "u1", [], "number", None)]
     with pytest.raises(TypeError, match="name is taken"):
         _native.Layout("T", 2, 1, one)
+
+
+def test_a_field_may_have_the_name_of_a_method(tmp_path: Path) -> None:
+    cls = struct("Methods", from_buffer=ctypes.c_int, from_buffer_copy=ctypes.c_int)
+    with structchunk.open(tmp_path / "a.store", "x") as store:
+        store["k"] = cls(1, 2)
+        assert (store["k"].from_buffer, store.view("k", cls).from_buffer_copy) == (1, 2)
+    with structchunk.open(tmp_path / "a.store", "r") as reading:
+        assert reading["k"].from_buffer == 1
+
+
+def test_layouts_that_share_what_is_nested_are_rebuilt_once(store: structchunk.Store) -> None:
+    layout = structchunk.Layout("Leaf", 8, 8, [("x", 0, "u8", [], "number", None)])
+    for level in range(30):
+        twice = [(name, 0, layout, [], "number", None) for name in ("a", "b")]
+        layout = structchunk.Layout(f"Level{level}", 8, 8, twice)
+    cls = _rebuild.struct_class(layout)
+    assert ctypes.sizeof(cls) == 8
+    dtype, _ = _rebuild.dtype_of(layout)
+    assert dtype.itemsize == 8

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import threading
+import ctypes
 
 import numpy as np
 import pytest
 import structchunk
 from structchunk import Store, layout_of
 from structchunk._objects import Place
+from types_table import struct
 
 
 def test_types_that_differ_in_how_they_are_shown_have_dtypes_of_their_own(store: Store) -> None:
@@ -58,26 +59,20 @@ def test_the_keys_of_a_batch_are_text_or_bytes(store: Store) -> None:
     assert len(store) == 0
 
 
-def test_threads_do_not_take_each_others_types(store: Store) -> None:
-    import ctypes
+def test_another_look_in_between_does_not_change_what_an_object_is(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = struct("First", a=ctypes.c_uint64), struct("Second", b=ctypes.c_uint64)
+    store["first"], store["second"] = first(1), second(2)
+    made = Place.made
 
-    classes = [
-        type(f"Kind{n}", (ctypes.Structure,), {"_fields_": [(f"field{n}", ctypes.c_uint64)]})
-        for n in range(2)
-    ]
-    for n, cls in enumerate(classes):
-        store[str(n)] = cls(n)
-    wrong: list[object] = []
+    def with_another_look(place: Place) -> object:
+        monkeypatch.setattr(Place, "made", made)
+        assert type(store["second"]) is second
+        return made(place)
 
-    def look(n: int) -> None:
-        for _ in range(300):
-            store._forget()
-            if type(store[str(n)]) is not classes[n]:
-                wrong.append(n)
-
-    threads = [threading.Thread(target=look, args=(n % 2,)) for n in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not wrong
+    # As another thread might look between the two halves of a first look.
+    store._forget()
+    monkeypatch.setattr(Place, "made", with_another_look)
+    assert type(store["first"]) is first
+    assert [type(store[key]) for key in ("first", "second")] == [first, second]

@@ -128,8 +128,10 @@ class Place:
 
     def as_class(self, cls: Any) -> Any:
         """An instance of a ctypes class."""
-        make = cls.from_buffer if self.writable else cls.from_buffer_copy
-        return make(self.memory, self.offset)
+        # Those of the metaclass: a field may have such a name.
+        meta = type(cls)
+        make = meta.from_buffer if self.writable else meta.from_buffer_copy
+        return make(cls, self.memory, self.offset)
 
     def array(self, face: Any = None) -> np.ndarray[Any, np.dtype[Any]]:
         """A numpy array; of no dimensions for what is no array."""

@@ -29,6 +29,11 @@ _NUMBERS: dict[str, Any] = {
 }
 
 
+#: What was rebuilt, by all that a store records of the type.
+_classes: dict[bytes, Any] = {}
+_dtypes: dict[bytes, Any] = {}
+
+
 def names_for(layout: _native.Layout) -> list[str]:
     """A name of an attribute for each field: its own where that is one, else ``f0``, ``f1`` and so on."""
     originals = [field[0] for field in layout.fields]
@@ -67,6 +72,14 @@ def _class_of(content: Any, shape: list[int], presentation: str) -> Any:
 
 
 def struct_class(layout: _native.Layout) -> Any:
+    """A ctypes class with this layout: one for all that is of it, as layouts share the layouts of their fields and would unfold without end."""
+    cls = _classes.get(layout.encoded)
+    if cls is None:
+        cls = _classes[layout.encoded] = _new_struct_class(layout)
+    return cls
+
+
+def _new_struct_class(layout: _native.Layout) -> Any:
     """A ctypes class with this layout.
 
     Any layout can be had as a union of structures, each with one field behind as many bytes as lie before it. Where fields follow each
@@ -181,6 +194,15 @@ def dtype_of(layout: _native.Layout, shape: tuple[int, ...] = ()) -> tuple[np.dt
     if layout.code is not None:
         text, left = number_dtype(layout.code, layout.presentation, shape)
         return np.dtype(text), left
+    dtype = _dtypes.get(layout.encoded)
+    if dtype is None:
+        dtype = _dtypes[layout.encoded] = _new_dtype(layout)
+    return dtype, shape
+
+
+def _new_dtype(layout: _native.Layout) -> np.dtype[Any]:
+    import numpy as np
+
     names, formats, offsets = [], [], []
     unique: set[str] = set()
     for alias, (original, bit, content, inner, presentation, _) in zip(
@@ -199,4 +221,5 @@ def dtype_of(layout: _native.Layout, shape: tuple[int, ...] = ()) -> tuple[np.dt
             formats.append(np.dtype((text, left)))
         offsets.append(bit // 8)
     says: Any = {"names": names, "formats": formats, "offsets": offsets, "itemsize": layout.size}
-    return np.dtype(says), shape
+    made: np.dtype[Any] = np.dtype(says)
+    return made
