@@ -45,6 +45,8 @@ pub(crate) struct LiveMap {
     words: Words,
     geometry: Geometry,
     first_chunk: u64,
+    /// How many words each chunk's region has.
+    region_words: u64,
 }
 
 impl LiveMap {
@@ -63,7 +65,7 @@ impl LiveMap {
         for (index, word) in (0..).zip(header) {
             words.store(index, word, Ordering::Relaxed);
         }
-        Ok(Self { words, geometry, first_chunk: first_chunk.0.into() })
+        Ok(Self { words, geometry, first_chunk: first_chunk.0.into(), region_words: region_words(geometry) })
     }
 
     /// The map on disk; `None` unless it is of this uuid and epoch and, with a `stamp`, was closed at exactly that sequence. (Without, for
@@ -83,7 +85,7 @@ impl LiveMap {
             return None;
         }
         let first_chunk = at(AT_FIRST_CHUNK).filter(|&first| first < geometry.chunk_limit())?;
-        Some(Self { words, geometry, first_chunk })
+        Some(Self { words, geometry, first_chunk, region_words: region_words(geometry) })
     }
 
     /// Says that the map agrees with the log up to `sequence`, in `epoch`.
@@ -104,19 +106,13 @@ impl LiveMap {
     /// The first word of a chunk's region.
     #[inline]
     fn region(&self, chunk: ChunkId) -> Option<u64> {
-        Some(HEADER_WORDS + u64::from(chunk.0).checked_sub(self.first_chunk)? * self.region_words())
-    }
-
-    /// How many words each region has.
-    fn region_words(&self) -> u64 {
-        let bits = self.geometry.capacity() / RECORD_ALIGN;
-        align_up(AT_BITS + bits / 64, HEADER_WORDS)
+        Some(HEADER_WORDS + u64::from(chunk.0).checked_sub(self.first_chunk)? * self.region_words)
     }
 
     /// The words of a chunk that is no longer in the log: nothing in them is of any use.
     pub(crate) fn words_of(&self, chunk: ChunkId) -> Option<Range<u64>> {
         let region = self.region(chunk)?;
-        Some(region..region + self.region_words())
+        Some(region..region + self.region_words)
     }
 
     /// Word and bit of a record.
@@ -249,6 +245,12 @@ impl LiveMap {
     fn counter(&self, chunk: ChunkId, at: u64) -> u64 {
         self.region(chunk).and_then(|region| self.words.load(region + at, Ordering::Relaxed)).unwrap_or(0)
     }
+}
+
+/// How many words each chunk's region has.
+fn region_words(geometry: Geometry) -> u64 {
+    let bits = geometry.capacity() / RECORD_ALIGN;
+    align_up(AT_BITS + bits / 64, HEADER_WORDS)
 }
 
 /// A uuid as the two words that the headers of derived files hold.

@@ -147,6 +147,7 @@ impl Directory {
     }
 
     /// Counts objects that came (positive) or went (negative).
+    #[inline]
     pub(crate) fn change_len(&self, difference: i64) {
         self.set(field::OBJECTS, self.get_own(field::OBJECTS).saturating_add_signed(difference));
     }

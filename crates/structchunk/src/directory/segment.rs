@@ -1,17 +1,21 @@
 //! One segment: a header word and 255 slots, in lines of eight as large as a cache line.
 
-use std::array;
 #[cfg(loom)]
+use std::array;
 use std::sync::atomic::Ordering;
 
 use super::header::HEADER_UNITS;
 use super::slot::{self, DELETED, EMPTY};
 use super::{Directory, Link};
 use crate::error::{Error, Result};
+use crate::map::lanes::Survey;
+#[cfg(loom)]
 use crate::map::lanes::survey;
 #[cfg(not(loom))]
 use crate::map::lanes::survey_shared;
 use crate::map::words::AtomicU64;
+#[cfg(loom)]
+use crate::map::words::load_own;
 
 /// Slots of a line. (The first word of a segment is its header and no slot.)
 pub(super) const LINE_SLOTS: usize = if cfg!(loom) { 2 } else { 8 };
@@ -20,8 +24,6 @@ pub(super) const LINES: usize = if cfg!(loom) { 2 } else { 32 };
 /// Words of a unit of the file, which is a segment or a piece of a table.
 pub(super) const UNIT_WORDS: usize = LINES * LINE_SLOTS;
 
-/// The words of one line.
-pub(super) type Line = [u64; LINE_SLOTS];
 /// The words of one line where they are.
 pub(super) type LineCells = [AtomicU64; LINE_SLOTS];
 
@@ -54,27 +56,36 @@ pub(super) struct LineSurvey {
     pub(super) free: u32,
 }
 
-/// Looks through a line for entries with one of the tags.
-#[inline]
-pub(super) fn look_through(slots: Line, line: usize, wanted: [u16; 2]) -> LineSurvey {
-    // Words behind a shorter line look deleted.
-    let seen = survey(array::from_fn(|i| slots.get(i).copied().unwrap_or(DELETED)), wanted);
-    let slots_only = (u32::MAX << first_slot(line)) & ((1 << LINE_SLOTS) - 1);
-    LineSurvey {
-        candidates: seen.wanted & slots_only,
-        empty: seen.zero & slots_only,
-        free: !seen.high & slots_only,
-    }
-}
-
-/// The same of a line that its writer may be changing, for a search.
+/// Looks through a line for entries with one of the tags, while its writer may be changing it.
 #[inline]
 pub(super) fn look_at(slots: &LineCells, line: usize, wanted: [u16; 2]) -> LineSurvey {
     #[cfg(not(loom))]
     let seen = survey_shared(slots, wanted);
     #[cfg(loom)]
-    let seen =
-        survey(array::from_fn(|i| slots.get(i).map_or(DELETED, |slot| slot.load(Ordering::Acquire))), wanted);
+    let seen = survey_few(|i| slots[i].load(Ordering::Acquire), wanted);
+    slots_of(line, seen)
+}
+
+/// The same for the writer, who changes no header for a slot.
+#[inline]
+pub(super) fn look_at_own(slots: &LineCells, line: usize, wanted: [u16; 2]) -> LineSurvey {
+    #[cfg(not(loom))]
+    let seen = survey_shared(slots, wanted);
+    #[cfg(loom)]
+    let seen = survey_few(|i| load_own(&slots[i]), wanted);
+    let seen = slots_of(line, seen);
+    LineSurvey { candidates: seen.candidates & !u32::from(line == 0), ..seen }
+}
+
+/// Words behind a shorter line look deleted.
+#[cfg(loom)]
+fn survey_few(word: impl Fn(usize) -> u64, wanted: [u16; 2]) -> Survey {
+    survey(array::from_fn(|i| if i < LINE_SLOTS { word(i) } else { DELETED }), wanted)
+}
+
+/// What was seen of a line's slots.
+#[inline]
+fn slots_of(line: usize, seen: Survey) -> LineSurvey {
     let slots_only = (u32::MAX << first_slot(line)) & ((1 << LINE_SLOTS) - 1);
     // (The segment's header has zeroes for a tag. Should it have others, it leads to a record as any damaged slot does.)
     LineSurvey { candidates: seen.wanted, empty: seen.zero & slots_only, free: !seen.high & slots_only }
@@ -106,12 +117,6 @@ impl Directory {
     #[inline]
     pub(super) fn line(&self, segment: Link, line: usize) -> Option<&LineCells> {
         self.words.line(segment.first_word() + (line * LINE_SLOTS) as u64)
-    }
-
-    /// A line of a segment, for the writer.
-    #[inline]
-    pub(super) fn own_line(&self, segment: Link, line: usize) -> Option<Line> {
-        self.words.load_own_line(segment.first_word() + (line * LINE_SLOTS) as u64)
     }
 
     /// How full a segment is, as its header says; for the writer.
@@ -178,10 +183,10 @@ impl Image {
 
     /// Writes a fresh unit's words.
     pub(super) fn write_to(&self, directory: &Directory, segment: Link) {
-        let first = segment.first_word();
+        let Some(cells) = directory.words.line::<UNIT_WORDS>(segment.first_word()) else { return };
         // What was never used is empty already.
-        for (index, word) in self.entries() {
-            directory.set(first + index as u64, word);
+        for (cell, &word) in cells.iter().zip(&self.words).skip(1).filter(|(_, word)| **word != EMPTY) {
+            cell.store(word, Ordering::Release);
         }
         directory.set_fill(segment, self.fill());
     }

@@ -168,6 +168,7 @@ pub(crate) struct Placement {
 
 impl RecordHeader {
     /// Words 0 to 2, with a checksum of zero.
+    #[inline]
     fn words(&self) -> [u64; 3] {
         let kind = u64::from(self.kind.code() | self.align_log2 << 4);
         let flags = u64::from(self.flags.code() | self.extension_units << 4);
@@ -179,6 +180,7 @@ impl RecordHeader {
     }
 
     /// Words 0 to 2 as they are stored.
+    #[inline]
     pub(crate) fn encode(&self, seed: RecordSeed, at: Location, extension: &[u8], key: &[u8]) -> [u64; 3] {
         let mut words = self.words();
         words[0] |= u64::from(seed.checksum(at, words, extension, key));
@@ -250,6 +252,7 @@ impl RecordSeed {
         self.checksum(at, words, &[], &[])
     }
 
+    #[inline]
     fn checksum(self, at: Location, words: [u64; 3], extension: &[u8], key: &[u8]) -> u32 {
         quick_crc::append(self.0, [at.get(), words[0], words[1], words[2]], [extension, key])
     }

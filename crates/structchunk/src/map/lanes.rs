@@ -1,5 +1,8 @@
 //! Looking at the top 16 bits of eight words at once.
-#![cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "vector instructions"))]
+#![cfg_attr(
+    all(target_arch = "x86_64", not(any(loom, miri))),
+    expect(unsafe_code, reason = "vector instructions")
+)]
 
 #[cfg(not(all(target_arch = "x86_64", not(any(loom, miri)))))]
 use std::sync::atomic::Ordering;
@@ -17,24 +20,8 @@ pub(crate) struct Survey {
     pub(crate) high: u32,
 }
 
-/// Compares the top 16 bits of each word with two numbers and with zero.
-#[cfg(target_arch = "x86_64")]
-#[inline]
-pub(crate) fn survey(words: [u64; 8], wanted: [u16; 2]) -> Survey {
-    use std::arch::x86_64::_mm_set_epi64x;
-
-    #[inline]
-    #[target_feature(enable = "sse2")]
-    fn with_sse2(words: [u64; 8], wanted: [u16; 2]) -> Survey {
-        // From registers, not from memory: a vector load of what single stores have just written stalls.
-        let pair = |first: usize| _mm_set_epi64x(words[first + 1].cast_signed(), words[first].cast_signed());
-        survey_pairs([pair(0), pair(2), pair(4), pair(6)], wanted)
-    }
-    // SAFETY: every x86-64 processor has SSE2.
-    unsafe { with_sse2(words, wanted) }
-}
-
-/// The same of words that others may store to: each is seen as it is at some moment, and before anything that is read later.
+/// Compares the top 16 bits of each word with two numbers and with zero. Others may store to the words: each is seen as it is at some
+/// moment, and before anything that is read later.
 #[cfg(all(target_arch = "x86_64", not(any(loom, miri))))]
 #[inline]
 pub(crate) fn survey_shared(words: &[AtomicU64; 8], wanted: [u16; 2]) -> Survey {
@@ -62,14 +49,14 @@ pub(crate) fn survey_shared(words: &[AtomicU64; 8], wanted: [u16; 2]) -> Survey 
     unsafe { survey_pairs([first, second, third, fourth], wanted) }
 }
 
-/// The same of words that others may store to: each is seen as it is at some moment, and before anything that is read later.
+/// The same without vectors.
 #[cfg(not(all(target_arch = "x86_64", not(any(loom, miri)))))]
 #[inline]
 pub(crate) fn survey_shared(words: &[AtomicU64; 8], wanted: [u16; 2]) -> Survey {
     survey(words.each_ref().map(|word| word.load(Ordering::Acquire)), wanted)
 }
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", not(any(loom, miri))))]
 #[inline]
 #[target_feature(enable = "sse2")]
 fn survey_pairs(pairs: [std::arch::x86_64::__m128i; 4], wanted: [u16; 2]) -> Survey {
@@ -94,8 +81,8 @@ fn survey_pairs(pairs: [std::arch::x86_64::__m128i; 4], wanted: [u16; 2]) -> Sur
     Survey { wanted: bits & 0xff, zero: bits >> 8, high }
 }
 
-/// Compares the top 16 bits of each word with two numbers and with zero.
-#[cfg(not(target_arch = "x86_64"))]
+/// The same of words that stand still, without vectors.
+#[cfg(any(test, not(all(target_arch = "x86_64", not(any(loom, miri))))))]
 #[inline]
 pub(crate) fn survey(words: [u64; 8], wanted: [u16; 2]) -> Survey {
     let where_top = |is_it: &dyn Fn(u16) -> bool| {

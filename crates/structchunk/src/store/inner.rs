@@ -148,6 +148,7 @@ impl Writer {
     }
 
     /// Takes the next sequence.
+    #[inline]
     pub(crate) fn take_sequence(&mut self) -> Result<u64> {
         let sequence = self.next_sequence;
         if sequence > MAX_SEQUENCE {
@@ -166,6 +167,7 @@ impl Drop for Inner {
 
 impl Inner {
     /// Locks the writer's state, for a moment.
+    #[inline]
     pub(crate) fn lock_writer(&self) -> MutexGuard<'_, Writer> {
         // Nothing panics half way through a change, so a poisoned lock still guards consistent state.
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
@@ -204,7 +206,10 @@ impl Inner {
     /// Locks the writer's state for a change.
     #[inline]
     pub(crate) fn begin_change(&self) -> Result<MutexGuard<'_, Writer>> {
-        self.check_writable()?;
+        // The lock may have been another thread's when a child was made; a session that is open says all the rest until it is closed.
+        if self.is_forked() || !self.session_open.load(Ordering::Acquire) {
+            self.check_writable()?;
+        }
         let writer = self.lock_writer();
         // `close` may have come in between; nothing may be changed behind its clean mark, and nothing appended behind half a batch.
         self.check_open()?;
@@ -241,15 +246,15 @@ impl Inner {
     }
 
     /// The location of the head.
+    #[inline]
     pub(crate) fn end_of_log(&self, writer: &Writer) -> Location {
         self.chunks.geometry.location(writer.active, writer.head)
     }
 
     /// Until when a call waits that begins now.
+    #[inline]
     pub(crate) fn patience(&self, wait: bool) -> Deadline {
-        /// Longer than any process lives; and an `Instant` can be as late as that.
-        const FOR_EVER: Duration = Duration::from_secs(1 << 32);
-        if wait { Deadline::Within(self.busy_timeout.min(FOR_EVER)) } else { Deadline::Now }
+        if wait { Deadline::Within(self.busy_timeout) } else { Deadline::Now }
     }
 
     /// Lets the next writer in once the store is closed and nobody refers to its objects.

@@ -116,7 +116,7 @@ impl Inner {
         change: &Change<'_>,
         description: &Description,
         mut new: NewBody<'a>,
-        number: impl FnOnce(&Self, &mut Writer) -> Result<u32>,
+        number: impl Fn(&Self, &mut Writer) -> Result<u32>,
         before: impl FnOnce(&Record<'a>) -> Result<()>,
     ) -> Result<Outcome> {
         let (payload, version_word) = new.pointer();
@@ -135,6 +135,8 @@ impl Inner {
             new.keep(writer);
             Ok(())
         };
+        // The body gets its name last.
+        let change = &Change { sure: false, ..*change };
         self.store_record(change, draft, number, before, name, |chunk, at| chunk.map.copy_in(at, &payload))
     }
 }
@@ -174,7 +176,7 @@ impl<T: Plain + ?Sized> Loan<'_, T> {
     /// As for [`Store::put`]. The loan is over all the same.
     pub fn publish(self) -> Result<()> {
         let deadline = self.inner.patience(true);
-        let change = Change { key: &self.key, condition: Condition::Always, deadline };
+        let change = Change { key: &self.key, condition: Condition::Always, deadline, sure: false };
         match self.memory {
             Memory::Body(new) => {
                 let number = Inner::number_at_hand::<T>;

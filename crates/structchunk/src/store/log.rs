@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::Inner;
 use super::inner::Writer;
-use crate::chunk::{Chunk, Record, write_header};
+use crate::chunk::{Chunk, ChunkRef, Record, write_header};
 use crate::directory::SlotRef;
 use crate::error::{Error, Result};
 use crate::format::{ChunkId, Flags, Kind, PAGE_BYTES, Placement, RecordHeader, Seal, align_up};
@@ -52,6 +52,7 @@ impl Draft<'_> {
         }
     }
 
+    #[inline]
     fn header(&self, sequence: u64) -> RecordHeader {
         RecordHeader {
             kind: self.kind,
@@ -65,9 +66,19 @@ impl Draft<'_> {
         }
     }
 
+    #[inline]
     fn place(&self, offset: u64) -> Placement {
         self.header(0).place(offset)
     }
+}
+
+/// A record at the head that is complete but for its header: not even recovery would find it.
+pub(crate) struct Ahead<'a> {
+    chunk: ChunkRef<'a>,
+    /// Offset one past the record.
+    end: u64,
+    /// Words 0 to 2 of the header, with the next sequence.
+    words: [u64; 3],
 }
 
 /// Where the next record goes, seen from the end of the log.
@@ -224,7 +235,6 @@ impl Inner {
     }
 
     /// Writes a record for which there is room. It does not exist until [`Inner::publish_end`].
-    #[inline]
     pub(crate) fn append(
         &self,
         writer: &mut Writer,
@@ -253,38 +263,68 @@ impl Inner {
 
     /// Writes a record at the head, where it fits: payload first, then key and extension, then the sequence is taken, then the header.
     #[inline]
-    pub(crate) fn append_here(
+    fn append_here(
         &self,
         writer: &mut Writer,
         draft: &Draft<'_>,
         fill: impl FnOnce(&Chunk, u64) -> Option<()>,
     ) -> Result<Record<'_>> {
-        let chunk = &self.chunks.get(writer.active)?;
-        let offset = writer.head;
-        let mut header = draft.header(0);
-        let place = header.place(offset);
-        let location = self.chunks.geometry.location(chunk.id, offset);
+        let ahead = self.write_ahead(writer, draft, fill)?;
+        self.complete(writer, draft, &ahead)
+    }
+
+    /// Writes all of a record but its header at the head, where it fits. Nothing refers to it, and nothing has begun that could not be
+    /// [taken back](Self::take_back).
+    #[inline]
+    pub(crate) fn write_ahead(
+        &self,
+        writer: &Writer,
+        draft: &Draft<'_>,
+        fill: impl FnOnce(&Chunk, u64) -> Option<()>,
+    ) -> Result<Ahead<'_>> {
+        let chunk = self.chunks.get(writer.active)?;
+        let place = draft.place(writer.head);
         let written = (|| {
-            fill(chunk, place.payload)?;
+            fill(&chunk, place.payload)?;
             if !draft.extension.is_empty() {
                 chunk.map.copy_in(place.extension, draft.extension)?;
             }
             chunk.map.copy_in(place.key, draft.key)
         })();
-        let short = || Error::corrupt(chunk.path(), offset, "the file is shorter than it was");
-        header.sequence = written
-            .ok_or_else(short)
-            .and_then(|()| writer.take_sequence())
-            .map_err(|error| self.stop_writing(error))?;
+        if written.is_none() {
+            return Err(self.stop_writing(shortened(&chunk, writer.head)));
+        }
+        let location = self.chunks.geometry.location(chunk.id, writer.head);
+        let header = draft.header(writer.next_sequence);
         let words = header.encode(self.chunks.seed, location, draft.extension, draft.key);
-        let record = write_header(chunk, offset, words, draft.version_word);
-        let record = record.ok_or_else(|| self.stop_writing(short()))?;
-        writer.head = place.end;
+        Ok(Ahead { chunk, end: place.end, words })
+    }
+
+    /// Gives a record that was written ahead its sequence and its header.
+    #[inline]
+    pub(crate) fn complete<'a>(
+        &'a self,
+        writer: &mut Writer,
+        draft: &Draft<'_>,
+        ahead: &Ahead<'a>,
+    ) -> Result<Record<'a>> {
+        let (chunk, offset) = (&ahead.chunk, writer.head);
+        writer.take_sequence().map_err(|error| self.stop_writing(error))?;
+        let record = write_header(chunk, offset, ahead.words, draft.version_word);
+        let record = record.ok_or_else(|| self.stop_writing(shortened(chunk, offset)))?;
+        writer.head = ahead.end;
         writer.changed = true;
         if draft.kind == Kind::Tombstone {
-            self.views.live.count_tombstone(chunk.id, place.end - offset);
+            self.views.live.count_tombstone(chunk.id, ahead.end - offset);
         }
         Ok(record)
+    }
+
+    /// Makes what was written ahead the zeroes again that lie behind the head.
+    #[cold]
+    pub(crate) fn take_back(&self, writer: &Writer, ahead: &Ahead<'_>) -> Result<()> {
+        let zeroed = ahead.chunk.map.zero(writer.head, ahead.end - writer.head);
+        zeroed.ok_or_else(|| self.stop_writing(shortened(&ahead.chunk, writer.head)))
     }
 
     /// Makes everything that was appended exist.
@@ -372,8 +412,21 @@ impl Inner {
     /// Under the writer's lock.
     #[inline]
     pub(crate) fn slot_of(&self, key: &[u8], hash: u64) -> Result<(SlotRef, Option<Record<'_>>)> {
+        match self.views.directory.free_at_home(hash) {
+            Some(slot) => Ok((slot, None)),
+            None => self.search_slot(key, hash),
+        }
+    }
+
+    #[inline(never)]
+    fn search_slot(&self, key: &[u8], hash: u64) -> Result<(SlotRef, Option<Record<'_>>)> {
         self.views.slot_where(&self.chunks, hash, |record| record.is_object_under(key))
     }
+}
+
+#[cold]
+fn shortened(chunk: &Chunk, offset: u64) -> Error {
+    Error::corrupt(chunk.path(), offset, "the file is shorter than it was")
 }
 
 fn type_draft(number: u32, key: &[u8; 4], encoding_bytes: usize, version_word: u64) -> Draft<'_> {

@@ -115,7 +115,9 @@ impl Options {
 
     /// How long a call waits for an object that somebody else uses before it answers [`Error::Busy`]. Default: 5 seconds.
     pub fn busy_timeout(mut self, timeout: Duration) -> Self {
-        self.busy_timeout = timeout;
+        /// Longer than any process lives; and an `Instant` can be as late as that.
+        const FOR_EVER: Duration = Duration::from_secs(1 << 32);
+        self.busy_timeout = timeout.min(FOR_EVER);
         self
     }
 

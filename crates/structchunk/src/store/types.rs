@@ -161,15 +161,17 @@ impl Inner {
     /// [`Inner::number_of`] under the writer's lock, which remembers the last answer.
     #[inline]
     pub(crate) fn number_at_hand<T: Object + ?Sized>(&self, writer: &mut Writer) -> Result<u32> {
-        let id = TypeId::of::<T>();
         match writer.last_type {
-            Some((last, number)) if last == id => Ok(number),
-            _ => {
-                let number = self.number_of::<T>(&mut writer.next_type)?;
-                writer.last_type = Some((id, number));
-                Ok(number)
-            }
+            Some((last, number)) if last == TypeId::of::<T>() => Ok(number),
+            _ => self.number_anew::<T>(writer),
         }
+    }
+
+    #[cold]
+    fn number_anew<T: Object + ?Sized>(&self, writer: &mut Writer) -> Result<u32> {
+        let number = self.number_of::<T>(&mut writer.next_type)?;
+        writer.last_type = Some((TypeId::of::<T>(), number));
+        Ok(number)
     }
 
     /// The number of `T`'s element type, a new one when the store has not seen it. Called under the writer's lock;

@@ -89,7 +89,7 @@ impl Inner {
         let mut description = Description::with_shape::<T>(&older.record.extension().shape)?;
         description.flags.array = header.flags.array;
         let condition = Condition::Sequence(header.sequence);
-        let change = Change { key, condition, deadline: self.patience(true) };
+        let change = Change { key, condition, deadline: self.patience(true), sure: false };
         if older.new_bytes > self.chunks.geometry.largest_inline() {
             // What takes no space goes on taking none; what is backed stays backed.
             let backed = older.payload.body().map_or(Ok(true), |body| {

@@ -6,6 +6,7 @@ use super::loan::Space;
 use super::log::{Draft, FRESH_VERSION, Room};
 use super::{Inner, Store};
 use crate::chunk::{Chunk, Record};
+use crate::directory::SlotRef;
 use crate::disk::Sabotage;
 use crate::error::{Error, Result};
 use crate::format::{Extension, Flags, Kind, MAX_DIMENSIONS, PAGE_BYTES};
@@ -50,6 +51,7 @@ pub(crate) struct Description {
 
 impl Description {
     /// Of a value.
+    #[inline]
     pub(crate) fn of<T: Object + ?Sized>(value: &T) -> Result<Self> {
         if !T::ARRAY {
             return Self::with_shape::<T>(&[]);
@@ -58,11 +60,13 @@ impl Description {
     }
 
     /// Of an array of this shape, or of what is no array.
+    #[inline]
     pub(crate) fn with_shape<T: Object + ?Sized>(shape: &[u64]) -> Result<Self> {
         Self::new(T::ARRAY, shape, T::ALIGN)
     }
 
     /// Of an array or not, of this shape, that wants to be aligned to so many bytes.
+    #[inline]
     pub(crate) fn new(array: bool, shape: &[u64], align: usize) -> Result<Self> {
         if shape.len() > MAX_DIMENSIONS {
             let (bytes, limit) = (shape.len() as u64, MAX_DIMENSIONS as u64);
@@ -78,6 +82,7 @@ impl Description {
     }
 
     /// The record of such an object in the log, of so many bytes; its type's number is still to come.
+    #[inline]
     pub(crate) fn draft<'d>(&'d self, key: &'d [u8], bytes: u64) -> Draft<'d> {
         Draft {
             kind: Kind::Object,
@@ -97,26 +102,31 @@ pub(crate) struct Change<'k> {
     pub key: &'k [u8],
     pub condition: Condition,
     pub deadline: Deadline,
+    /// Nothing is asked of what there is, and nothing but the record has to be made.
+    pub sure: bool,
 }
 
 impl Inner {
     /// Appends one record for a key and makes it the current one.
     ///
     /// `number` says which type it has; `before` sees the record that will be superseded, and may still refuse; `prepare` is the last thing
-    /// that may fail; `fill` writes the payload.
+    /// that may fail; `fill` writes the payload. A change that is `sure` has no use for `before` and `prepare`.
     pub(crate) fn store_record<'a>(
         &'a self,
         change: &Change<'_>,
         mut draft: Draft<'_>,
-        number: impl FnOnce(&Self, &mut Writer) -> Result<u32>,
+        number: impl Fn(&Self, &mut Writer) -> Result<u32>,
         before: impl FnOnce(&Record<'a>) -> Result<()>,
         prepare: impl FnOnce(&mut Writer) -> Result<()>,
-        fill: impl FnOnce(&Chunk, u64) -> Option<()>,
+        fill: impl Fn(&Chunk, u64) -> Option<()>,
     ) -> Result<Outcome> {
-        let Change { key, condition, mut deadline } = *change;
+        let &Change { key, condition, mut deadline, sure } = change;
         Self::check_key(key)?;
         let hash = self.views.hashes.of_key(key);
         self.views.directory.prefetch_slot(hash);
+        if sure && self.store_at_once(hash, &mut draft, &number, &fill)? {
+            return Ok(Outcome::Stored);
+        }
         let (mut guard, slot, old) = loop {
             let guard = self.begin_change()?;
             let (slot, old) = self.slot_of(key, hash)?;
@@ -136,28 +146,78 @@ impl Inner {
             before(old)?;
         }
         draft.type_number = number(self, writer)?;
-        let quick = self.has_room(writer, &draft) && (old.is_some() || self.views.directory.has_room(&slot));
+        let quick = self.has_room(writer, &draft) && self.has_slot(&slot, old.as_ref());
         if !quick {
             self.make_room(writer, [&draft], Room::Ordinary)?;
             let of_type = self.views.hashes.of_type(draft.type_number);
             self.views.make_slots(&self.chunks, &mut [hash, of_type])?;
         }
         prepare(writer)?;
-        let (record, slot) = if quick {
-            (self.append_here(writer, &draft, fill)?, slot)
+        let record = self.append(writer, &draft, fill)?;
+        let slot = if quick {
+            slot
         } else {
-            let record = self.append(writer, &draft, fill)?;
             // Making room may have moved the slot, and the type's record may have taken it.
-            (record, self.slot_of(key, hash).map_err(|error| self.stop_writing(error))?.0)
+            self.slot_of(key, hash).map_err(|error| self.stop_writing(error))?.0
         };
+        self.make_current(writer, &slot, &record, old.as_ref());
+        Ok(Outcome::Stored)
+    }
+
+    /// The usual put, in as few steps as it takes: when there is room at the head and a slot, and nobody is in the way. Whether it was done.
+    ///
+    /// The record is written before anybody looks for its slot, which is a cache miss, and so while that is on its way.
+    #[inline]
+    fn store_at_once(
+        &self,
+        hash: u64,
+        draft: &mut Draft<'_>,
+        number: impl Fn(&Self, &mut Writer) -> Result<u32>,
+        fill: impl Fn(&Chunk, u64) -> Option<()>,
+    ) -> Result<bool> {
+        let mut guard = self.begin_change()?;
+        let writer = &mut *guard;
+        draft.type_number = number(self, writer)?;
+        if !self.has_room(writer, draft) {
+            return Ok(false);
+        }
+        let ahead = self.write_ahead(writer, draft, fill)?;
+        match self.slot_of(draft.key, hash) {
+            Ok((slot, old))
+                if self.has_slot(&slot, old.as_ref())
+                    && !old.as_ref().is_some_and(|old| self.borrows.is_exclusive(Subject::of(old))) =>
+            {
+                let record = self.complete(writer, draft, &ahead)?;
+                self.make_current(writer, &slot, &record, old.as_ref());
+                Ok(true)
+            }
+            // Whatever it is, it will be met again.
+            _ => self.take_back(writer, &ahead).map(|()| false),
+        }
+    }
+
+    /// Whether the slot that was found can be stored to.
+    #[inline]
+    fn has_slot(&self, slot: &SlotRef, old: Option<&Record<'_>>) -> bool {
+        old.is_some() || self.views.directory.has_room(slot)
+    }
+
+    /// Makes the record that was appended the key's.
+    #[inline]
+    fn make_current(
+        &self,
+        writer: &mut Writer,
+        slot: &SlotRef,
+        record: &Record<'_>,
+        old: Option<&Record<'_>>,
+    ) {
         self.publish_end(writer);
-        self.views.directory.store(&slot, record.location());
+        self.views.directory.store(slot, record.location());
         self.views.live.set(record.location(), writer.head - record.offset());
-        match &old {
+        match old {
             Some(old) => self.supersede(writer, old),
             None => self.views.directory.change_len(1),
         }
-        Ok(Outcome::Stored)
     }
 
     /// Appends a tombstone for a key; what was there before, if anything was.
@@ -258,8 +318,9 @@ impl Inner {
 }
 
 impl Store {
+    #[inline]
     fn change<'k>(&self, key: &'k [u8], condition: Condition, wait: bool) -> Change<'k> {
-        Change { key, condition, deadline: self.inner.patience(wait) }
+        Change { key, condition, deadline: self.inner.patience(wait), sure: false }
     }
 
     /// Stores a value under `key`, in place of whatever is there. Atomic: everybody sees the old object or the new one.
@@ -273,7 +334,7 @@ impl Store {
     /// [`Error::NoSpace`], [`Error::KeyLength`], [`Error::Busy`], [`Error::TooLarge`], [`Error::Empty`] for an empty slice,
     /// [`Error::ReadOnly`], [`Error::Poisoned`], [`Error::Closed`], [`Error::Forked`]. Nothing has changed then.
     pub fn put<T: Object + ?Sized>(&self, key: impl AsRef<[u8]>, value: &T) -> Result<()> {
-        let change = self.change(key.as_ref(), Condition::Always, true);
+        let change = Change { sure: true, ..self.change(key.as_ref(), Condition::Always, true) };
         self.inner.put_value(&change, value, |_| Ok(())).map(drop)
     }
 
@@ -282,7 +343,7 @@ impl Store {
     /// # Errors
     /// As for [`Store::put`].
     pub fn try_put<T: Object + ?Sized>(&self, key: impl AsRef<[u8]>, value: &T) -> Result<()> {
-        let change = self.change(key.as_ref(), Condition::Always, false);
+        let change = Change { sure: true, ..self.change(key.as_ref(), Condition::Always, false) };
         self.inner.put_value(&change, value, |_| Ok(())).map(drop)
     }
 

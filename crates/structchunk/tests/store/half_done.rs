@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use structchunk::{Error, Store};
 
@@ -81,5 +82,28 @@ fn half_a_batch_is_in_no_copy() {
             nothing_of_it_is_there(&copy);
         }
         Err(error) => assert!(matches!(error, Error::Poisoned { .. }), "{error}"),
+    }
+}
+
+#[test]
+fn nothing_is_left_behind_the_head_by_a_put_that_met_somebody_at_work() {
+    const MARK: u64 = 0xa5a5_5a5a_a5a5_5a5a;
+    let folder = folder();
+    let path = folder.path().join("store");
+    let store = open_with(options().busy_timeout(Duration::ZERO), &path).expect("create");
+    store.put("key", &Wide { words: [1; 128] }).expect("put");
+    let end = store.stats().expect("stats").sequence;
+    let at_work = store.get_mut::<Wide>("key").expect("get_mut").expect("it is there");
+    for put in [Store::put::<Wide>, Store::try_put::<Wide>] {
+        let outcome = put(&store, "key", &Wide { words: [MARK; 128] });
+        assert!(matches!(outcome, Err(Error::Busy { .. })), "{outcome:?}");
+    }
+    drop(at_work);
+    assert_eq!(store.stats().expect("stats").sequence, end);
+    store.close().expect("close");
+    for chunk in std::fs::read_dir(path.join("chunks")).expect("chunks") {
+        let bytes = std::fs::read(chunk.expect("chunk").path()).expect("read");
+        let is_left = bytes.chunks_exact(8).any(|word| word == MARK.to_ne_bytes());
+        assert!(!is_left, "what was not put lies in a chunk");
     }
 }

@@ -53,7 +53,7 @@ impl Door {
 
     /// Attaches to the store as it is now.
     pub(super) fn attach(&self) -> Result<Store> {
-        let end = Instant::now() + self.options.busy_timeout.min(Duration::from_secs(1 << 32));
+        let end = Instant::now() + self.options.busy_timeout;
         let mut tries = 0;
         loop {
             let watch = Watch::begin(&self.root)?;

@@ -98,7 +98,12 @@ impl Lent {
     /// As for [`Store::put`](crate::Store::put); [`Error::KeyExists`] the second time.
     pub fn publish(&mut self, when: When) -> Result<bool> {
         let description = self.what.description()?;
-        let change = Change { key: &self.key, condition: when.into(), deadline: self.inner.patience(true) };
+        let change = Change {
+            key: &self.key,
+            condition: when.into(),
+            deadline: self.inner.patience(true),
+            sure: false,
+        };
         let outcome = match std::mem::replace(&mut self.memory, Memory::Away) {
             Memory::Staged(buffer) => {
                 let draft = description.draft(&self.key, self.bytes);

@@ -93,7 +93,7 @@ impl Described {
         Description::new(shape.is_some(), shape.unwrap_or_default(), self.layout.align() as usize)
     }
 
-    fn number(&self) -> impl FnOnce(&Inner, &mut Writer) -> Result<u32> + '_ {
+    fn number(&self) -> impl Fn(&Inner, &mut Writer) -> Result<u32> + '_ {
         |inner, writer| inner.number_of_layout(&self.layout, &mut writer.next_type)
     }
 
@@ -176,7 +176,7 @@ impl<'s> Raw<'s> {
     ) -> Result<bool> {
         what.check_bytes(key, bytes)?;
         let (inner, description) = (self.inner(), what.description()?);
-        let change = Change { key, condition: when.into(), deadline };
+        let change = Change { key, condition: when.into(), deadline, sure: when == When::Always };
         let outcome = if bytes.len() as u64 > inner.chunks.geometry.largest_inline() {
             let new = inner.begin_body(bytes.len() as u64, Space::Auto)?;
             new.body.map.copy_in(PAGE_BYTES, bytes).ok_or_else(|| new.truncated())?;
