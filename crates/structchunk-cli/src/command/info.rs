@@ -41,6 +41,7 @@ struct JsonInfo<'a> {
     bytes_allocated: u64,
     directory_bytes: u64,
     live_map_bytes: u64,
+    index_bytes: u64,
     opened: JsonRecovery<'a>,
     types: Vec<JsonType<'a>>,
 }
@@ -86,14 +87,16 @@ fn json_info<'a>(store: &'a Store, stats: &Stats, types: &'a [CountedType]) -> J
         bytes_allocated: stats.bytes_allocated,
         directory_bytes: stats.directory_bytes,
         live_map_bytes: stats.live_map_bytes,
+        index_bytes: stats.index_bytes,
         opened: store.recovery().into(),
         types: types.iter().map(json_type).collect(),
     }
 }
 
 fn print(out: &mut dyn Write, store: &Store, stats: &Stats, types: &[CountedType]) -> Result<(), Failure> {
-    let views =
-        format!("directory {}, live map {}", bytes(stats.directory_bytes), bytes(stats.live_map_bytes));
+    let [directory, live_map, index] =
+        [stats.directory_bytes, stats.live_map_bytes, stats.index_bytes].map(bytes);
+    let views = format!("directory {directory}, live map {live_map}, index {index}");
     writeln!(out, "{}", quiet(&store.path().display().to_string()))?;
     writeln!(out, "  objects    {}", grouped(stats.objects))?;
     writeln!(out, "  chunks     {} of {}", grouped(stats.chunks.len() as u64), bytes(stats.chunk_capacity))?;

@@ -260,6 +260,11 @@ impl Chunk {
         self.file.data_ranges(end)
     }
 
+    /// How long the file is: as long as the capacity, but where files grow in steps.
+    pub(crate) fn file_bytes(&self) -> Result<u64> {
+        self.file.len()
+    }
+
     /// Bytes of disk space that the file takes.
     pub(crate) fn allocated_bytes(&self) -> Result<u64> {
         self.file.allocated_bytes()

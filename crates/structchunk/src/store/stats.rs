@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::ordered::INDEX;
 use super::{Inner, Store};
+use crate::disk::{Access, Folder};
 use crate::error::Result;
 use crate::format::{ChunkId, FileName, PAGE_BYTES};
 use crate::layout::{Fingerprint, Layout};
@@ -23,7 +25,7 @@ pub struct Stats {
     pub chunks: Vec<ChunkStats>,
     /// How many objects have a file of their own; those that were removed count until their space is given back.
     pub bodies: u64,
-    /// Length of all chunks, bodies and views, in bytes.
+    /// Length of the files of all chunks, bodies and views, in bytes.
     pub bytes_apparent: u64,
     /// Disk space that these files take, in bytes.
     pub bytes_allocated: u64,
@@ -31,6 +33,8 @@ pub struct Stats {
     pub directory_bytes: u64,
     /// Of that, the live map's part, in bytes.
     pub live_map_bytes: u64,
+    /// Of that, the index's part, in bytes; none before the first scan in key order or close.
+    pub index_bytes: u64,
     /// How much of the address space chunks and bodies take at this moment, in bytes, where that is limited: see
     /// [`Options::mapped_limit`](crate::Options::mapped_limit).
     pub bytes_mapped: Option<u64>,
@@ -50,6 +54,8 @@ pub struct ChunkStats {
     pub dead_bytes: u64,
     /// Records of current objects.
     pub live_records: u64,
+    /// Length of the file, in bytes.
+    pub bytes_apparent: u64,
     /// Disk space that the file takes, in bytes.
     pub bytes_allocated: u64,
 }
@@ -82,9 +88,21 @@ impl Inner {
             live_bytes,
             dead_bytes: (head - PAGE_BYTES).saturating_sub(live_bytes),
             live_records: self.views.live.live_records(id),
+            bytes_apparent: chunk.file_bytes()?,
             bytes_allocated: chunk.allocated_bytes()?,
         })
     }
+}
+
+/// Length of the index's files, and what they take of the disk. They are LevelDB's, which makes and removes them at any time, and there
+/// may be no index: what cannot be looked at counts for nothing.
+fn index_sizes(root: &Folder) -> (u64, u64) {
+    let Ok(folder) = root.subfolder(INDEX, false) else { return (0, 0) };
+    let sizes = folder.list().unwrap_or_default().into_iter().filter_map(|name| {
+        let file = folder.open_file(&name, Access::Read).ok()?;
+        Some((file.len().ok()?, file.allocated_bytes().ok()?))
+    });
+    sizes.fold((0, 0), |sums, sizes| (sums.0 + sizes.0, sums.1 + sizes.1))
 }
 
 impl Store {
@@ -105,21 +123,25 @@ impl Store {
         }
         let directory_bytes = inner.views.directory_file.allocated_bytes()?;
         let live_map_bytes = inner.views.live_file.allocated_bytes()?;
+        let (index_apparent, index_bytes) = index_sizes(&inner.root);
         let mut stats = Stats {
             objects: self.len(),
             sequence,
             epoch: inner.epoch,
             chunk_capacity: inner.chunks.geometry.capacity(),
             bodies: 0,
-            bytes_apparent: chunks.len() as u64 * inner.chunks.geometry.capacity()
+            bytes_apparent: chunks.iter().map(|chunk| chunk.bytes_apparent).sum::<u64>()
                 + inner.views.directory_file.bytes()
-                + inner.views.live_file.bytes(),
+                + inner.views.live_file.bytes()
+                + index_apparent,
             bytes_allocated: chunks.iter().map(|chunk| chunk.bytes_allocated).sum::<u64>()
                 + directory_bytes
-                + live_map_bytes,
+                + live_map_bytes
+                + index_bytes,
             chunks,
             directory_bytes,
             live_map_bytes,
+            index_bytes,
             bytes_mapped: None,
         };
         for name in inner.chunks.list()? {

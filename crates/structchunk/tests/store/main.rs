@@ -39,5 +39,6 @@ mod replay;
 mod same_boot;
 mod script;
 mod session;
+mod sizes;
 mod steps;
 mod tables;
