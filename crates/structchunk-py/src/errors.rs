@@ -24,6 +24,7 @@ pub fn to_python(py: Python<'_>, error: &Error) -> PyErr {
         Error::KeyLength { .. }
         | Error::Empty { .. }
         | Error::TooLarge { .. }
+        | Error::Dimensions { .. }
         | Error::InvalidOption { .. }
         | Error::TablePrefix { .. } => PyValueError::new_err(text),
         Error::Locked { path, pid } => {

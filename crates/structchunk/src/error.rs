@@ -54,12 +54,12 @@ pub enum Error {
         /// The directory.
         path: PathBuf,
     },
-    /// The store uses something this version does not know.
-    #[error("{} cannot be opened by this version: {what}", path.display())]
+    /// The store uses something this version does not know, or something was asked for that the store cannot do.
+    #[error("{}: not supported: {what}", path.display())]
     Unsupported {
         /// The file.
         path: PathBuf,
-        /// What is not known.
+        /// What is not known, or cannot be done.
         what: String,
     },
     /// The store lies on a network file system, where mapped memory is not shared safely.
@@ -147,14 +147,22 @@ pub enum Error {
         error: KeyError,
     },
     /// An object, key or batch is larger than the store can hold.
-    #[error("{what} of {bytes} bytes; at most {limit} are possible")]
+    #[error("{what} of {}; at most {limit} are possible", size(*bytes))]
     TooLarge {
         /// What is too large.
         what: &'static str,
-        /// Its size, in bytes.
+        /// Its size, in bytes; `u64::MAX` also for all that is larger.
         bytes: u64,
         /// The largest possible size, in bytes.
         limit: u64,
+    },
+    /// An array has more dimensions than a record has room for.
+    #[error("an array of {dimensions} dimensions; at most {limit} are possible")]
+    Dimensions {
+        /// How many it has.
+        dimensions: usize,
+        /// How many it may have.
+        limit: usize,
     },
     /// An option's value makes no sense.
     #[error("option {option}: {reason}")]
@@ -215,6 +223,11 @@ pub enum Error {
         /// Which numbers are used up.
         what: &'static str,
     },
+}
+
+/// A number of bytes that may have been too large to be counted.
+fn size(bytes: u64) -> String {
+    if bytes == u64::MAX { "2^64 bytes or more".to_owned() } else { format!("{bytes} bytes") }
 }
 
 /// A result with structchunk's [`Error`].

@@ -84,8 +84,9 @@ impl StoreIdentity {
         if bytes.get(..8) != Some(&MAGIC) {
             return Err(IdentityError::NotAStore("STORE does not begin with the magic number"));
         }
-        let raw = Raw::from_sector(bytes)
-            .ok_or(IdentityError::NotAStore("the checksum of STORE's identity is wrong"))?;
+        let raw = Raw::from_sector(bytes).ok_or(IdentityError::NotAStore(
+            "the checksum of STORE's identity is wrong; rebuild makes a new one from the chunks",
+        ))?;
         if raw.format_version.get() != FORMAT_VERSION {
             return Err(IdentityError::Unsupported(format!("format version {}", raw.format_version)));
         }

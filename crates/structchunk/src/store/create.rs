@@ -1,5 +1,7 @@
 //! Making an empty store.
 
+use std::io::ErrorKind;
+
 use super::lock::{LOCK, WRITER_BYTE, lock_file};
 use super::store_file::{STORE, StoreFile, UNFINISHED};
 use super::views::{DIRECTORY, LIVE};
@@ -10,6 +12,22 @@ use crate::error::{Error, Result};
 use crate::format::{Checkpoint, ChunkId, DroppedChunks, Evidence, Features, PAGE_BYTES, StoreIdentity};
 
 pub(crate) const CHUNKS: &str = "chunks";
+
+/// The folder of the chunks.
+///
+/// # Errors
+/// [`Error::NotAStore`] where it is missing or something else; what the system is short of otherwise.
+pub(crate) fn chunks_folder(root: &Folder) -> Result<Folder> {
+    root.subfolder(CHUNKS, false).map_err(|error| match error {
+        Error::Io { source, .. }
+            if source.raw_os_error().is_some()
+                && !matches!(source.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+        {
+            Error::io("open", root.path().join(CHUNKS), source)
+        }
+        error => Error::NotAStore { path: root.path().to_owned(), reason: error.to_string() },
+    })
+}
 
 /// What lies beside `chunks/` before a store is finished. The mark that it is not comes last, for who removes them.
 pub(crate) const MADE_FIRST: [&str; 5] = [DIRECTORY, "directory.tmp", LIVE, LOCK, UNFINISHED];

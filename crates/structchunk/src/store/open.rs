@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use super::attach::Watch;
 use super::borrow::Borrows;
-use super::create::{CHUNKS, create, is_unfinished};
+use super::create::{chunks_folder, create, is_unfinished};
 use super::extent::Log;
 use super::lock::lock;
 use super::ordered::Ordered;
@@ -111,9 +111,7 @@ pub(crate) fn open_folder(root: Folder, options: &Options, created: bool) -> Res
     let access = if read_only { Access::Read } else { Access::Write };
     let mut store_file = StoreFile::read(&root, access)?;
     let (identity, features) = (store_file.identity, store_file.newest.features);
-    let folder = root
-        .subfolder(CHUNKS, false)
-        .map_err(|error| Error::NotAStore { path: root.path().to_owned(), reason: error.to_string() })?;
+    let folder = chunks_folder(&root)?;
     let (uuid, residents) = (identity.uuid, Arc::new(Residents::new(options.mapped_limit)));
     let chunks = ChunkSet::new(folder.clone(), uuid, identity.geometry, features, access, residents.clone());
     chunks.expect_seals_before(store_file.newest.active);

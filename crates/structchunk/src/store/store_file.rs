@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::create::CHUNKS;
 use super::inner::Checkpoints;
 use crate::disk::{self, Access, File, Folder};
 use crate::error::{Error, Result};
@@ -26,10 +27,7 @@ impl StoreFile {
     pub(crate) fn read(root: &Folder, access: Access) -> Result<Self> {
         let file = match root.open_file(STORE, access) {
             Err(error) if error.is_absent() => {
-                return Err(Error::NotAStore {
-                    path: root.path().to_owned(),
-                    reason: "it has no file STORE".into(),
-                });
+                return Err(Error::NotAStore { path: root.path().to_owned(), reason: why_not(root).into() });
             }
             file => file?,
         };
@@ -115,6 +113,18 @@ impl StoreFile {
         root.sync()?;
         root.rename_file(&mut file, STORE)?;
         root.sync()
+    }
+}
+
+/// Why a folder without `STORE` is no store.
+fn why_not(root: &Folder) -> &'static str {
+    let has = |name| root.exists(name).unwrap_or(false);
+    if has(UNFINISHED) {
+        "it was never finished, or is being made: STORE.tmp is there, STORE is not"
+    } else if has(CHUNKS) {
+        "it has no file STORE; rebuild makes one from the chunks"
+    } else {
+        "it has no file STORE"
     }
 }
 

@@ -69,8 +69,7 @@ impl Description {
     #[inline]
     pub(crate) fn new(array: bool, shape: &[u64], align: usize) -> Result<Self> {
         if shape.len() > MAX_DIMENSIONS {
-            let (bytes, limit) = (shape.len() as u64, MAX_DIMENSIONS as u64);
-            return Err(Error::TooLarge { what: "a number of dimensions", bytes, limit });
+            return Err(Error::Dimensions { dimensions: shape.len(), limit: MAX_DIMENSIONS });
         }
         let extension = if shape.is_empty() {
             Vec::new()

@@ -57,6 +57,22 @@ fn finding_with(records: &[Record], at: usize) -> String {
     what
 }
 
+#[test]
+fn a_chunk_that_cannot_be_opened_is_named_with_the_byte_that_is_wrong_in_it() {
+    let folder = folder();
+    let store = open_with(options(), folder.path()).unwrap();
+    for number in 0..=CHUNK_BYTES / 4096 {
+        store.put(number.to_be_bytes(), &[number; 512]).unwrap();
+    }
+    store.close().unwrap();
+    let chunk = folder.path().join("chunks/00000000.chunk");
+    fs::File::options().write(true).open(&chunk).unwrap().set_len(10_000).unwrap();
+    let store = open_with(options().create(false).read_only(true), folder.path()).unwrap();
+    let first = found(&store, false).remove(0);
+    assert_eq!((first.path, first.offset), (chunk, 10_000));
+    assert_eq!(first.what, format!("the file has 10000 bytes instead of {CHUNK_BYTES}"));
+}
+
 fn array(key: &[u8], elements: u64, shape: &[u64]) -> Record {
     let mut record = Record::new(OBJECT, key, U64, &vec![1; elements as usize * 8]);
     record.flags = ARRAY;

@@ -78,7 +78,7 @@ fn bytes_that_are_no_such_object_are_refused_before_anything_happens() {
     assert!(matches!(put(b"p", &one::<Point>(), &POINT[1..]), Err(Error::LayoutMismatch { .. })));
     assert!(matches!(put(b"p", &array::<u8>(&[0]), &[]), Err(Error::Empty { .. })));
     assert!(matches!(put(b"p", &array::<u8>(&[u64::MAX, 2]), &[]), Err(Error::TooLarge { .. })));
-    assert!(matches!(put(b"p", &array::<u8>(&[1; 14]), &[1]), Err(Error::TooLarge { .. })));
+    assert!(matches!(put(b"p", &array::<u8>(&[1; 14]), &[1]), Err(Error::Dimensions { .. })));
     assert!(matches!(put(b"", &one::<u8>(), &[1]), Err(Error::KeyLength { .. })));
     let mut batch = store.batch();
     assert!(matches!(batch.put_raw("p", &one::<Point>(), &[]), Err(Error::LayoutMismatch { .. })));

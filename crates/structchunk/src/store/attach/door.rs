@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::super::create::CHUNKS;
+use super::super::create::chunks_folder;
 use super::super::extent::{Log, split_end};
 use super::super::open::{Parts, assemble, check_features, check_no_network};
 use super::super::recover::{self, Situation};
@@ -112,9 +112,7 @@ impl Door {
             return Ok(Attempt::Recovering);
         }
         let (identity, features) = (store_file.identity, store_file.newest.features);
-        let folder = root
-            .subfolder(CHUNKS, false)
-            .map_err(|error| Error::NotAStore { path: root.path().to_owned(), reason: error.to_string() })?;
+        let folder = chunks_folder(root)?;
         let (uuid, residents) = (identity.uuid, Arc::new(Residents::new(options.mapped_limit)));
         let access = Access::Read;
         let chunks =

@@ -14,7 +14,7 @@ use super::views::{Views, credible};
 use super::{Inner, Store};
 use crate::chunk::{Chunk, LiveMap, Record, Step, Walk};
 use crate::disk::{Faults, Folder};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::{BodyNumber, ChunkId, ExternPayload, Kind, Location, PAGE_BYTES};
 
 /// Something that is not as it should be.
@@ -80,19 +80,27 @@ impl<'a> Checker<'a> {
         self.findings.push(Finding { path: path.to_owned(), offset, bytes, what: what.into() });
     }
 
+    /// Where the error says; where it names no place, here.
+    fn find_error(&mut self, path: &Path, offset: u64, error: Error) {
+        match error {
+            Error::Corrupt { path, offset, reason } => self.find(&path, offset, reason),
+            error => self.find(path, offset, error.to_string()),
+        }
+    }
+
     fn chunk(&mut self, id: ChunkId, head: Option<u64>) -> Result<()> {
         let chunks = &self.inner.chunks;
         let chunk = match chunks.get(id) {
             Ok(chunk) => chunk,
             Err(error) => {
-                self.find(chunks.folder.path(), 0, error.to_string());
+                self.find_error(chunks.folder.path(), 0, error);
                 return Ok(());
             }
         };
         let end = match head.map_or_else(|| chunk.sealed_head(), Ok) {
             Ok(end) => end,
             Err(error) => {
-                self.find(chunk.path(), PAGE_BYTES / 8, error.to_string());
+                self.find_error(chunk.path(), PAGE_BYTES / 8, error);
                 chunk.map.len()
             }
         };
@@ -126,7 +134,7 @@ impl<'a> Checker<'a> {
         match record.header().kind {
             Kind::Type => {
                 if let Err(error) = self.inner.learn_type(record) {
-                    self.find(chunk.path(), record.offset(), error.to_string());
+                    self.find_error(chunk.path(), record.offset(), error);
                 }
             }
             Kind::Object | Kind::Extern => {
@@ -149,7 +157,7 @@ impl<'a> Checker<'a> {
         match self.inner.stored_type(record.header().type_number) {
             Ok(stored) => Some(stored.layout.size()),
             Err(error) => {
-                self.find(record.chunk.path(), record.offset(), error.to_string());
+                self.find_error(record.chunk.path(), record.offset(), error);
                 None
             }
         }
@@ -206,7 +214,7 @@ impl<'a> Checker<'a> {
             }
             if record.header().kind == Kind::Extern {
                 if let Err(error) = inner.payload(&record) {
-                    self.find(record.chunk.path(), record.offset(), error.to_string());
+                    self.find_error(record.chunk.path(), record.offset(), error);
                 }
                 self.overlap(&record, &mut owners)?;
             }

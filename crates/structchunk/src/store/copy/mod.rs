@@ -211,7 +211,7 @@ impl Store {
     /// made again in the same place.
     ///
     /// # Errors
-    /// [`Error::AlreadyExists`] where anything is at `path` but an empty directory, [`Error::InvalidOption`] when it lies inside the store,
+    /// [`Error::AlreadyExists`] where anything is at `path` but an empty directory, [`Error::Io`] when it lies inside the store,
     /// [`Error::NoSpace`], [`Error::Busy`] when an object above 512 bytes is changed for longer than the busy timeout,
     /// [`Error::Closed`], [`Error::Forked`], [`Error::Unsupported`] where sparse files are needed and missing, and what the disk says.
     /// What was copied is removed then; the source is as it was.

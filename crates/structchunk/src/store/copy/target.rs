@@ -1,5 +1,6 @@
 //! The directory that becomes the copy. Everything in it is removed again unless the copy is finished.
 
+use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -26,8 +27,8 @@ impl Target {
     /// Makes the directory, or takes an empty one or what an interrupted copy left.
     pub(super) fn begin(source: &Folder, path: &Path) -> Result<Self> {
         if source.encloses(path)? {
-            let reason = "a copy of a store cannot lie inside of it".into();
-            return Err(Error::InvalidOption { option: "the place of a copy", reason });
+            let reason = "a copy of a store cannot lie inside of it";
+            return Err(Error::io("copy to", path, io::Error::new(io::ErrorKind::InvalidInput, reason)));
         }
         let (root, made) = match source.create_elsewhere(path) {
             Ok(root) => (root, true),

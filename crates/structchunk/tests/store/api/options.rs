@@ -95,6 +95,10 @@ fn what_is_no_store_is_told_from_one() {
     std::fs::create_dir(folder.path().join("photos")).unwrap();
     std::fs::write(folder.path().join("photos/cat.jpeg"), "meow").unwrap();
     assert_eq!(reason(options(), "photos"), "it has no file STORE");
+    std::fs::create_dir_all(folder.path().join("lost/chunks")).unwrap();
+    assert_eq!(reason(plain(), "lost"), "it has no file STORE; rebuild makes one from the chunks");
+    std::fs::write(folder.path().join("lost/STORE.tmp"), "").unwrap();
+    assert!(reason(plain(), "lost").contains("STORE.tmp is there, STORE is not"));
     assert_eq!(std::fs::read_dir(folder.path().join("photos")).unwrap().count(), 1, "nothing was added");
     assert_eq!(std::fs::read_dir(folder.path().join("empty")).unwrap().count(), 0, "nothing was added");
 }
