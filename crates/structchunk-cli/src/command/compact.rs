@@ -25,7 +25,7 @@ pub struct Compact {
     /// The store's directory
     store: PathBuf,
     /// Which part of a chunk must be current for it to stay, from 0 to 1
-    #[arg(long, value_name = "R", default_value_t = 0.5)]
+    #[arg(long, value_name = "R", default_value_t = 0.5, allow_negative_numbers = true, value_parser = ratio)]
     fill: f64,
     /// Print one JSON document
     #[arg(long)]
@@ -66,6 +66,11 @@ impl From<&CompactReport> for JsonCompact {
                 .collect(),
         }
     }
+}
+
+fn ratio(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number| (0.0..=1.0).contains(number));
+    number.ok_or_else(|| "a number from 0 to 1 is needed".to_owned())
 }
 
 impl Compact {

@@ -22,6 +22,8 @@ Examples:
 The directory must be new or empty. A copy that was interrupted is no store, and can be made again.
 The copy has the uuid of the store: never mix their files.
 
+While another program writes to the store this is refused: that program can make the copy (copy_to).
+
 The exit code is 1 when something could not be read in the store, and so is not in the copy.")]
 pub struct Copy {
     /// The store's directory

@@ -29,7 +29,7 @@ pub struct Get {
     /// The object's key
     key: OsString,
     /// Show about this many numbers and texts of it, the first ones
-    #[arg(long, value_name = "N", default_value_t = 1000)]
+    #[arg(long, value_name = "N", default_value_t = 1000, allow_negative_numbers = true)]
     limit: usize,
     /// Print one JSON document
     #[arg(long)]

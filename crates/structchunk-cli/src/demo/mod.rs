@@ -48,11 +48,15 @@ pub struct Demo {
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
     /// Store at most so many symbols
-    #[arg(long, value_name = "N", default_value = "1000000")]
+    #[arg(long, value_name = "N", default_value = "1000000", allow_negative_numbers = true, value_parser = at_least_one)]
     limit: NonZeroU64,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
+}
+
+fn at_least_one(text: &str) -> Result<NonZeroU64, String> {
+    text.parse().map_err(|_| "a whole number from 1 on is needed".to_owned())
 }
 
 /// Chunks of 32 MiB instead of 256, so that there are several to be drawn. In bytes.

@@ -44,6 +44,22 @@ fn wrong_arguments_are_a_sentence_and_exit_code_two() {
 }
 
 #[test]
+fn a_number_that_cannot_be_is_named_with_its_option_and_with_what_can_be() {
+    let wrong: [(&[&str], &str); 5] = [
+        (&["demo", "--limit", "0"], "'0' for '--limit <N>': a whole number from 1 on is needed"),
+        (&["demo", "--limit", "-1"], "'-1' for '--limit <N>': a whole number from 1 on is needed"),
+        (&["get", "store", "key", "--limit", "-1"], "'-1' for '--limit <N>'"),
+        (&["compact", "store", "--fill", "-0.5"], "'-0.5' for '--fill <R>': a number from 0 to 1 is needed"),
+        (&["compact", "store", "--fill", "nan"], "'nan' for '--fill <R>': a number from 0 to 1 is needed"),
+    ];
+    for (arguments, text) in wrong {
+        let ran = run(arguments);
+        assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{arguments:?}");
+        assert!(ran.err.contains(text), "{arguments:?}: {}", ran.err);
+    }
+}
+
+#[test]
 fn a_reader_that_has_seen_enough_is_no_error() {
     let sample = Sample::new();
     for arguments in
