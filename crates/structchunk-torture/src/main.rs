@@ -19,7 +19,7 @@ use clap::builder::PossibleValuesParser;
 
 use classes::CLASSES;
 use plan::{Class, Plan, Scale};
-use shared::{common, failing_disk, mount, power, replay, scenarios, script, session};
+use shared::{common, failing_disk, mount, power, replay, scenarios, script, session, writers};
 
 /// Let everything fail that can, and look at what is left of the store: processes killed at any moment, power cuts, failing system calls,
 /// full disks.

@@ -17,3 +17,5 @@ pub mod scenarios;
 pub mod script;
 #[path = "../../structchunk/tests/store/session.rs"]
 pub mod session;
+#[path = "../../structchunk/tests/store/writers.rs"]
+pub mod writers;

@@ -4,6 +4,9 @@
 //! durable, and nothing else, is kept as such. At random calls, and between them, an image is made of what may be on
 //! the disk (`power.rs` of the engine's suite): each sector and each name as of the last sync or as of now. The real store opens it as another boot,
 //! and there the power goes again.
+//!
+//! What several threads do at once cannot be followed so: they are threads of this process, and the store itself says what it is about
+//! to do (`writers.rs`).
 
 use std::fs;
 use std::path::Path;
@@ -18,15 +21,21 @@ use crate::power::{Disk, Tally, look_at};
 use crate::script::{Op, Tracked};
 use crate::steps::{Script, Step, hollow};
 use crate::trace::{self, Stop, Traced};
+use crate::writers;
 use structchunk::testing::{Call, Event};
 
 /// Images, of all kinds together.
 const IMAGES: (u64, u64) = (150, 10_200);
 /// What processes do, and one in how many of their system calls ends in a power cut.
 const KINDS: [(&str, u64); 3] = [("operations", 60), ("chunks and batches", 40), ("compaction", 40)];
+/// And what threads do.
+const TOGETHER: &str = "threads";
 
 pub fn run(plan: &Plan) -> Report {
     let mut report = Report::default();
+    if plan.wants(TOGETHER) {
+        report.push(together(plan));
+    }
     if let Err(reason) = trace::is_allowed() {
         report.push(Part::skipped("power cuts", &reason));
         return report;
@@ -51,6 +60,19 @@ pub fn run(plan: &Plan) -> Report {
         report.push(part);
     }
     report
+}
+
+/// Threads of this process, because what they do at the same time cannot be followed call by call.
+fn together(plan: &Plan) -> Part {
+    let (mut random, start) = (plan.random(TOGETHER), Instant::now());
+    let (mut part, mut images) = (Part::new(TOGETHER), 0);
+    while images < plan.pick(30, 1_000) && !part.has_failed_enough() {
+        part.repeat(1, |_, _| images += writers::round(folder().path(), &mut random));
+    }
+    part.notes = format!("images of {} stores, written to by three threads while two sync", part.runs);
+    part.runs = images;
+    part.took = start.elapsed();
+    part
 }
 
 /// What is done, and what came of it.

@@ -42,3 +42,4 @@ mod session;
 mod sizes;
 mod steps;
 mod tables;
+mod writers;

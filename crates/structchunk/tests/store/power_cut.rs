@@ -11,6 +11,7 @@ use structchunk::Store;
 use crate::common::*;
 use crate::power::{Disk, Tally, look_at};
 use crate::script::{Op, Tracked};
+use crate::writers;
 
 #[test]
 fn a_power_cut_at_any_moment_takes_the_store_back_to_its_last_sync_exactly() {
@@ -115,6 +116,16 @@ fn a_power_cut_at_any_moment_of_a_compaction_loses_nothing_and_brings_nothing_ba
         }
     }
     println!("{} images, {} of them of a cut inside a recovery", tally.images, tally.nested);
+}
+
+#[test]
+fn a_power_cut_while_several_threads_write_takes_the_store_back_to_a_moment_that_a_sync_has_fixed() {
+    let seed = seed();
+    println!("STRUCTCHUNK_SEED={seed}");
+    let mut random = Random::new(seed);
+    let images: u64 = (0..cases(3)).map(|_| writers::round(folder().path(), &mut random)).sum();
+    println!("{images} images");
+    assert!(images > 30, "{images} images");
 }
 
 fn run(disk: &Disk, store: &Store, op: &Op, now: &mut Tracked, synced: &mut Tracked) {
