@@ -31,3 +31,10 @@ fn a_class_that_does_not_exist_is_an_error_that_names_those_that_do() {
     let (code, said) = torture(&["--help"]);
     assert!(code == Some(0) && said.contains("--seed"), "{said}");
 }
+
+#[test]
+fn a_part_that_does_not_exist_is_an_error_and_not_a_table_without_failures() {
+    let (code, said) = torture(&["quick", "power", "--part", "compcation"]);
+    assert!(code == Some(2) && said.contains("compcation"), "{code:?} {said}");
+    assert!(!said.contains("together"), "{said}");
+}

@@ -313,6 +313,40 @@ mod tests {
     }
 
     #[test]
+    fn a_map_is_believed_only_as_what_it_is() {
+        let geometry = Geometry::new(18).unwrap();
+        let made = map(1100);
+        let open = |change: Option<(u64, u64)>, uuid, epoch, stamp| {
+            let words = Words::heap(1100);
+            for at in 0..HEADER_WORDS {
+                words.store(at, made.words.load(at, Ordering::Relaxed).unwrap(), Ordering::Relaxed);
+            }
+            if let Some((at, word)) = change {
+                words.store(at, word, Ordering::Relaxed);
+            }
+            LiveMap::open(words, uuid, epoch, stamp, geometry).is_some()
+        };
+        assert!(open(None, [1; 16], 1, None) && !open(None, [1; 16], 1, Some(9)));
+        made.stamp(2, 9);
+        assert!(open(None, [1; 16], 2, Some(9)) && open(None, [1; 16], 2, None));
+        assert!(!open(None, [1; 16], 1, Some(9)) && !open(None, [2; 16], 2, Some(9)));
+        assert!(!open(Some((0, 0)), [1; 16], 2, Some(9)) && !open(Some((1, 77)), [1; 16], 2, Some(9)));
+        assert!(!open(Some((AT_FIRST_CHUNK, geometry.chunk_limit())), [1; 16], 2, Some(9)));
+    }
+
+    #[test]
+    fn a_record_that_is_not_live_may_have_one_right_behind_its_beginning() {
+        let map = map(4096);
+        let at = |unit: u64| map.geometry.location(ChunkId(3), 4096 + 16 * unit);
+        for units in [2, 64, 65, 200] {
+            map.set(at(1), 16);
+            assert!(map.any_inside(at(0), 16 * units) && !map.stands_alone(at(0), 16 * units));
+            map.clear(at(1), 16);
+            assert!(!map.any_inside(at(0), 16 * units));
+        }
+    }
+
+    #[test]
     fn chunks_outside_the_map_are_never_live() {
         let map = map(1100);
         for chunk in [0, 2, 1 << 20] {

@@ -8,6 +8,8 @@ mod record;
 mod set;
 mod sums;
 mod tail;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 pub(crate) use body::{Body, BodyRef, BodySet};

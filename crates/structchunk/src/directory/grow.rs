@@ -232,7 +232,7 @@ impl Directory {
 impl Fill {
     /// Whether so many entries more leave the segment in bounds, with so many slots to spare.
     #[inline]
-    fn has_room(self, more: usize, spare: usize) -> bool {
+    pub(super) fn has_room(self, more: usize, spare: usize) -> bool {
         let (live, used) = (usize::from(self.live), usize::from(self.used));
         live + more <= MAX_LIVE && used + more + spare <= MAX_USED && used + spare <= live + MAX_DELETED
     }

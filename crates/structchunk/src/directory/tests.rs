@@ -1,6 +1,7 @@
 //! The directory against a model, its size and speed, damaged files, and searches beside a writer.
 
 mod damage;
+mod edges;
 mod model;
 mod size;
 mod threads;
