@@ -34,6 +34,7 @@ mod punching;
 mod raw;
 mod readers;
 mod rebuild;
+mod recovered;
 mod replaced;
 mod replay;
 mod same_boot;
