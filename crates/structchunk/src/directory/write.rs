@@ -10,7 +10,7 @@ use crate::format::Location;
 use crate::map::words::load_own;
 
 /// Where the entry of a key is, or will be. Good until the next change of the directory.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SlotRef {
     segment: Link,
     /// Index of the slot's word.

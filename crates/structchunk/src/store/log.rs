@@ -75,9 +75,11 @@ impl Draft<'_> {
 /// A record at the head that is complete but for its header: not even recovery would find it.
 pub(crate) struct Ahead<'a> {
     chunk: ChunkRef<'a>,
+    offset: u64,
     /// Offset one past the record.
     end: u64,
-    /// Words 0 to 2 of the header, with the next sequence.
+    sequence: u64,
+    /// Words 0 to 2 of the header.
     words: [u64; 3],
 }
 
@@ -297,7 +299,7 @@ impl Inner {
         let location = self.chunks.geometry.location(chunk.id, writer.head);
         let header = draft.header(writer.next_sequence);
         let words = header.encode(self.chunks.seed, location, draft.extension, draft.key);
-        Ok(Ahead { chunk, end: place.end, words })
+        Ok(Ahead { chunk, offset: writer.head, end: place.end, sequence: writer.next_sequence, words })
     }
 
     /// Gives a record that was written ahead its sequence and its header.
@@ -309,7 +311,12 @@ impl Inner {
         ahead: &Ahead<'a>,
     ) -> Result<Record<'a>> {
         let (chunk, offset) = (&ahead.chunk, writer.head);
-        writer.take_sequence().map_err(|error| self.stop_writing(error))?;
+        let sequence = writer.take_sequence().map_err(|error| self.stop_writing(error))?;
+        debug_assert_eq!(
+            (ahead.offset, ahead.sequence),
+            (offset, sequence),
+            "something was appended in between"
+        );
         let record = write_header(chunk, offset, ahead.words, draft.version_word);
         let record = record.ok_or_else(|| self.stop_writing(shortened(chunk, offset)))?;
         writer.head = ahead.end;
@@ -322,7 +329,9 @@ impl Inner {
 
     /// Makes what was written ahead the zeroes again that lie behind the head.
     #[cold]
-    pub(crate) fn take_back(&self, writer: &Writer, ahead: &Ahead<'_>) -> Result<()> {
+    pub(crate) fn take_back(&self, writer: &mut Writer, ahead: &Ahead<'_>) -> Result<()> {
+        // A sync that is under way may have made it durable.
+        writer.changed = true;
         let zeroed = ahead.chunk.map.zero(writer.head, ahead.end - writer.head);
         zeroed.ok_or_else(|| self.stop_writing(shortened(&ahead.chunk, writer.head)))
     }

@@ -12,6 +12,9 @@ use crate::error::{Error, Result};
 use crate::format::{Extension, Flags, Kind, MAX_DIMENSIONS, PAGE_BYTES};
 use crate::layout::Object;
 
+/// Up to so many bytes an object is written before anybody knows whether it can be put: longer than that the wait for a slot does not last.
+const SMALL: u64 = 4 << 10;
+
 /// When a put or remove takes place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Condition {
@@ -109,7 +112,8 @@ impl Inner {
     /// Appends one record for a key and makes it the current one.
     ///
     /// `number` says which type it has; `before` sees the record that will be superseded, and may still refuse; `prepare` is the last thing
-    /// that may fail; `fill` writes the payload. A change that is `sure` has no use for `before` and `prepare`.
+    /// that may fail; `fill` writes the payload. A change that is `sure` has no use for `before` and `prepare`, and may ask `number` and
+    /// `fill` twice.
     pub(crate) fn store_record<'a>(
         &'a self,
         change: &Change<'_>,
@@ -123,7 +127,8 @@ impl Inner {
         Self::check_key(key)?;
         let hash = self.views.hashes.of_key(key);
         self.views.directory.prefetch_slot(hash);
-        if sure && self.store_at_once(hash, &mut draft, &number, &fill)? {
+        debug_assert!(!sure || condition == Condition::Always, "a condition asks what there is");
+        if sure && draft.payload_length <= SMALL && self.store_at_once(hash, &mut draft, &number, &fill)? {
             return Ok(Outcome::Stored);
         }
         let (mut guard, slot, old) = loop {

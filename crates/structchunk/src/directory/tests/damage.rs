@@ -157,6 +157,9 @@ proptest! {
                     let _ = directory.insert(hash(key), location(key, 1), |found| found == location(key, 0));
                 }
                 directory.remove(hash(key), location(key, 0));
+                if let Some(slot) = directory.free_at_home(hash(key)) {
+                    directory.store(&slot, location(key, 1));
+                }
                 if let Ok(slot) = directory.find_slot(hash(key), |found| found == location(key, 1)) {
                     directory.store(&slot, location(key, 2));
                 }

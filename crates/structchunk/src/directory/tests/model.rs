@@ -48,6 +48,9 @@ impl Pair<'_> {
         let version = self.model.get(&key).map_or(0, |version| version.wrapping_add(1));
         let mut slot = self.directory.find_slot(hash, |found| key_of(found) == key).unwrap();
         assert_eq!(slot.location(), self.model.get(&key).map(|&version| location(key, version)));
+        if let Some(free) = self.directory.free_at_home(hash) {
+            assert_eq!(free, slot, "a glance says something else than a search");
+        }
         if slot.location().is_none() && !self.directory.has_room(&slot) {
             reserve(&self.directory, &mut [hash], self.hash_of).unwrap();
             slot = self.directory.find_slot(hash, |found| key_of(found) == key).unwrap();
