@@ -86,7 +86,9 @@ pub mod raw {
     //! `unsafe`; each says what it asks for. In short: only the bytes of an object that was found while its file was held, and not while
     //! a guard of this library refers to that object. A binding that uses no guards has nothing to mind.
 
-    pub use crate::store::raw::{Copied, Described, FileId, Hold, Lent, Place, Raw, Update, When};
+    pub use crate::store::raw::{
+        Copied, Described, FileId, Hold, Lent, Place, Raw, RawReader, Seen, Update, When,
+    };
 }
 
 #[cfg(not(loom))]

@@ -123,7 +123,11 @@ impl FileHold {
     /// for longer than the busy timeout.
     pub(crate) fn of_chunk(inner: &Arc<Inner>, chunk: ChunkId) -> Result<Option<Self>> {
         let found = inner.chunks.get(chunk)?;
-        if !inner.enter_chunk(chunk) {
+        let entered = match inner.attached {
+            Some(_) => inner.enter_with_others(chunk)?,
+            None => inner.enter_chunk(chunk),
+        };
+        if !entered {
             return Ok(None);
         }
         let mut hold = Self { file: HeldFile::Chunk(chunk), writable: false, inner: inner.clone() };
@@ -194,7 +198,10 @@ impl Drop for FileHold {
                     chunk.writers.fetch_sub(1, Ordering::SeqCst);
                 }
                 self.inner.chunks.let_go(*chunk);
-                self.inner.leave_chunk(*chunk);
+                match self.inner.attached {
+                    Some(_) => self.inner.leave_to_others(*chunk),
+                    None => self.inner.leave_chunk(*chunk),
+                }
             }
             HeldFile::Body(body) => {
                 if self.writable {

@@ -28,39 +28,50 @@ struct SharedHold<'a> {
 impl Inner {
     /// Holds a chunk together with others; `None` when somebody had it alone until the busy timeout.
     fn hold_with_others(&self, chunk: ChunkId) -> Result<Option<SharedHold<'_>>> {
+        Ok(self.enter_with_others(chunk)?.then_some(SharedHold { inner: self, chunk }))
+    }
+
+    /// Holds a chunk together with others until as many calls of [`Inner::leave_to_others`]; false when somebody had it alone until the busy
+    /// timeout.
+    pub(in crate::store) fn enter_with_others(&self, chunk: ChunkId) -> Result<bool> {
         let Some(lock) = self.attached.as_ref().and_then(super::Watch::lock) else {
             // Whoever makes the file begins a session before anything is moved.
-            return Ok(Some(SharedHold { inner: self, chunk }));
+            return Ok(true);
         };
         let mut deadline = self.patience(true);
         loop {
             let mut holds = self.holds.lock().unwrap_or_else(PoisonError::into_inner);
-            let count = holds.counts.entry(chunk).or_default();
-            if *count > 0 || lock.try_lock(FIRST_BYTE + u64::from(chunk.0), Lock::Shared)? {
-                *count += 1;
-                return Ok(Some(SharedHold { inner: self, chunk }));
+            let held = holds.counts.get(&chunk).is_some_and(|&count| count > 0);
+            if held || lock.try_lock(FIRST_BYTE + u64::from(chunk.0), Lock::Shared)? {
+                *holds.counts.entry(chunk).or_default() += 1;
+                return Ok(true);
             }
             drop(holds);
             if deadline.is_over() {
-                return Ok(None);
+                return Ok(false);
             }
             std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// Ends a hold together with others.
+    pub(in crate::store) fn leave_to_others(&self, chunk: ChunkId) {
+        let Some(lock) = self.attached.as_ref().and_then(super::Watch::lock) else { return };
+        let mut holds = self.holds.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(count) = holds.counts.get_mut(&chunk) else { return };
+        *count -= 1;
+        if *count == 0 {
+            holds.counts.remove(&chunk);
+            if let Err(error) = lock.unlock(FIRST_BYTE + u64::from(chunk.0)) {
+                tracing::debug!(%error, "the hold goes with the lock's file");
+            }
         }
     }
 }
 
 impl Drop for SharedHold<'_> {
     fn drop(&mut self) {
-        let Some(lock) = self.inner.attached.as_ref().and_then(super::Watch::lock) else { return };
-        let mut holds = self.inner.holds.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(count) = holds.counts.get_mut(&self.chunk) else { return };
-        *count -= 1;
-        if *count == 0 {
-            holds.counts.remove(&self.chunk);
-            if let Err(error) = lock.unlock(FIRST_BYTE + u64::from(self.chunk.0)) {
-                tracing::debug!(%error, "the hold goes with the lock's file");
-            }
-        }
+        self.inner.leave_to_others(self.chunk);
     }
 }
 

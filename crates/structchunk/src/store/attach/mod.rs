@@ -166,7 +166,7 @@ impl Reader {
 
     /// Asks the present session, and the next one where that is over before it has answered.
     #[inline]
-    fn ask<R>(&self, question: impl Fn(&Session) -> Result<R>) -> Result<R> {
+    pub(in crate::store) fn ask<R>(&self, question: impl Fn(&Session) -> Result<R>) -> Result<R> {
         let answer = question(&self.own.read().unwrap_or_else(PoisonError::into_inner));
         match answer {
             Err(Error::SessionOver { .. }) => self.ask_next(question),

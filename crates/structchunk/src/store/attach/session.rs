@@ -54,7 +54,7 @@ impl Session {
 
     /// Asks the store, once more where files had become longer, and looks whether that counts.
     #[inline]
-    fn ask<R>(&self, question: impl Fn(&Store) -> Result<R>) -> Result<R> {
+    pub(in crate::store) fn ask<R>(&self, question: impl Fn(&Store) -> Result<R>) -> Result<R> {
         let inner = &self.store.inner;
         let mut answer = question(&self.store);
         while inner.chunks.is_stepwise() && inner.follow_files() {

@@ -4,10 +4,12 @@
 
 mod loan;
 mod place;
+mod reader;
 mod update;
 
 pub use loan::Lent;
 pub use place::{FileId, Hold, Place};
+pub use reader::{RawReader, Seen};
 pub use update::Update;
 
 use super::batch::TypeOf;

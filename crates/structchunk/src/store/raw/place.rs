@@ -148,14 +148,16 @@ impl Hold {
         self.hold.is_writable()
     }
 
-    /// Whether an object begins at this offset of the file that is current under its key; for a body, the key under which it was found.
+    /// Whether an object begins at this offset of the file that is current under its key; for a body, the key under which it was found. A
+    /// reader can say so until the session is over in which it was found.
     pub fn is_current(&self, file: FileId, offset: u64) -> bool {
         let inner = self.hold.inner();
         let FileId::Chunk(number) = file else {
             let record = inner.find(&self.key).ok().flatten();
             let payload = record.and_then(|record| inner.payload(&record).ok());
             let body = payload.as_ref().and_then(|payload| payload.body());
-            return offset == PAGE_BYTES && body.map(|body| FileId::Body(body.number.0)) == Some(file);
+            let is_it = offset == PAGE_BYTES && body.map(|body| FileId::Body(body.number.0)) == Some(file);
+            return is_it && inner.still(Ok(())).is_ok();
         };
         let geometry = &inner.chunks.geometry;
         // No record begins further before its payload.
@@ -167,7 +169,8 @@ impl Hold {
             let location = geometry.location(ChunkId(number), at);
             if inner.views.live.is_live(location) {
                 let record = inner.chunks.record(location).ok().flatten();
-                return record.is_some_and(|record| record.place().payload == offset);
+                let is_it = record.is_some_and(|record| record.place().payload == offset);
+                return is_it && inner.still(Ok(())).is_ok();
             }
         }
         false

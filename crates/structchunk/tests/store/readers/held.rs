@@ -1,4 +1,5 @@
 //! What a reader looks at again and again stays where it is.
+#![expect(unsafe_code, reason = "what is held is read through pointers")]
 
 use rustix::process::Signal;
 use structchunk::{Compaction, Error, LeftReason, Store};
@@ -124,4 +125,39 @@ fn exact_totals_are_seen_of_what_other_processes_count() {
         assert_eq!(writer.answer(), "ok");
     }
     assert_eq!(view.load().unwrap().hits.into_inner(), 2000);
+}
+
+#[test]
+fn what_is_seen_without_a_type_shows_what_the_writer_stores_and_stays_where_it_is() {
+    let folder = folder();
+    let store = store_with_counter(folder.path());
+    store.put("large", &vec![7_u64; 1 << 20][..]).unwrap();
+    let reader = attach(folder.path());
+    let raw = reader.raw();
+    let (first, second) = (raw.view(b"counter").unwrap().unwrap(), raw.view(b"counter").unwrap().unwrap());
+    let (file, offset) = (first.place.file, first.place.offset);
+    assert_eq!((first.layout.name(), &first.shape, first.hold.is_writable()), ("Counter", &None, false));
+    assert!(first.hold.is_current(file, offset) && offset + first.place.bytes <= first.hold.len());
+    assert_eq!(compact(&store), [(0, LeftReason::Held)]);
+    drop(second);
+    assert_eq!(compact(&store), [(0, LeftReason::Held)], "one is left");
+    count(&store);
+    let hits: *const u64 = first.hold.as_ptr().wrapping_add(offset as usize).cast();
+    // SAFETY: the object that was found, which is held; the writer is this thread.
+    assert_eq!(unsafe { hits.read() }, 1);
+    assert_eq!(raw.load(b"counter").unwrap().unwrap().bytes[..8], 1_u64.to_ne_bytes());
+    store.put("counter", &Counter::default()).unwrap();
+    assert!(!first.hold.is_current(file, offset));
+    drop(first);
+    assert_eq!(compact(&store), []);
+    let large = raw.view(b"large").unwrap().unwrap();
+    assert_eq!((large.place.bytes, large.shape), (8 << 20, Some(vec![1 << 20])));
+    store.put("large", &[1_u64][..]).unwrap();
+    assert!(!large.hold.is_current(large.place.file, large.place.offset));
+    let last = large.hold.as_ptr().wrapping_add((large.place.offset + large.place.bytes - 8) as usize);
+    // SAFETY: the end of the object that was found, which is held and was superseded, so that nobody writes there.
+    assert_eq!(unsafe { last.cast::<u64>().read() }, 7);
+    assert!(raw.view(b"nothing").unwrap().is_none() && raw.load(b"nothing").unwrap().is_none());
+    store.close().unwrap();
+    assert_eq!(raw.load(b"k08999").unwrap().unwrap().bytes, 8999_u64.to_ne_bytes(), "in the next session");
 }

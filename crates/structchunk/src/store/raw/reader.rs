@@ -1,0 +1,77 @@
+//! Reading beside a writer what is described at run time only.
+
+use super::{Copied, Hold, Place};
+use crate::error::Result;
+use crate::layout::Layout;
+use crate::store::{Reader, Session};
+
+/// The calls of a reader for objects whose types are known at run time only; see [`Reader::raw`].
+#[derive(Debug, Clone, Copy)]
+pub struct RawReader<'r> {
+    reader: &'r Reader,
+}
+
+/// An object of another process, where it lies.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Seen {
+    /// Keeps it there, and mapped: see [`Hold`]. Compaction by the writer leaves its chunk as it is for as long.
+    pub hold: Hold,
+    /// Where in the hold.
+    pub place: Place,
+    /// The layout of the object, or of an array's elements.
+    pub layout: Layout,
+    /// The dimensions of an array; `None` for what is no array.
+    pub shape: Option<Vec<u64>>,
+}
+
+impl Reader {
+    /// The calls for objects whose types are known at run time only.
+    pub fn raw(&self) -> RawReader<'_> {
+        RawReader { reader: self }
+    }
+}
+
+impl RawReader<'_> {
+    /// A copy of the object under `key`, of one moment, or `None`.
+    ///
+    /// # Errors
+    /// As for [`Reader::load`].
+    pub fn load(self, key: &[u8]) -> Result<Option<Copied>> {
+        self.reader.ask(|session| session.ask(|store| store.raw().load(key)))
+    }
+
+    /// The object under `key`, where it lies: may be read, not written. It changes as its writer changes it in place, at any moment and
+    /// without a version word; after a put or remove of its key it is the object from before.
+    ///
+    /// # Errors
+    /// [`Error::Busy`](crate::Error::Busy) while the writer moves objects out of the chunk, for longer than the busy timeout; [`Error::Recovering`](crate::Error::Recovering),
+    /// [`Error::Corrupt`](crate::Error::Corrupt), and what the system says.
+    pub fn view(self, key: &[u8]) -> Result<Option<Seen>> {
+        self.reader.ask(|session| seen(session, key))
+    }
+}
+
+fn seen(session: &Session, key: &[u8]) -> Result<Option<Seen>> {
+    loop {
+        let place = session.ask(|store| store.raw().locate(key))?;
+        let Some(before) = place else { return Ok(None) };
+        let hold = match session.ask(|store| store.raw().hold(key, before.file)) {
+            Ok(hold) => hold,
+            // It was moved or replaced, and its file is gone.
+            Err(error) => match session.ask(|store| store.raw().locate(key))? {
+                Some(now) if now == before => return Err(error),
+                _ => continue,
+            },
+        };
+        // It may have been moved before it was held.
+        let place = session.ask(|store| store.raw().locate(key))?;
+        let Some(place) = place.filter(|now| now.file == before.file) else { continue };
+        let (layout, shape) = session.ask(|store| {
+            let raw = store.raw();
+            let shape = if place.is_array { Some(raw.shape(&place)?) } else { None };
+            Ok((raw.layout(place.type_number)?.clone(), shape))
+        })?;
+        return Ok(Some(Seen { hold, place, layout, shape }));
+    }
+}
