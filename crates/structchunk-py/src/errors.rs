@@ -47,6 +47,8 @@ pub fn to_python(py: Python<'_>, error: &Error) -> PyErr {
         Error::Corrupt { .. } | Error::TableKey { .. } => ours(py, "CorruptError", &text),
         Error::NoSpace { .. } => ours(py, "NoSpace", &text),
         Error::Busy { .. } => ours(py, "Busy", &text),
+        Error::Recovering { .. } => ours(py, "Recovering", &text),
+        Error::Torn { .. } => ours(py, "Torn", &text),
         Error::Closed => ours(py, "Closed", &text),
         Error::ReadOnly { .. } => ours(py, "ReadOnly", &text),
         Error::Poisoned { .. } => ours(py, "Poisoned", &text),

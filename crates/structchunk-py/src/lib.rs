@@ -1,15 +1,18 @@
 //! The native half of the Python package: thin, without any logic of a store.
 //!
 //! What Python sees is in `python/structchunk/`; this module is what it is made of. `memory` hands out the bytes of objects through the
-//! buffer protocol, `store` has the calls, `layout` the descriptions of types, `roots` the fast way to a ctypes object.
+//! buffer protocol, `store` has the calls (`handle`: of one's own or beside a writer; `scan`: keys; `care`: all of it), `layout` the descriptions of types, `roots` the fast way to a ctypes object.
 
 #![expect(clippy::needless_pass_by_value, reason = "arguments come from Python by value")]
 
+mod care;
 mod errors;
+mod handle;
 mod keys;
 mod layout;
 mod memory;
 mod roots;
+mod scan;
 mod store;
 
 /// See `python/structchunk/_native.pyi`. Its caches are made for threads that take turns.

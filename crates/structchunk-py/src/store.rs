@@ -1,37 +1,44 @@
 //! The calls of a store. `python/structchunk/_store.py` makes them into a mapping.
-#![expect(unsafe_code, reason = "opening a store is unsafe: others could change its files")]
 
-use std::ops::Bound as End;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyDict, PyList, PyType};
-use structchunk::raw::{self, Copied as Copy, FileId, Place, When};
-use structchunk::{Compaction, Error, Space};
+use structchunk::raw::{self, Copied as Copy, FileId, Place, Raw, Seen, When};
+use structchunk::{Error, Space};
 
-use crate::errors::{OrRaise, named};
+use crate::care;
+use crate::errors::OrRaise;
+use crate::handle::Handle;
 use crate::keys;
 use crate::layout::{Described, Layout};
 use crate::memory::{Bytes, Memory};
 use crate::roots::{Recipe, Roots, SharedRoots, item, make_root};
+use crate::scan::Within;
 
 /// An open store, without the ways of a mapping.
 #[pyclass(subclass, frozen, weakref, module = "structchunk._native")]
 pub struct Store {
-    handle: structchunk::Store,
+    handle: Handle,
     as_text: bool,
     roots: SharedRoots,
 }
 
-/// Memory, offset in it, number of the type, dimensions.
-type Found = (Py<Memory>, u64, u64, u32, Option<Vec<u64>>);
+/// Memory, offset in it, bytes, number of the type, its layout, dimensions.
+type Found = (Py<Memory>, u64, u64, u32, Layout, Option<Vec<u64>>);
 
 impl Store {
+    /// The untyped calls of a store that is this process's own.
+    #[inline]
+    fn raw(&self) -> structchunk::Result<Raw<'_>> {
+        self.handle.own().map(structchunk::Store::raw)
+    }
+
     /// The memory of the file in which an object lies, and where it is there: held before it was looked up.
     fn find(&self, py: Python<'_>, key: &[u8]) -> PyResult<Option<(Py<Memory>, Place)>> {
-        let raw = self.handle.raw();
+        let raw = self.raw().or_raise(py)?;
         let mut place = raw.locate(key).or_raise(py)?;
         loop {
             let Some(before) = place else { return Ok(None) };
@@ -72,9 +79,10 @@ impl Store {
         key: &[u8],
         class: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Option<Py<PyAny>>> {
-        let Some(place) = self.handle.raw().locate(key).or_raise(py)? else { return Ok(None) };
+        let Handle::Own(store) = &self.handle else { return Ok(None) };
+        let Some(place) = store.raw().locate(key).or_raise(py)? else { return Ok(None) };
         let FileId::Chunk(chunk) = place.file else { return Ok(None) };
-        if place.is_array || self.handle.is_read_only() {
+        if place.is_array || store.is_read_only() {
             return Ok(None);
         }
         let at = (chunk, place.offset, place.bytes);
@@ -93,7 +101,7 @@ impl Store {
 
     /// Whether these bytes are those of the object that is under a key already, and what they are is what it is.
     fn is_there(&self, py: Python<'_>, key: &[u8], what: &raw::Described, bytes: &Bytes) -> PyResult<bool> {
-        let raw = self.handle.raw();
+        let raw = self.raw().or_raise(py)?;
         let Ok(Some(place)) = raw.locate(key) else { return Ok(false) };
         if place.bytes != bytes.as_slice(py).len() as u64 {
             return Ok(false);
@@ -120,11 +128,14 @@ impl Store {
     }
 }
 
-/// Number of the type, dimensions, bytes.
-type Copied<'py> = (u32, Option<Vec<u64>>, Bound<'py, PyByteArray>);
+/// Number of the type, its layout, dimensions, bytes.
+type Copied<'py> = (u32, Layout, Option<Vec<u64>>, Bound<'py, PyByteArray>);
 
 fn copied(py: Python<'_>, copy: Option<Copy>) -> Option<Copied<'_>> {
-    copy.map(|copy| (copy.type_number, copy.shape, PyByteArray::new(py, &copy.bytes)))
+    copy.map(|copy| {
+        let bytes = PyByteArray::new(py, &copy.bytes);
+        (copy.type_number, Layout(copy.layout), copy.shape, bytes)
+    })
 }
 
 #[pymethods]
@@ -144,7 +155,7 @@ impl Store {
         index: bool,
     ) -> PyResult<Self> {
         let mut options = structchunk::Store::options();
-        options = options.create(create).create_new(create_new).read_only(read_only).index(index);
+        options = options.create(create).create_new(create_new).index(index);
         if let Some(bytes) = chunk_capacity {
             options = options.chunk_capacity(bytes);
         }
@@ -153,8 +164,8 @@ impl Store {
                 .map_err(|error| pyo3::exceptions::PyValueError::new_err(format!("busy_timeout: {error}")))?;
             options = options.busy_timeout(timeout);
         }
-        // SAFETY: that nobody but structchunk changes or truncates the files meanwhile is in the documentation of `structchunk.open`.
-        let handle = py.detach(|| unsafe { options.open(path) }).or_raise(py)?;
+        let open = if read_only { Handle::attach } else { Handle::open };
+        let handle = py.detach(|| open(options, path)).or_raise(py)?;
         Ok(Self { handle, as_text, roots: SharedRoots::default() })
     }
 
@@ -169,16 +180,16 @@ impl Store {
     }
 
     fn _recovery(&self) -> String {
-        format!("{:?}", self.handle.recovery())
+        self.handle.recovery()
     }
 
-    fn _len(&self) -> u64 {
-        self.handle.len()
+    fn _len(&self, py: Python<'_>) -> PyResult<u64> {
+        self.handle.len().or_raise(py)
     }
 
     fn _close(&self, py: Python<'_>) -> PyResult<()> {
         self.let_go();
-        py.detach(|| self.handle.clone().close()).or_raise(py)
+        py.detach(|| self.handle.close()).or_raise(py)
     }
 
     /// Lets go of what is cached and keeps chunks in their places.
@@ -204,17 +215,32 @@ impl Store {
     }
 
     fn _contains(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<bool> {
-        self.handle.contains(keys::to_bytes(key)?).or_raise(py)
+        self.handle.contains(&keys::to_bytes(key)?).or_raise(py)
     }
 
     fn _locate(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<Option<Found>> {
-        let Some((memory, place)) = self.find(py, &keys::to_bytes(key)?)? else { return Ok(None) };
-        let shape = if place.is_array { Some(self.handle.raw().shape(&place).or_raise(py)?) } else { None };
-        Ok(Some((memory, place.offset, place.bytes, place.type_number, shape)))
+        let key = keys::to_bytes(key)?;
+        if let Some(reader) = self.handle.reader().or_raise(py)? {
+            let seen = py.detach(|| reader.raw().view(&key)).or_raise(py)?;
+            let Some(Seen { hold, place, layout, shape, .. }) = seen else { return Ok(None) };
+            let memory = Py::new(py, Memory::of_hold(hold, place.file))?;
+            return Ok(Some((memory, place.offset, place.bytes, place.type_number, Layout(layout), shape)));
+        }
+        let Some((memory, place)) = self.find(py, &key)? else { return Ok(None) };
+        let raw = self.raw().or_raise(py)?;
+        let shape = if place.is_array { Some(raw.shape(&place).or_raise(py)?) } else { None };
+        let layout = Layout(raw.layout(place.type_number).or_raise(py)?.clone());
+        Ok(Some((memory, place.offset, place.bytes, place.type_number, layout, shape)))
     }
 
-    fn _layout(&self, py: Python<'_>, type_number: u32) -> PyResult<Layout> {
-        Ok(Layout(self.handle.raw().layout(type_number).or_raise(py)?.clone()))
+    /// The layout of the object under `key`, and whether it is an array.
+    fn _what(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<Option<(Layout, bool)>> {
+        let key = keys::to_bytes(key)?;
+        let what = match self.handle.reader().or_raise(py)? {
+            Some(reader) => reader.raw().what(&key),
+            None => self.raw().and_then(|raw| raw.what(&key)),
+        };
+        Ok(what.or_raise(py)?.map(|(layout, is_array)| (Layout(layout), is_array)))
     }
 
     fn _note_class(&self, type_number: u32, class: Py<PyType>, bytes: u64) {
@@ -235,7 +261,7 @@ impl Store {
         if !absent && self.is_there(py, &key, &what.get().0, &bytes)? {
             return Ok(true);
         }
-        let (raw, what) = (self.handle.raw(), &what.get().0);
+        let (raw, what) = (self.raw().or_raise(py)?, &what.get().0);
         match raw.try_put(&key, what, bytes.as_slice(py), when) {
             // Whoever changes the object may need the GIL to come to an end.
             Err(Error::Busy { .. }) => {
@@ -247,28 +273,31 @@ impl Store {
     }
 
     fn _remove(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<bool> {
-        let key = keys::to_bytes(key)?;
-        match self.handle.try_remove(&key) {
-            Err(Error::Busy { .. }) => py.detach(|| self.handle.remove(&key)).or_raise(py),
+        let (key, store) = (keys::to_bytes(key)?, self.handle.own().or_raise(py)?);
+        match store.try_remove(&key) {
+            Err(Error::Busy { .. }) => py.detach(|| store.remove(&key)).or_raise(py),
             outcome => outcome.or_raise(py),
         }
     }
 
     fn _load<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Option<Copied<'py>>> {
         let key = keys::to_bytes(key)?;
-        let copy = py.detach(|| self.handle.raw().load(&key)).or_raise(py)?;
-        Ok(copied(py, copy))
+        let copy = match self.handle.reader().or_raise(py)? {
+            Some(reader) => py.detach(|| reader.raw().load(&key)),
+            None => py.detach(|| self.raw()?.load(&key)),
+        };
+        Ok(copied(py, copy.or_raise(py)?))
     }
 
     fn _take<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Option<Copied<'py>>> {
         let key = keys::to_bytes(key)?;
-        let copy = py.detach(|| self.handle.raw().take(&key)).or_raise(py)?;
+        let copy = py.detach(|| self.raw()?.take(&key)).or_raise(py)?;
         Ok(copied(py, copy))
     }
 
     /// Puts and removes (`None`), all or nothing.
     fn _commit(&self, py: Python<'_>, changes: &Bound<'_, PyList>) -> PyResult<()> {
-        let mut batch = self.handle.batch();
+        let mut batch = self.handle.own().or_raise(py)?.batch();
         for change in changes.iter() {
             let (key, what, value) =
                 change.extract::<(Bound<'_, PyAny>, Option<Bound<'_, Described>>, Bound<'_, PyAny>)>()?;
@@ -294,14 +323,16 @@ impl Store {
         item_bytes: usize,
     ) -> PyResult<()> {
         let bytes = Bytes::of(value)?;
-        let (raw, what) = (self.handle.raw(), &what.get().0);
+        let (raw, what) = (self.raw().or_raise(py)?, &what.get().0);
         let mut items = bytes.as_slice(py).chunks_exact(item_bytes.max(1));
         for key in keys.try_iter()? {
             let key = key?;
             let (key, item) = (keys::to_bytes(&key)?, items.next().unwrap_or_default());
             if let Err(error) = raw.try_put(&key, what, item, When::Always) {
                 let Error::Busy { .. } = error else { return Err(error).or_raise(py) };
-                py.detach(|| raw.put(&key, what, item, When::Always)).or_raise(py)?;
+                // (Without the GIL the buffer is anybody's.)
+                let copy = item.to_vec();
+                py.detach(|| raw.put(&key, what, &copy, When::Always)).or_raise(py)?;
             }
         }
         Ok(())
@@ -319,7 +350,8 @@ impl Store {
             Some(true) => Space::Sparse,
             Some(false) => Space::Reserved,
         };
-        self.handle.raw().loan(&keys::to_bytes(key)?, &what.get().0, space).map(Memory::of_loan).or_raise(py)
+        let raw = self.raw().or_raise(py)?;
+        raw.loan(&keys::to_bytes(key)?, &what.get().0, space).map(Memory::of_loan).or_raise(py)
     }
 
     #[expect(clippy::type_complexity, reason = "a tuple of Python")]
@@ -327,12 +359,13 @@ impl Store {
         &self,
         py: Python<'_>,
         key: &Bound<'_, PyAny>,
-    ) -> PyResult<Option<(Memory, u32, Option<Vec<u64>>)>> {
-        let (key, raw) = (keys::to_bytes(key)?, self.handle.raw());
+    ) -> PyResult<Option<(Memory, u32, Layout, Option<Vec<u64>>)>> {
+        let (key, raw) = (keys::to_bytes(key)?, self.raw().or_raise(py)?);
         let update = py.detach(|| raw.update(&key)).or_raise(py)?;
         Ok(update.map(|update| {
             let (number, shape) = (update.type_number(), update.shape().map(<[u64]>::to_vec));
-            (Memory::of_update(update), number, shape)
+            let layout = Layout(update.layout().clone());
+            (Memory::of_update(update), number, layout, shape)
         }))
     }
 
@@ -348,65 +381,29 @@ impl Store {
         reverse: bool,
         limit: usize,
     ) -> PyResult<Vec<Bound<'py, PyAny>>> {
-        let owned = |key: Option<Bound<'py, PyAny>>| {
-            key.map(|key| keys::to_bytes(&key).map(std::borrow::Cow::into_owned)).transpose()
-        };
-        let (start, stop, prefix, after) = (owned(start)?, owned(stop)?, owned(prefix)?, owned(after)?);
-        let end = prefix.as_deref().and_then(behind_prefix);
-        let mut low = start.max(prefix).map_or(End::Unbounded, End::Included);
-        let mut high = [stop, end].into_iter().flatten().min().map_or(End::Unbounded, End::Excluded);
-        match (after, reverse) {
-            (Some(after), false) => low = End::Excluded(after),
-            (Some(after), true) => high = End::Excluded(after),
-            (None, _) => {}
-        }
-        let found = py.detach(|| {
-            let keys = self.handle.range((low, high))?.keys();
-            let take = |entry: structchunk::Result<structchunk::KeyEntry>| Ok(entry?.into_key());
-            if reverse {
-                keys.rev().take(limit).map(take).collect::<structchunk::Result<Vec<Vec<u8>>>>()
-            } else {
-                keys.take(limit).map(take).collect()
-            }
-        });
-        found.or_raise(py)?.iter().map(|key| keys::to_python(py, key, self.as_text)).collect()
+        let within = Within::of([start, stop, prefix, after], reverse)?;
+        let found = py.detach(|| within.keys(&self.handle, limit)).or_raise(py)?;
+        found.iter().map(|key| keys::to_python(py, key, self.as_text)).collect()
     }
 
     fn _sync(&self, py: Python<'_>) -> PyResult<()> {
         // Chunks that were looked into and that nobody refers to any more give their space back.
         self.let_go();
-        py.detach(|| self.handle.sync()).or_raise(py)
+        py.detach(|| self.handle.own()?.sync()).or_raise(py)
     }
 
     fn _check(&self, py: Python<'_>) -> PyResult<Vec<String>> {
-        let findings = py.detach(|| Ok(self.handle.check()?.map(|finding| finding.to_string()).collect()));
-        findings.or_raise(py)
+        care::check(py, &self.handle)
     }
 
     fn _compact<'py>(&self, py: Python<'py>, fill_ratio: Option<f64>) -> PyResult<Bound<'py, PyDict>> {
         // What is merely cached does not keep anything in its place.
         self.let_go();
-        let report = py.detach(|| match fill_ratio {
-            Some(ratio) => self.handle.compact_with(Compaction::new().fill_ratio(ratio)),
-            None => self.handle.compact(),
-        });
-        let report = report.or_raise(py)?;
-        let left: Vec<(u32, String)> =
-            report.left_chunks.iter().map(|(chunk, reason)| (*chunk, reason.to_string())).collect();
-        named(
-            py,
-            [
-                ("moved_objects", report.moved_objects.into_pyobject(py)?.into_any()),
-                ("moved_bytes", report.moved_bytes.into_pyobject(py)?.into_any()),
-                ("dropped_chunks", report.dropped_chunks.into_pyobject(py)?.into_any()),
-                ("dropped_bytes", report.dropped_bytes.into_pyobject(py)?.into_any()),
-                ("left_chunks", left.into_pyobject(py)?.into_any()),
-            ],
-        )
+        care::compact(py, self.handle.own().or_raise(py)?, fill_ratio)
     }
 
     fn _copy_to(&self, py: Python<'_>, path: PathBuf) -> PyResult<u64> {
-        py.detach(|| self.handle.copy_to(path)).or_raise(py).map(|report| report.objects)
+        care::copy_to(py, &self.handle, path)
     }
 
     fn _types(&self, py: Python<'_>) -> PyResult<Vec<Layout>> {
@@ -415,30 +412,6 @@ impl Store {
     }
 
     fn _stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let stats = self.handle.stats().or_raise(py)?;
-        let live: u64 = stats.chunks.iter().map(|chunk| chunk.live_bytes).sum();
-        let dead: u64 = stats.chunks.iter().map(|chunk| chunk.dead_bytes).sum();
-        named(
-            py,
-            [
-                ("objects", stats.objects.into_pyobject(py)?.into_any()),
-                ("sequence", stats.sequence.into_pyobject(py)?.into_any()),
-                ("chunks", stats.chunks.len().into_pyobject(py)?.into_any()),
-                ("chunk_capacity", stats.chunk_capacity.into_pyobject(py)?.into_any()),
-                ("bodies", stats.bodies.into_pyobject(py)?.into_any()),
-                ("live_bytes", live.into_pyobject(py)?.into_any()),
-                ("dead_bytes", dead.into_pyobject(py)?.into_any()),
-                ("bytes_apparent", stats.bytes_apparent.into_pyobject(py)?.into_any()),
-                ("bytes_allocated", stats.bytes_allocated.into_pyobject(py)?.into_any()),
-            ],
-        )
+        care::stats(py, &self.handle)
     }
-}
-
-/// The first key behind all that begin with a prefix; `None` where there is none.
-fn behind_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
-    let kept = prefix.iter().rposition(|&byte| byte != 0xff)?;
-    let mut behind = prefix[..=kept].to_vec();
-    behind[kept] += 1;
-    Some(behind)
 }

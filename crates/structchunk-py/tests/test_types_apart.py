@@ -44,7 +44,7 @@ def test_what_is_put_in_its_own_place_as_something_else_becomes_that(store: Stor
 
 def test_an_array_is_no_longer_than_its_object() -> None:
     memory = bytearray(4096)
-    place = Place(memory, 0, 16, layout_of("f8"), [100])
+    place = Place(memory, 0, 16, 0, layout_of("f8"), [100])
     with pytest.raises(structchunk.CorruptError, match="16 bytes"):
         place.array(np.dtype("f8"))
     with pytest.raises(structchunk.CorruptError, match="16 bytes"):

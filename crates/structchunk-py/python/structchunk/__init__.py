@@ -21,10 +21,13 @@ from ._errors import (
     NotAStore,
     Poisoned,
     ReadOnly,
+    Recovering,
+    Torn,
 )
 from ._native import Layout
 from ._objects import is_live
-from ._store import Store, open
+from ._open import open
+from ._store import Store
 
 __all__ = [
     "Batch",
@@ -40,7 +43,9 @@ __all__ = [
     "NotAStore",
     "Poisoned",
     "ReadOnly",
+    "Recovering",
     "Store",
+    "Torn",
     "is_live",
     "layout_of",
     "open",

@@ -9,7 +9,8 @@ from . import _layouts, _native
 from ._objects import Place, remember
 
 if TYPE_CHECKING:
-    from ._store import Key, Store
+    from ._base import Key
+    from ._store import Store
 
 
 class Batch:
@@ -52,7 +53,7 @@ class Batch:
             return self._store.load(key)
         kind, data = change
         shape = None if kind.shape is None else list(kind.shape)
-        return Place(bytearray(data), 0, len(data), kind.layout, shape).made()
+        return Place(bytearray(data), 0, len(data), 0, kind.layout, shape).made()
 
     def __len__(self) -> int:
         return len(self._changes)

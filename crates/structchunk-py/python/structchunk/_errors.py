@@ -35,6 +35,14 @@ class Busy(Error, TimeoutError):
     """Somebody else changes the object, and the busy timeout has passed."""
 
 
+class Recovering(Error, TimeoutError):
+    """Another process is recovering the store, and the busy timeout has passed."""
+
+
+class Torn(Error):
+    """The process that was changing the object in place died while it did. The next writer mends that when it opens the store."""
+
+
 class Closed(Error, ValueError):
     """The store was closed. Objects that were taken before stay readable."""
 

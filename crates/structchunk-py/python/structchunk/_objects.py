@@ -78,9 +78,9 @@ class Place:
         memory: Any,
         offset: int,
         size: int,
+        number: int,
         layout: _native.Layout,
         shape: list[int] | None,
-        number: int = 0,
     ) -> None:
         self.memory = memory
         self.offset = offset
@@ -90,7 +90,9 @@ class Place:
         self.number = number
         self.shape = None if shape is None else tuple(shape)
         #: ctypes has no read-only objects: where memory may not be written to, they are copies.
-        self.writable = getattr(memory, "writable", True)
+        self.writable = (
+            not memory.readonly if isinstance(memory, memoryview) else getattr(memory, "writable", True)
+        )
 
     def made(self) -> Any:
         """The object, as what serves its type."""

@@ -6,7 +6,8 @@ from collections.abc import ItemsView, Iterator, KeysView, ValuesView
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from ._store import Key, Store
+    from ._base import Key
+    from ._store import Store
 
 #: So many keys are fetched at a time: first a few, then more.
 _FIRST, _MOST = 64, 4096
@@ -46,15 +47,23 @@ class Range(NamedTuple):
             yield key, value
 
 
-class Keys(KeysView[Any]):
-    """The keys of a store, sorted by their bytes."""
+class _Within:
+    """A part of a store, for the views of the keys, values and items in it."""
+
+    _within: Range
 
     def __init__(self, within: Range) -> None:
-        super().__init__(within.store)
         self._within = within
 
     def __len__(self) -> int:
         return self._within.total()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__.lower()} of {self._within.store!r}>"
+
+
+class Keys(_Within, KeysView[Any]):
+    """The keys of a store, sorted by their bytes."""
 
     def __iter__(self) -> Iterator[Any]:
         return self._within.keys()
@@ -67,19 +76,9 @@ class Keys(KeysView[Any]):
             return key in self._within.store
         return any(key == other for other in self)
 
-    def __repr__(self) -> str:
-        return f"<keys of {self._within.store!r}>"
 
-
-class Values(ValuesView[Any]):
+class Values(_Within, ValuesView[Any]):
     """The objects of a store, in the order of their keys: live views."""
-
-    def __init__(self, within: Range) -> None:
-        super().__init__(within.store)
-        self._within = within
-
-    def __len__(self) -> int:
-        return self._within.total()
 
     def __iter__(self) -> Iterator[Any]:
         return (value for _, value in self._within.items())
@@ -87,25 +86,12 @@ class Values(ValuesView[Any]):
     def __reversed__(self) -> Iterator[Any]:
         return (value for _, value in self._within.items(reverse=True))
 
-    def __repr__(self) -> str:
-        return f"<values of {self._within.store!r}>"
 
-
-class Items(ItemsView[Any, Any]):
+class Items(_Within, ItemsView[Any, Any]):
     """Keys and objects of a store, in the order of the keys."""
-
-    def __init__(self, within: Range) -> None:
-        super().__init__(within.store)
-        self._within = within
-
-    def __len__(self) -> int:
-        return self._within.total()
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
         return self._within.items()
 
     def __reversed__(self) -> Iterator[tuple[Any, Any]]:
         return self._within.items(reverse=True)
-
-    def __repr__(self) -> str:
-        return f"<items of {self._within.store!r}>"

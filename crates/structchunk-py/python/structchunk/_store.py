@@ -7,38 +7,26 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Self, overload
 
 from . import _layouts, _native, _rebuild
+from ._base import Key, Mode, T
 from ._batch import Batch
-from ._errors import Closed
-from ._objects import Place, face_for, is_class, kind_of, known_face, remember
+from ._loans import Loans
+from ._many import Many
+from ._objects import Place, face_for, known_face, remember
 from ._scans import Items, Keys, Range, Values
 
 if TYPE_CHECKING:
-    import numpy as np
+    from ._base import Array
 
-    Array = np.ndarray[Any, np.dtype[Any]]
-
-Key = str | bytes
-Mode = Literal["r", "r+", "a", "w", "x"]
-_T = TypeVar("_T")
 _MISSING: Any = object()
 
 
-class Store(_native.Store, MutableMapping[Any, Any]):
+class Store(Loans, Many, MutableMapping[Any, Any]):
     """An open store: a mapping from keys to objects whose memory is the file. Made by `structchunk.open`."""
 
-    _mode: Mode
-    _closed: bool
-
     # Objects.
-
-    def __setitem__(self, key: Key, value: Any) -> None:
-        """Copies a value in: a ctypes object, a numpy array or scalar, or bytes. Atomic; views of what was there keep the old object."""
-        kind, buffer = _layouts.of_value(value)
-        self._put(key, kind.described, buffer)
-        remember(kind)
 
     def __delitem__(self, key: Key) -> None:
         if not self._remove(key):
@@ -63,20 +51,15 @@ class Store(_native.Store, MutableMapping[Any, Any]):
     __eq__ = object.__eq__
     __hash__ = object.__hash__
 
-    def _place(self, memory: Any, offset: int, size: int, number: int, shape: list[int] | None) -> Place:
-        return Place(memory, offset, size, self._layout(number), shape, number)
-
-    def _found(self, key: Key) -> Place:
-        found = self._locate(key)
-        if found is None:
-            raise KeyError(key)
-        return self._place(*found)
-
     def _get(self, key: Key) -> Any:
+        if self._mode == "r":
+            return self._read(key)
         place = self._found(key)
         return self._noted(place, place.made())
 
     def _view(self, key: Key, cls: Any) -> Any:
+        if self._mode == "r":
+            return self._read(key, cls)
         place = self._found(key)
         return self._noted(place, place.typed(key, cls))
 
@@ -93,7 +76,7 @@ class Store(_native.Store, MutableMapping[Any, Any]):
 
         def __getitem__(self, key: Key) -> Any: ...
 
-        def view(self, key: Key, cls: type[_T]) -> _T:
+        def view(self, key: Key, cls: type[T]) -> T:
             """The object under `key` as a `cls`, a ctypes class or numpy dtype: a live view."""
             raise NotImplementedError
 
@@ -109,19 +92,7 @@ class Store(_native.Store, MutableMapping[Any, Any]):
         place = self._found(key)
         return place.array(known_face(place.layout, place.shape is not None))
 
-    def load(self, key: Key, cls: Any = None) -> Any:
-        """A detached copy of the object under `key`, of one moment; as a `cls` if that is given. Works in forked children, too."""
-        copy = self._load(key)
-        if copy is None:
-            raise KeyError(key)
-        return self._detached(key, copy, cls)
-
-    def _detached(self, key: Key, copy: tuple[int, list[int] | None, bytearray], cls: Any = None) -> Any:
-        number, shape, data = copy
-        place = self._place(data, 0, len(data), number, shape)
-        return place.made() if cls is None else place.typed(key, cls)
-
-    def create(self, key: Key, cls: type[_T], /, *args: Any, **fields: Any) -> _T:
+    def create(self, key: Key, cls: type[T], /, *args: Any, **fields: Any) -> T:
         """Makes a `cls`, filled with these fields, under a key that has nothing, and gives its live view.
 
         Raises `FileExistsError` where there is something.
@@ -133,7 +104,7 @@ class Store(_native.Store, MutableMapping[Any, Any]):
         remember(kind)
         return self.view(key, cls)
 
-    def require(self, key: Key, cls: type[_T], /, *args: Any, **fields: Any) -> _T:
+    def require(self, key: Key, cls: type[T], /, *args: Any, **fields: Any) -> T:
         """The `cls` under `key`, made with these fields where there is nothing."""
         while True:
             try:
@@ -144,65 +115,6 @@ class Store(_native.Store, MutableMapping[Any, Any]):
                 return self.create(key, cls, *args, **fields)
             except FileExistsError:
                 continue
-
-    def create_array(
-        self, key: Key, dtype: Any, shape: int | Iterable[int], *, sparse: bool | None = None
-    ) -> Array:
-        """Makes an array of zeroes under a key that has nothing, and gives it as a live numpy array.
-
-        `sparse=True`: a file of its own, which takes disk space only where it is touched (on a full disk, touching a new page then ends the
-        process); `False`: backed by disk space from the start; `None`: sparse above 64 MiB. Raises `FileExistsError` where there is something.
-        """
-        described, face = self._array_kind(dtype, shape)
-        loan = self._loan(key, described, sparse)
-        if not loan.publish_new():
-            raise FileExistsError(f"object {key!r} exists already")
-        place = self._found(key)
-        return place.array(face)
-
-    @staticmethod
-    def _array_kind(dtype: Any, shape: int | Iterable[int]) -> tuple[_native.Described, Any]:
-        kind = kind_of(dtype)
-        outer = (shape,) if isinstance(shape, int) else tuple(int(length) for length in shape)
-        described = _native.Described(kind.layout, [*outer, *(kind.shape or ())])
-        if not is_class(dtype):
-            remember(kind._replace(shape=outer))
-        return described, kind.face
-
-    @contextmanager
-    def loan(self, key: Key, cls: Any, *, sparse: bool | None = None) -> Iterator[Any]:
-        """Lends a zeroed `cls` (a ctypes class or numpy dtype), to be filled in the ``with`` block and published at its end.
-
-        With an exception it is dropped. What was lent is not the object afterwards: get that by its key.
-        """
-        kind = kind_of(cls)
-        with self._lent(key, kind.described, kind.layout, kind.shape, sparse) as place:
-            remember(kind)
-            yield place.as_class(cls) if is_class(cls) else place.array(kind.face)
-
-    @contextmanager
-    def loan_array(
-        self, key: Key, dtype: Any, shape: int | Iterable[int], *, sparse: bool | None = None
-    ) -> Iterator[Array]:
-        """Lends a zeroed array in the same way; `sparse` as in `create_array`."""
-        described, face = self._array_kind(dtype, shape)
-        kind = kind_of(dtype)
-        outer = (shape,) if isinstance(shape, int) else tuple(shape)
-        with self._lent(key, described, kind.layout, (*outer, *(kind.shape or ())), sparse) as place:
-            yield place.array(face)
-
-    @contextmanager
-    def _lent(
-        self,
-        key: Key,
-        described: _native.Described,
-        layout: _native.Layout,
-        shape: tuple[int, ...] | None,
-        sparse: bool | None,
-    ) -> Iterator[Place]:
-        loan = self._loan(key, described, sparse)
-        yield Place(loan, 0, loan.bytes, layout, None if shape is None else list(shape))
-        loan.publish()
 
     # The ways of a mapping.
 
@@ -232,9 +144,9 @@ class Store(_native.Store, MutableMapping[Any, Any]):
         begun = self._begin_update(key)
         if begun is None:
             raise KeyError(key)
-        memory, number, shape = begun
+        memory, number, layout, shape = begun
         try:
-            yield self._place(memory, 0, memory.bytes, number, shape).made()
+            yield Place(memory, 0, memory.bytes, number, layout, shape).made()
         except BaseException:
             memory.cancel()
             raise
@@ -276,30 +188,6 @@ class Store(_native.Store, MutableMapping[Any, Any]):
         self._check_open()
         return Batch(self)
 
-    def put_many(self, keys: Iterable[Key], values: Any) -> None:
-        """Puts the items of a sequence, or of a numpy array of one dimension, under these keys. Each by itself, not as one batch."""
-        keys = list(keys)
-        if len(keys) != len(values):
-            raise ValueError(f"{len(keys)} keys and {len(values)} values")
-        if not hasattr(values, "__array_interface__"):
-            for key, value in zip(keys, values, strict=True):
-                self[key] = value
-        elif keys:
-            kind = _layouts.of_dtype(values.dtype, tuple(values.shape[1:]) or None)
-            _, buffer = _layouts.of_value(values)
-            self._put_items(keys, kind.described, buffer, values.nbytes // len(values))
-            remember(kind)
-
-    def load_many(self, keys: Iterable[Key], cls: Any = None) -> Any:
-        """Detached copies of the objects under these keys: a list, or with a numpy dtype an array. Raises `KeyError` for a missing one."""
-        if cls is None or is_class(cls):
-            return [self.load(key, cls) for key in keys]
-        import numpy as np
-
-        dtype = np.dtype(cls)
-        loaded = [self.load(key, dtype) for key in keys]
-        return np.array(loaded, dtype) if loaded else np.empty(0, dtype)
-
     # In order.
 
     def keys(self, prefix: Key | None = None, start: Key | None = None, stop: Key | None = None) -> Keys:
@@ -330,10 +218,6 @@ class Store(_native.Store, MutableMapping[Any, Any]):
         return Range(self, prefix=prefix).items(reverse)
 
     # The store.
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise Closed("the store is closed")
 
     @property
     def path(self) -> str:
@@ -400,56 +284,11 @@ class Store(_native.Store, MutableMapping[Any, Any]):
     def __reduce__(self) -> tuple[Any, ...]:
         # Whoever unpickles it finds the store that is there, and neither makes nor empties one.
         mode = "r" if self._mode == "r" else "r+"
+        from ._open import open
+
         return open, (self.path, mode, self._keys_as)
 
     def __repr__(self) -> str:
         if self._closed:
             return f"<structchunk.Store {self.path!r}, closed>"
         return f"<structchunk.Store {self.path!r}, mode {self._mode!r}, {self._len()} objects>"
-
-    _keys_as: Literal["str", "bytes"]
-
-
-def open(
-    path: str | os.PathLike[str],
-    mode: Mode = "r",
-    keys: Literal["str", "bytes"] = "str",
-    *,
-    chunk_capacity: int | None = None,
-    busy_timeout: float | None = None,
-    index: bool = True,
-) -> Store:
-    """Opens a store.
-
-    Args:
-        path: its directory.
-        mode: as in h5py. ``r``: to read, it must exist; ``r+``: to read and write, it must exist; ``a``: made if it does not exist; ``w``:
-            made, or emptied; ``x``: made, must not exist.
-        keys: what keys come out as; both go in. Text is UTF-8, bytes that are none become surrogates.
-        chunk_capacity: size of the chunk files of a new store, in bytes, a power of two.
-        busy_timeout: how long to wait for an object that somebody else changes, in seconds.
-        index: whether keys in order are kept on disk (``False`` for stores from people you do not trust).
-
-    While a store is open, nobody but structchunk may change or truncate its files.
-
-    Raises:
-        FileNotFoundError, FileExistsError, NotAStore, Locked, CorruptError, NoSpace, OSError.
-    """
-    if mode not in ("r", "r+", "a", "w", "x"):
-        raise ValueError(f"mode {mode!r}: r, r+, a, w or x")
-    if keys not in ("str", "bytes"):
-        raise ValueError(f"keys {keys!r}: str or bytes")
-    store = Store(
-        os.fspath(path),
-        create=mode in ("a", "w"),
-        create_new=mode == "x",
-        read_only=mode == "r",
-        as_text=keys == "str",
-        chunk_capacity=chunk_capacity,
-        busy_timeout=busy_timeout,
-        index=index,
-    )
-    store._mode, store._closed, store._keys_as = mode, False, keys
-    if mode == "w":
-        store.clear()
-    return store

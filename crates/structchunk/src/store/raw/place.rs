@@ -88,6 +88,15 @@ impl<'s> Raw<'s> {
         Ok(&self.inner().stored_type(type_number)?.layout)
     }
 
+    /// The layout of the object under `key`, and whether it is an array; `None` where there is none.
+    ///
+    /// # Errors
+    /// As for [`Raw::locate`].
+    pub fn what(self, key: &[u8]) -> Result<Option<(crate::Layout, bool)>> {
+        let Some(place) = self.locate(key)? else { return Ok(None) };
+        Ok(Some((self.layout(place.type_number)?.clone(), place.is_array)))
+    }
+
     /// The dimensions of an array that was found somewhere.
     ///
     /// # Errors

@@ -41,6 +41,14 @@ impl RawReader<'_> {
         self.reader.ask(|session| session.ask(|store| store.raw().load(key)))
     }
 
+    /// The layout of the object under `key`, and whether it is an array; `None` where there is none.
+    ///
+    /// # Errors
+    /// As for [`Reader::contains`].
+    pub fn what(self, key: &[u8]) -> Result<Option<(Layout, bool)>> {
+        self.reader.ask(|session| session.ask(|store| store.raw().what(key)))
+    }
+
     /// The object under `key`, where it lies: may be read, not written. It changes as its writer changes it in place, at any moment and
     /// without a version word; after a put or remove of its key it is the object from before.
     ///
