@@ -8,6 +8,7 @@ use std::io;
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use leveldb::batch::{Batch, Writebatch};
 use leveldb::compaction::Compaction;
@@ -57,6 +58,16 @@ impl Drop for LevelDb {
             std::mem::forget(database);
         }
     }
+}
+
+/// Where LevelDB's thread lives, which it starts once and believes in for ever: what [`forks`] said when the first database was opened.
+static THREAD_OF: AtomicU32 = AtomicU32::new(NO_THREAD);
+const NO_THREAD: u32 = u32::MAX;
+
+/// Whether LevelDB can work in this process: not in the forked child of one in which it has, where it would wait for a thread for ever.
+pub(super) fn has_its_thread() -> bool {
+    let process = THREAD_OF.load(Ordering::Relaxed);
+    process == NO_THREAD || process == forks()
 }
 
 /// A scan goes from where it was set to, to where it is told to stop.
@@ -115,6 +126,11 @@ impl LevelDb {
         options.max_open_files = Some(MOST_OPEN_FILES);
         let mut this =
             Self { database: None, folder: folder.clone(), place, process: forks(), _scratch: scratch };
+        let first = THREAD_OF.compare_exchange(NO_THREAD, forks(), Ordering::Relaxed, Ordering::Relaxed);
+        if first.is_err_and(|process| process != forks()) {
+            let what = "LevelDB in the child of a process that has used it".to_owned();
+            return Err(Error::Unsupported { path: folder.path().to_owned(), what });
+        }
         // The binding panics where LevelDB's message is no UTF-8, which a hostile file can bring about.
         match catch_unwind(AssertUnwindSafe(|| Database::open(&this.place, options))) {
             Ok(Ok(database)) => this.database = Some(database),

@@ -84,8 +84,16 @@ pub(crate) fn open_copy(_folder: &Folder) -> Result<Option<Arc<dyn Index>>> {
     Ok(None)
 }
 
-/// Whether the index on disk can be had at all.
-pub(crate) const AVAILABLE: bool = cfg!(feature = "leveldb");
+/// Whether the index on disk can be had in this process.
+#[cfg(feature = "leveldb")]
+pub(crate) fn is_available() -> bool {
+    leveldb::has_its_thread()
+}
+
+#[cfg(not(feature = "leveldb"))]
+pub(crate) fn is_available() -> bool {
+    false
+}
 
 #[cfg(not(feature = "leveldb"))]
 pub(crate) fn open(folder: &Folder) -> Result<Arc<dyn Index>> {

@@ -145,7 +145,7 @@ impl Ordered {
 impl Inner {
     /// Whether there may be an index on disk, for this handle, now.
     fn may_index(&self) -> bool {
-        let can = index::AVAILABLE && self.ordered.wanted && !self.read_only;
+        let can = index::is_available() && self.ordered.wanted && !self.read_only;
         can && !self.is_forked() && self.poisoned.get().is_none()
     }
 
@@ -361,7 +361,7 @@ impl Inner {
     /// # Errors
     /// When it cannot be told.
     pub(super) fn find_index(&self) -> Result<IndexFound<'_>> {
-        if !index::AVAILABLE || !self.root.exists(INDEX)? {
+        if !index::is_available() || !self.root.exists(INDEX)? {
             return Ok(IndexFound::None);
         }
         let disk = self.ordered.lock_disk();

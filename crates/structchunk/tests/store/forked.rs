@@ -128,3 +128,33 @@ fn a_child_finds_what_its_parent_puts_after_the_fork() {
     );
     assert!(well, "the child missed some");
 }
+
+#[test]
+fn a_child_opens_and_writes_a_store_although_its_parent_has_used_an_index() {
+    let folder = folder();
+    let open = || open_with(options().index(true), folder.path()).expect("an open store");
+    let store = open();
+    store.put("parent", &1_u64).expect("put");
+    store.sync_index().expect("an index");
+    store.close().expect("close");
+    // SAFETY: the child uses a store of its own only, and no lock is held by another thread.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        // SAFETY: ends this process, should it wait for ever.
+        unsafe { libc::alarm(30) };
+        let store = open();
+        let well = store.put("child", &2_u64).is_ok() && store.keys().is_ok_and(|keys| keys.count() == 2);
+        let well = well && store.close().is_ok();
+        // SAFETY: ends the process without running anything else.
+        unsafe { libc::_exit(i32::from(!well)) };
+    }
+    let mut status = 0;
+    // SAFETY: waits for the child above, and writes its status.
+    unsafe { libc::waitpid(child, &raw mut status, 0) };
+    assert_eq!(status, 0);
+    let store = open();
+    store.sync_index().expect("an index that goes on");
+    let keys: Vec<_> = store.keys().unwrap().map(|key| key.unwrap().into_key()).collect();
+    assert_eq!(keys, [b"child".to_vec(), b"parent".to_vec()]);
+    assert_eq!(store.check().unwrap().count(), 0);
+}

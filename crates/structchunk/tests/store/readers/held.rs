@@ -142,10 +142,10 @@ fn what_is_seen_without_a_type_shows_what_the_writer_stores_and_stays_where_it_i
     drop(second);
     assert_eq!(compact(&store), [(0, LeftReason::Held)], "one is left");
     count(&store);
-    let hits: *const u64 = first.hold.as_ptr().wrapping_add(offset as usize).cast();
+    let hits = first.hold.as_ptr().wrapping_add(offset as usize);
     // SAFETY: the object that was found, which is held; the writer is this thread.
     assert_eq!(unsafe { hits.read() }, 1);
-    assert_eq!(raw.load(b"counter").unwrap().unwrap().bytes[..8], 1_u64.to_ne_bytes());
+    assert_eq!(raw.load(b"counter").unwrap().unwrap().bytes[..8], 1_u64.to_le_bytes());
     store.put("counter", &Counter::default()).unwrap();
     assert!(!first.hold.is_current(file, offset));
     drop(first);
@@ -156,8 +156,8 @@ fn what_is_seen_without_a_type_shows_what_the_writer_stores_and_stays_where_it_i
     assert!(!large.hold.is_current(large.place.file, large.place.offset));
     let last = large.hold.as_ptr().wrapping_add((large.place.offset + large.place.bytes - 8) as usize);
     // SAFETY: the end of the object that was found, which is held and was superseded, so that nobody writes there.
-    assert_eq!(unsafe { last.cast::<u64>().read() }, 7);
+    assert_eq!(unsafe { last.read() }, 7);
     assert!(raw.view(b"nothing").unwrap().is_none() && raw.load(b"nothing").unwrap().is_none());
     store.close().unwrap();
-    assert_eq!(raw.load(b"k08999").unwrap().unwrap().bytes, 8999_u64.to_ne_bytes(), "in the next session");
+    assert_eq!(raw.load(b"k08999").unwrap().unwrap().bytes, 8999_u64.to_le_bytes(), "in the next session");
 }

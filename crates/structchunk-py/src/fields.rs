@@ -1,0 +1,218 @@
+//! Integers in objects, changed by one instruction: by threads, and by processes that share the mapping.
+#![expect(unsafe_code, reason = "atomics lie in mapped files")]
+
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
+
+use pyo3::exceptions::{PyOverflowError, PyTypeError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use structchunk::{ByteOrder, FieldContent, Layout, Scalar};
+
+use crate::errors::ours;
+use crate::memory::Memory;
+use crate::path::Spot;
+
+const ALL: Ordering = Ordering::SeqCst;
+
+/// An aligned integer field of an object. It keeps the object mapped and in its place.
+#[pyclass(frozen, module = "structchunk")]
+pub struct Atomic {
+    memory: Py<Memory>,
+    address: usize,
+    scalar: Scalar,
+    path: String,
+}
+
+/// Does something with the number, whatever its width.
+macro_rules! with_cell {
+    ($this:expr, $cell:ident: $number:ident => $action:expr) => {
+        match $this.scalar.kind().size() {
+            1 => with_cell!($this, AtomicU8, u8, $cell: $number => $action),
+            2 => with_cell!($this, AtomicU16, u16, $cell: $number => $action),
+            4 => with_cell!($this, AtomicU32, u32, $cell: $number => $action),
+            _ => with_cell!($this, AtomicU64, u64, $cell: $number => $action),
+        }
+    };
+    ($this:expr, $atomic:ident, $integer:ident, $cell:ident: $number:ident => $action:expr) => {{
+        type $number = $integer;
+        // SAFETY: `Atomic::new` has found it aligned and inside the memory, which `$this.memory` keeps mapped, and which other languages
+        // change meanwhile as hardware does; a Rust reference to it is nobody's. Read-only memory is only loaded from.
+        let $cell = unsafe { $atomic::from_ptr($this.address as *mut $integer) };
+        $action
+    }};
+}
+
+impl Atomic {
+    /// The integer that a path leads to in the object at an offset of some memory.
+    pub fn new(
+        py: Python<'_>,
+        memory: Py<Memory>,
+        (offset, bytes): (u64, u64),
+        (layout, shape): (&Layout, &[u64]),
+        path: String,
+    ) -> PyResult<Self> {
+        let spot = Spot::find(layout, shape, &path)?;
+        let refuse = |what: &str| Err(PyTypeError::new_err(format!("{path:?}: {what}, and no single integer")));
+        if !spot.shape.is_empty() {
+            return refuse("an array");
+        }
+        let FieldContent::Scalar(scalar) = spot.content else { return refuse("a struct") };
+        let width = scalar.kind().size();
+        if scalar.kind().name().starts_with('f') {
+            return refuse("a floating-point number");
+        }
+        let end = spot.offset + width as u64;
+        let (address, length) = (memory.get().address(), memory.get().bytes() as u64);
+        if end > bytes || offset.checked_add(end).is_none_or(|end| end > length) {
+            return Err(ours(py, "CorruptError", "a field lies outside of its object"));
+        }
+        let address = address + (offset + spot.offset) as usize;
+        if !address.is_multiple_of(width) {
+            return refuse("an integer that is not aligned");
+        }
+        Ok(Self { memory, address, scalar, path })
+    }
+
+    fn is_swapped(&self) -> bool {
+        self.scalar.order() == ByteOrder::Big && self.scalar.kind().size() > 1
+    }
+
+    fn bits(&self) -> u32 {
+        8 * self.scalar.kind().size() as u32
+    }
+
+    fn is_signed(&self) -> bool {
+        self.scalar.kind().name().starts_with('i')
+    }
+
+    fn check_writable(&self, py: Python<'_>) -> PyResult<()> {
+        if self.memory.get().is_writable() {
+            return Ok(());
+        }
+        Err(ours(py, "ReadOnly", "the store is open read-only"))
+    }
+
+    /// Any number of Python, as what is left of it in as many bits.
+    fn wrapped(value: &Bound<'_, PyAny>) -> PyResult<u64> {
+        let whole = value.call_method0(intern!(value.py(), "__index__"))?;
+        match whole.extract::<i64>() {
+            Ok(number) => Ok(number.cast_unsigned()),
+            Err(_) => whole.call_method1(intern!(value.py(), "__and__"), (u64::MAX,))?.extract(),
+        }
+    }
+
+    /// A number that the field can hold.
+    fn exact(&self, value: &Bound<'_, PyAny>) -> PyResult<u64> {
+        let number = Self::wrapped(value)?;
+        let fits = value.eq(self.shown(number))?;
+        if fits {
+            return Ok(number);
+        }
+        let kind = self.scalar.kind().name();
+        Err(PyOverflowError::new_err(format!("{:?}: {value} does not fit into {kind}", self.path)))
+    }
+
+    /// What the bits stand for.
+    fn shown(&self, number: u64) -> i128 {
+        let unused = 64 - self.bits();
+        if self.is_signed() {
+            i128::from((number << unused).cast_signed() >> unused)
+        } else {
+            i128::from(number << unused >> unused)
+        }
+    }
+}
+
+/// Changes the number; gives what it was before.
+macro_rules! change {
+    ($this:expr, $py:expr, $operand:expr, $native:ident, $swapped:expr) => {{
+        $this.check_writable($py)?;
+        let operand: u64 = $operand;
+        let before = with_cell!($this, cell: Number => {
+            let operand = operand as Number;
+            if $this.is_swapped() {
+                let swapped = |now: Number| {
+                    let change: fn(Number, Number) -> Number = $swapped;
+                    Some(change(now.swap_bytes(), operand).swap_bytes())
+                };
+                let (Ok(before) | Err(before)) = cell.fetch_update(ALL, ALL, swapped);
+                u64::from(before.swap_bytes())
+            } else {
+                u64::from(cell.$native(operand, ALL))
+            }
+        });
+        Ok($this.shown(before))
+    }};
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "numbers wrap as the field's do")]
+#[pymethods]
+impl Atomic {
+    /// The number.
+    fn load(&self) -> i128 {
+        let now = with_cell!(self, cell: Number => {
+            let now: Number = cell.load(ALL);
+            u64::from(if self.is_swapped() { now.swap_bytes() } else { now })
+        });
+        self.shown(now)
+    }
+
+    /// Sets the number.
+    fn store(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.exchange(py, value).map(drop)
+    }
+
+    /// Adds, and wraps around; gives the number before.
+    #[pyo3(signature = (value=None))]
+    fn add(&self, py: Python<'_>, value: Option<&Bound<'_, PyAny>>) -> PyResult<i128> {
+        change!(self, py, value.map_or(Ok(1), Self::wrapped)?, fetch_add, |now, by| now.wrapping_add(by))
+    }
+
+    /// Subtracts, and wraps around; gives the number before.
+    #[pyo3(signature = (value=None))]
+    fn sub(&self, py: Python<'_>, value: Option<&Bound<'_, PyAny>>) -> PyResult<i128> {
+        change!(self, py, value.map_or(Ok(1), Self::wrapped)?, fetch_sub, |now, by| now.wrapping_sub(by))
+    }
+
+    /// Leaves the bits that are set in both; gives the number before.
+    fn and_(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<i128> {
+        change!(self, py, Self::wrapped(value)?, fetch_and, |now, with| now & with)
+    }
+
+    /// Sets bits; gives the number before.
+    fn or_(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<i128> {
+        change!(self, py, Self::wrapped(value)?, fetch_or, |now, with| now | with)
+    }
+
+    /// Turns bits; gives the number before.
+    fn xor(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<i128> {
+        change!(self, py, Self::wrapped(value)?, fetch_xor, |now, with| now ^ with)
+    }
+
+    /// Sets the number; gives the one before.
+    fn exchange(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<i128> {
+        change!(self, py, self.exact(value)?, swap, |_, new| new)
+    }
+
+    /// Sets the number to `value` if it is `expected`; whether it was.
+    fn compare_exchange(
+        &self,
+        py: Python<'_>,
+        expected: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+    ) -> PyResult<bool> {
+        self.check_writable(py)?;
+        let (expected, value) = (self.exact(expected)?, self.exact(value)?);
+        Ok(with_cell!(self, cell: Number => {
+            let (mut expected, mut value) = (expected as Number, value as Number);
+            if self.is_swapped() {
+                (expected, value) = (expected.swap_bytes(), value.swap_bytes());
+            }
+            cell.compare_exchange(expected, value, ALL, ALL).is_ok()
+        }))
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<structchunk.Atomic {:?}: {} of kind {}>", self.path, self.load(), self.scalar)
+    }
+}
