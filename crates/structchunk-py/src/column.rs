@@ -1,5 +1,7 @@
 //! One field of many objects, gathered.
 
+use std::path::PathBuf;
+
 use pyo3::exceptions::{PyKeyError, PyMemoryError};
 use pyo3::prelude::*;
 use structchunk::raw::RawReader;
@@ -11,6 +13,7 @@ use crate::path::Spot;
 
 /// Which bytes to take out of objects of which type.
 pub struct Column<'a> {
+    path: PathBuf,
     layout: &'a structchunk::Layout,
     start: usize,
     end: usize,
@@ -31,15 +34,19 @@ impl From<Error> for Stop {
 }
 
 impl<'a> Column<'a> {
-    pub fn new(layout: &'a structchunk::Layout, spot: &Spot) -> PyResult<Self> {
+    pub fn new(handle: &Handle, layout: &'a structchunk::Layout, spot: &Spot) -> PyResult<Self> {
         let bytes = spot.bytes().ok_or_else(|| PyMemoryError::new_err("a field too large for memory"))?;
         let (start, end) = (spot.offset as usize, (spot.offset + bytes) as usize);
-        Ok(Self { layout, start, end, out: Vec::new(), count: 0 })
+        let path = handle.path().to_owned();
+        Ok(Self { path, layout, start, end, out: Vec::new(), count: 0 })
     }
 
     fn take(&mut self, object: &[u8]) -> Result<()> {
-        let short = || Error::corrupt_object("an object is shorter than its type");
-        self.out.extend_from_slice(object.get(self.start..self.end).ok_or_else(short)?);
+        let Some(field) = object.get(self.start..self.end) else {
+            let reason = "an object is shorter than its type".to_owned();
+            return Err(Error::Corrupt { path: self.path.clone(), offset: 0, reason });
+        };
+        self.out.extend_from_slice(field);
         self.count += 1;
         Ok(())
     }
@@ -118,10 +125,16 @@ impl<'a> Column<'a> {
 }
 
 /// The outcome for Python, which knows the keys.
-pub fn raise(py: Python<'_>, outcome: std::result::Result<(), Stop>, keys: &[Bound<'_, PyAny>]) -> PyResult<()> {
+pub fn raise(
+    py: Python<'_>,
+    outcome: std::result::Result<(), Stop>,
+    keys: &[Bound<'_, PyAny>],
+) -> PyResult<()> {
     match outcome {
         Ok(()) => Ok(()),
         Err(Stop::Refused(error)) => Err(error).or_raise(py),
-        Err(Stop::Missing(index)) => Err(PyKeyError::new_err(keys.get(index).map(|key| key.clone().unbind()))),
+        Err(Stop::Missing(index)) => {
+            Err(PyKeyError::new_err(keys.get(index).map(|key| key.clone().unbind())))
+        }
     }
 }

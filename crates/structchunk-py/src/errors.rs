@@ -59,7 +59,7 @@ pub fn to_python(py: Python<'_>, error: &Error) -> PyErr {
 }
 
 /// An exception of `structchunk._errors`.
-fn ours(py: Python<'_>, name: &str, text: &str) -> PyErr {
+pub fn ours(py: Python<'_>, name: &str, text: &str) -> PyErr {
     let make = || py.import("structchunk._errors")?.getattr(name)?.call1((text,));
     match make() {
         Ok(exception) => PyErr::from_value(exception),

@@ -52,13 +52,14 @@ impl Atomic {
         path: String,
     ) -> PyResult<Self> {
         let spot = Spot::find(layout, shape, &path)?;
-        let refuse = |what: &str| Err(PyTypeError::new_err(format!("{path:?}: {what}, and no single integer")));
+        let refuse =
+            |what: &str| Err(PyTypeError::new_err(format!("{path:?}: {what}, and no single integer")));
         if !spot.shape.is_empty() {
             return refuse("an array");
         }
         let FieldContent::Scalar(scalar) = spot.content else { return refuse("a struct") };
         let width = scalar.kind().size();
-        if scalar.kind().name().starts_with('f') {
+        if scalar.kind().is_float() {
             return refuse("a floating-point number");
         }
         let end = spot.offset + width as u64;
@@ -74,7 +75,7 @@ impl Atomic {
     }
 
     fn is_swapped(&self) -> bool {
-        self.scalar.order() == ByteOrder::Big && self.scalar.kind().size() > 1
+        self.scalar.order() == Some(ByteOrder::Big) && self.scalar.kind().size() > 1
     }
 
     fn bits(&self) -> u32 {
@@ -104,8 +105,7 @@ impl Atomic {
     /// A number that the field can hold.
     fn exact(&self, value: &Bound<'_, PyAny>) -> PyResult<u64> {
         let number = Self::wrapped(value)?;
-        let fits = value.eq(self.shown(number))?;
-        if fits {
+        if value.eq(self.shown(value.py(), number)?)? {
             return Ok(number);
         }
         let kind = self.scalar.kind().name();
@@ -113,13 +113,13 @@ impl Atomic {
     }
 
     /// What the bits stand for.
-    fn shown(&self, number: u64) -> i128 {
+    fn shown<'py>(&self, py: Python<'py>, number: u64) -> PyResult<Bound<'py, PyAny>> {
         let unused = 64 - self.bits();
-        if self.is_signed() {
-            i128::from((number << unused).cast_signed() >> unused)
+        Ok(if self.is_signed() {
+            ((number << unused).cast_signed() >> unused).into_pyobject(py)?.into_any()
         } else {
-            i128::from(number << unused >> unused)
-        }
+            (number << unused >> unused).into_pyobject(py)?.into_any()
+        })
     }
 }
 
@@ -141,7 +141,7 @@ macro_rules! change {
                 u64::from(cell.$native(operand, ALL))
             }
         });
-        Ok($this.shown(before))
+        $this.shown($py, before)
     }};
 }
 
@@ -149,12 +149,13 @@ macro_rules! change {
 #[pymethods]
 impl Atomic {
     /// The number.
-    fn load(&self) -> i128 {
-        let now = with_cell!(self, cell: Number => {
+    #[expect(clippy::useless_conversion, reason = "of one of four widths")]
+    fn load<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let now: u64 = with_cell!(self, cell: Number => {
             let now: Number = cell.load(ALL);
-            u64::from(if self.is_swapped() { now.swap_bytes() } else { now })
+            (if self.is_swapped() { now.swap_bytes() } else { now }).into()
         });
-        self.shown(now)
+        self.shown(py, now)
     }
 
     /// Sets the number.
@@ -164,33 +165,33 @@ impl Atomic {
 
     /// Adds, and wraps around; gives the number before.
     #[pyo3(signature = (value=None))]
-    fn add(&self, py: Python<'_>, value: Option<&Bound<'_, PyAny>>) -> PyResult<i128> {
+    fn add<'py>(&self, py: Python<'py>, value: Option<&Bound<'_, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
         change!(self, py, value.map_or(Ok(1), Self::wrapped)?, fetch_add, |now, by| now.wrapping_add(by))
     }
 
     /// Subtracts, and wraps around; gives the number before.
     #[pyo3(signature = (value=None))]
-    fn sub(&self, py: Python<'_>, value: Option<&Bound<'_, PyAny>>) -> PyResult<i128> {
+    fn sub<'py>(&self, py: Python<'py>, value: Option<&Bound<'_, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
         change!(self, py, value.map_or(Ok(1), Self::wrapped)?, fetch_sub, |now, by| now.wrapping_sub(by))
     }
 
     /// Leaves the bits that are set in both; gives the number before.
-    fn and_(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<i128> {
+    fn and_<'py>(&self, py: Python<'py>, value: &Bound<'_, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         change!(self, py, Self::wrapped(value)?, fetch_and, |now, with| now & with)
     }
 
     /// Sets bits; gives the number before.
-    fn or_(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<i128> {
+    fn or_<'py>(&self, py: Python<'py>, value: &Bound<'_, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         change!(self, py, Self::wrapped(value)?, fetch_or, |now, with| now | with)
     }
 
     /// Turns bits; gives the number before.
-    fn xor(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<i128> {
+    fn xor<'py>(&self, py: Python<'py>, value: &Bound<'_, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         change!(self, py, Self::wrapped(value)?, fetch_xor, |now, with| now ^ with)
     }
 
     /// Sets the number; gives the one before.
-    fn exchange(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<i128> {
+    fn exchange<'py>(&self, py: Python<'py>, value: &Bound<'_, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         change!(self, py, self.exact(value)?, swap, |_, new| new)
     }
 
@@ -212,7 +213,7 @@ impl Atomic {
         }))
     }
 
-    fn __repr__(&self) -> String {
-        format!("<structchunk.Atomic {:?}: {} of kind {}>", self.path, self.load(), self.scalar)
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(format!("<structchunk.Atomic {:?}: {} of kind {}>", self.path, self.load(py)?, self.scalar))
     }
 }

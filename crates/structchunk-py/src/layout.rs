@@ -88,14 +88,7 @@ impl Layout {
     #[getter]
     fn fields<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyTuple>>> {
         let says = |field: &Field| {
-            let content = match field.content() {
-                FieldContent::Scalar(scalar) => scalar.to_string().into_pyobject(py)?.into_any(),
-                FieldContent::Bits { width, signed, order } => {
-                    (*width, *signed, *order == ByteOrder::Big).into_pyobject(py)?.into_any()
-                }
-                FieldContent::Nested(layout) => Self(layout.clone()).into_pyobject(py)?.into_any(),
-                _ => return Err(PyTypeError::new_err("a field of a kind that this version does not know")),
-            };
+            let content = show_content(py, field.content())?;
             let shown = show_presentation(field.presentation());
             let (name, bit, shape) = (field.name(), field.first_bit(), field.shape().to_vec());
             (name, bit, content, shape, shown, field.group()).into_pyobject(py)
@@ -118,6 +111,18 @@ impl Layout {
     fn __repr__(&self) -> String {
         format!("<Layout {} {}>", self.0.fingerprint(), self.0)
     }
+}
+
+/// The code of a number, width, sign and order of bits, or a layout.
+pub fn show_content<'py>(py: Python<'py>, content: &FieldContent) -> PyResult<Bound<'py, PyAny>> {
+    Ok(match content {
+        FieldContent::Scalar(scalar) => scalar.to_string().into_pyobject(py)?.into_any(),
+        FieldContent::Bits { width, signed, order } => {
+            (*width, *signed, *order == ByteOrder::Big).into_pyobject(py)?.into_any()
+        }
+        FieldContent::Nested(layout) => Layout(layout.clone()).into_pyobject(py)?.into_any(),
+        _ => return Err(PyTypeError::new_err("a field of a kind that this version does not know")),
+    })
 }
 
 fn content_of(says: &Bound<'_, PyAny>) -> PyResult<FieldContent> {
@@ -164,7 +169,7 @@ fn parse_presentation(text: &str) -> PyResult<Presentation> {
     })
 }
 
-fn show_presentation(presentation: Presentation) -> String {
+pub fn show_presentation(presentation: Presentation) -> String {
     match presentation {
         Presentation::Number => "number".to_owned(),
         Presentation::Text => "text".to_owned(),

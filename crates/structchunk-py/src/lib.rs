@@ -1,23 +1,32 @@
 //! The native half of the Python package: thin, without any logic of a store.
 //!
 //! What Python sees is in `python/structchunk/`; this module is what it is made of. `memory` hands out the bytes of objects through the
-//! buffer protocol, `store` has the calls (`handle`: of one's own or beside a writer; `scan`: keys; `care`: all of it), `layout` the descriptions of types, `roots` the fast way to a ctypes object.
+//! buffer protocol, `store` has the calls (`handle`: of one's own or beside a writer; `scan`: keys; `care`: all of it), `layout` the descriptions of types, `roots` the fast way to a ctypes object;
+//! `path` finds fields of fields, for `fields`, which changes single integers, and `column`, which gathers one field of many objects; `table`
+//! encodes keys of tables.
 
 #![expect(clippy::needless_pass_by_value, reason = "arguments come from Python by value")]
 
 mod care;
+mod column;
 mod errors;
+mod fields;
 mod handle;
 mod keys;
 mod layout;
+mod locate;
 mod memory;
+mod path;
 mod roots;
 mod scan;
 mod store;
+mod table;
 
 /// See `python/structchunk/_native.pyi`. Its caches are made for threads that take turns.
 #[pyo3::pymodule(gil_used = true)]
 mod _native {
+    #[pymodule_export]
+    use super::fields::Atomic;
     #[pymodule_export]
     use super::layout::{Described, Layout};
     #[pymodule_export]
@@ -26,4 +35,6 @@ mod _native {
     use super::roots::classes_changed;
     #[pymodule_export]
     use super::store::Store;
+    #[pymodule_export]
+    use super::table::TableKeys;
 }

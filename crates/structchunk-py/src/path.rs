@@ -63,10 +63,13 @@ impl Spot {
     fn index(&mut self, index: &str, path: &str) -> PyResult<()> {
         let index: i64 = index.parse().map_err(|_| malformed(path))?;
         if self.shape.is_empty() {
-            return Err(PyTypeError::new_err(format!("{path}: there is no array to take element {index} of")));
+            return Err(PyTypeError::new_err(format!(
+                "{path}: there is no array to take element {index} of"
+            )));
         }
         let length = self.shape.remove(0);
-        let from_front = if index < 0 { length.checked_add_signed(index) } else { Some(index.cast_unsigned()) };
+        let from_front =
+            if index < 0 { length.checked_add_signed(index) } else { Some(index.cast_unsigned()) };
         let Some(index) = from_front.filter(|&index| index < length) else {
             return Err(PyIndexError::new_err(format!("{path}: element {index} of an array of {length}")));
         };
@@ -79,14 +82,21 @@ impl Spot {
             return Err(PyAttributeError::new_err(format!("{path}: a number has no field {name:?}")));
         };
         if !self.shape.is_empty() {
-            return Err(PyTypeError::new_err(format!("{path}: which element of the array has the field {name:?}?")));
+            return Err(PyTypeError::new_err(format!(
+                "{path}: which element of the array has the field {name:?}?"
+            )));
         }
         let is_it = |field: &&Field| field.name() == name;
         let Some(field) = layout.fields().iter().find(is_it) else {
-            return Err(PyAttributeError::new_err(format!("{path}: {} has no field {name:?}", layout.name())));
+            return Err(PyAttributeError::new_err(format!(
+                "{path}: {} has no field {name:?}",
+                layout.name()
+            )));
         };
         if let FieldContent::Bits { .. } = field.content() {
-            return Err(PyTypeError::new_err(format!("{path}: {name:?} is a bit-field, which has no bytes of its own")));
+            return Err(PyTypeError::new_err(format!(
+                "{path}: {name:?} is a bit-field, which has no bytes of its own"
+            )));
         }
         let found = Self {
             offset: self.offset + field.offset(),

@@ -6,126 +6,28 @@ use std::time::Duration;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyDict, PyList, PyType};
-use structchunk::raw::{self, Copied as Copy, FileId, Place, Raw, Seen, When};
+use structchunk::raw::{Copied as Copy, When};
 use structchunk::{Error, Space};
 
 use crate::care;
+use crate::column::{self, Column};
 use crate::errors::OrRaise;
+use crate::fields::Atomic;
 use crate::handle::Handle;
 use crate::keys;
-use crate::layout::{Described, Layout};
+use crate::layout::{Described, Layout, show_content, show_presentation};
+use crate::locate::Found;
 use crate::memory::{Bytes, Memory};
-use crate::roots::{Recipe, Roots, SharedRoots, item, make_root};
+use crate::path::Spot;
+use crate::roots::SharedRoots;
 use crate::scan::Within;
 
 /// An open store, without the ways of a mapping.
 #[pyclass(subclass, frozen, weakref, module = "structchunk._native")]
 pub struct Store {
-    handle: Handle,
+    pub(crate) handle: Handle,
     as_text: bool,
-    roots: SharedRoots,
-}
-
-/// Memory, offset in it, bytes, number of the type, its layout, dimensions.
-type Found = (Py<Memory>, u64, u64, u32, Layout, Option<Vec<u64>>);
-
-impl Store {
-    /// The untyped calls of a store that is this process's own.
-    #[inline]
-    fn raw(&self) -> structchunk::Result<Raw<'_>> {
-        self.handle.own().map(structchunk::Store::raw)
-    }
-
-    /// The memory of the file in which an object lies, and where it is there: held before it was looked up.
-    fn find(&self, py: Python<'_>, key: &[u8]) -> PyResult<Option<(Py<Memory>, Place)>> {
-        let raw = self.raw().or_raise(py)?;
-        let mut place = raw.locate(key).or_raise(py)?;
-        loop {
-            let Some(before) = place else { return Ok(None) };
-            if let FileId::Chunk(chunk) = before.file
-                && let Some(memory) = self.roots.with(|roots| roots.chunk(py, chunk))
-            {
-                return Ok(Some((memory, before)));
-            }
-            let hold = match py.detach(|| raw.hold(key, before.file)) {
-                Ok(hold) => hold,
-                // It was moved or replaced, and its file is gone.
-                Err(error) => match raw.locate(key).or_raise(py)? {
-                    Some(now) if now == before => return Err(error).or_raise(py),
-                    now => {
-                        place = now;
-                        continue;
-                    }
-                },
-            };
-            let memory = Py::new(py, Memory::of_hold(hold, before.file))?;
-            if let FileId::Chunk(chunk) = before.file {
-                let memory = memory.clone_ref(py);
-                self.roots.with(|roots| roots.keep_chunk(chunk, memory));
-            }
-            place = raw.locate(key).or_raise(py)?;
-            if let Some(now) = place
-                && now.file == before.file
-            {
-                return Ok(Some((memory, now)));
-            }
-        }
-    }
-
-    /// The object under a key, where a cached class and root make it; `None` in all other cases.
-    fn quick(
-        &self,
-        py: Python<'_>,
-        key: &[u8],
-        class: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Option<Py<PyAny>>> {
-        let Handle::Own(store) = &self.handle else { return Ok(None) };
-        let Some(place) = store.raw().locate(key).or_raise(py)? else { return Ok(None) };
-        let FileId::Chunk(chunk) = place.file else { return Ok(None) };
-        if place.is_array || store.is_read_only() {
-            return Ok(None);
-        }
-        let at = (chunk, place.offset, place.bytes);
-        match self.roots.with(|roots| roots.recipe(py, at, place.type_number, class)) {
-            Some(Recipe::Item(root, index)) => item(py, &root, index).map(Some),
-            Some(Recipe::NewRoot { class, memory, bytes }) => {
-                let residue = place.offset % bytes;
-                let root = make_root(py, &class, &memory, bytes, residue)?;
-                let object = item(py, &root, (place.offset / bytes).cast_signed() as isize)?;
-                self.roots.with(|roots| roots.keep_root(chunk, place.type_number, residue, root));
-                Ok(Some(object))
-            }
-            None => Ok(None),
-        }
-    }
-
-    /// Whether these bytes are those of the object that is under a key already, and what they are is what it is.
-    fn is_there(&self, py: Python<'_>, key: &[u8], what: &raw::Described, bytes: &Bytes) -> PyResult<bool> {
-        let raw = self.raw().or_raise(py)?;
-        let Ok(Some(place)) = raw.locate(key) else { return Ok(false) };
-        if place.bytes != bytes.as_slice(py).len() as u64 {
-            return Ok(false);
-        }
-        // What lies in a chunk that nobody holds is referred to by nobody.
-        if let FileId::Chunk(chunk) = place.file
-            && !self.roots.with(|roots| roots.holds(chunk))
-        {
-            return Ok(false);
-        }
-        let Some((memory, place)) = self.find(py, key)? else { return Ok(false) };
-        if bytes.address() != memory.get().address() + place.offset as usize {
-            return Ok(false);
-        }
-        let (Ok(layout), Ok(wanted)) = (raw.layout(place.type_number), what.layout().encode()) else {
-            return Ok(false);
-        };
-        let shape = if place.is_array { Some(raw.shape(&place).or_raise(py)?) } else { None };
-        Ok(layout.encode().is_ok_and(|encoded| encoded == wanted) && shape.as_deref() == what.shape())
-    }
-
-    fn let_go(&self) {
-        self.roots.with(Roots::forget);
-    }
+    pub(crate) roots: SharedRoots,
 }
 
 /// Number of the type, its layout, dimensions, bytes.
@@ -219,18 +121,7 @@ impl Store {
     }
 
     fn _locate(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<Option<Found>> {
-        let key = keys::to_bytes(key)?;
-        if let Some(reader) = self.handle.reader().or_raise(py)? {
-            let seen = py.detach(|| reader.raw().view(&key)).or_raise(py)?;
-            let Some(Seen { hold, place, layout, shape, .. }) = seen else { return Ok(None) };
-            let memory = Py::new(py, Memory::of_hold(hold, place.file))?;
-            return Ok(Some((memory, place.offset, place.bytes, place.type_number, Layout(layout), shape)));
-        }
-        let Some((memory, place)) = self.find(py, &key)? else { return Ok(None) };
-        let raw = self.raw().or_raise(py)?;
-        let shape = if place.is_array { Some(raw.shape(&place).or_raise(py)?) } else { None };
-        let layout = Layout(raw.layout(place.type_number).or_raise(py)?.clone());
-        Ok(Some((memory, place.offset, place.bytes, place.type_number, layout, shape)))
+        self.locate(py, key)
     }
 
     /// The layout of the object under `key`, and whether it is an array.
@@ -384,6 +275,37 @@ impl Store {
         let within = Within::of([start, stop, prefix, after], reverse)?;
         let found = py.detach(|| within.keys(&self.handle, limit)).or_raise(py)?;
         found.iter().map(|key| keys::to_python(py, key, self.as_text)).collect()
+    }
+
+    /// The integer at a path of fields of the object under `key`.
+    fn _atomic(&self, py: Python<'_>, key: &Bound<'_, PyAny>, path: String) -> PyResult<Option<Atomic>> {
+        let Some((memory, offset, bytes, _, layout, shape)) = self.locate(py, key)? else { return Ok(None) };
+        let what = (&layout.0, shape.as_deref().unwrap_or_default());
+        Atomic::new(py, memory, (offset, bytes), what, path).map(Some)
+    }
+
+    /// What a path of fields leads to in the objects of a type, how many there are, and the bytes of all.
+    #[expect(clippy::type_complexity, reason = "a tuple of Python")]
+    fn _column<'py>(
+        &self,
+        py: Python<'py>,
+        layout: &Layout,
+        path: &str,
+        keys: Option<Vec<Bound<'py, PyAny>>>,
+    ) -> PyResult<(Bound<'py, PyAny>, String, Vec<u64>, usize, Bound<'py, PyByteArray>)> {
+        let spot = Spot::find(&layout.0, &[], path)?;
+        let mut column = Column::new(&self.handle, &layout.0, &spot)?;
+        if let Some(keys) = keys {
+            let owned = |key| keys::to_bytes(key).map(std::borrow::Cow::into_owned);
+            let bytes: Vec<Vec<u8>> = keys.iter().map(owned).collect::<PyResult<_>>()?;
+            let outcome = py.detach(|| column.of_keys(&self.handle, &bytes));
+            column::raise(py, outcome, &keys)?;
+        } else {
+            py.detach(|| column.of_all(&self.handle)).or_raise(py)?;
+        }
+        let (count, bytes) = column.finish();
+        let content = show_content(py, &spot.content)?;
+        Ok((content, show_presentation(spot.presentation), spot.shape, count, PyByteArray::new(py, &bytes)))
     }
 
     fn _sync(&self, py: Python<'_>) -> PyResult<()> {

@@ -24,12 +24,14 @@ from ._errors import (
     Recovering,
     Torn,
 )
-from ._native import Layout
+from ._native import Atomic, Layout
 from ._objects import is_live
 from ._open import open
 from ._store import Store
+from ._table import Table
 
 __all__ = [
+    "Atomic",
     "Batch",
     "Busy",
     "Closed",
@@ -45,6 +47,7 @@ __all__ = [
     "ReadOnly",
     "Recovering",
     "Store",
+    "Table",
     "Torn",
     "is_live",
     "layout_of",

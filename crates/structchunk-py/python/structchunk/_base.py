@@ -18,6 +18,15 @@ Mode = Literal["r", "r+", "a", "w", "x"]
 T = TypeVar("T")
 
 
+def as_bytes(key: Key) -> bytes:
+    """The bytes of a key."""
+    if isinstance(key, str):
+        return key.encode("utf-8", "surrogateescape")
+    if isinstance(key, bytes):
+        return key
+    raise TypeError(f"a key is str or bytes, not {type(key).__name__}")
+
+
 class Base(_native.Store):
     """An open store, without the ways of a mapping."""
 

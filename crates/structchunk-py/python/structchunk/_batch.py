@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from . import _layouts, _native
+from ._base import as_bytes
 from ._objects import Place, remember
 
 if TYPE_CHECKING:
@@ -23,30 +24,22 @@ class Batch:
         self._store = store
         self._changes: dict[bytes, tuple[_layouts.Kind, bytearray] | None] = {}
 
-    @staticmethod
-    def _bytes(key: Key) -> bytes:
-        if isinstance(key, str):
-            return key.encode("utf-8", "surrogateescape")
-        if isinstance(key, bytes):
-            return key
-        raise TypeError(f"a key is str or bytes, not {type(key).__name__}")
-
     def __setitem__(self, key: Key, value: Any) -> None:
         kind, buffer = _layouts.of_value(value)
         remember(kind)
-        self._changes[self._bytes(key)] = kind, bytearray(memoryview(buffer).cast("B"))
+        self._changes[as_bytes(key)] = kind, bytearray(memoryview(buffer).cast("B"))
 
     def __delitem__(self, key: Key) -> None:
         if key not in self:
             raise KeyError(key)
-        self._changes[self._bytes(key)] = None
+        self._changes[as_bytes(key)] = None
 
     def __contains__(self, key: Key) -> bool:
-        change = self._changes.get(self._bytes(key), ...)
+        change = self._changes.get(as_bytes(key), ...)
         return key in self._store if change is ... else change is not None
 
     def __getitem__(self, key: Key) -> Any:
-        change = self._changes.get(self._bytes(key), ...)
+        change = self._changes.get(as_bytes(key), ...)
         if change is None:
             raise KeyError(key)
         if change is ... or not isinstance(change, tuple):

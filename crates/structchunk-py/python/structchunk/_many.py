@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from . import _layouts
+from . import _layouts, _native, _rebuild
 from ._base import Base, Key
-from ._objects import is_class, remember
+from ._objects import is_class, kind_of, remember
+
+if TYPE_CHECKING:
+    from ._base import Array
 
 
 class Many(Base):
@@ -36,3 +39,22 @@ class Many(Base):
         dtype = np.dtype(cls)
         loaded = [self.load(key, dtype) for key in keys]
         return np.array(loaded, dtype) if loaded else np.empty(0, dtype)
+
+    def column(self, cls: Any, field: str, keys: Iterable[Key] | None = None) -> Array:
+        """One field of many objects of a class or dtype, as a numpy array: of those under `keys`, or of all, in the order of the keys.
+
+        `field` is a path, as in ``"position"``, ``"position[0]"`` or ``"ends[1].x"``; what is an array becomes further dimensions. Each object is
+        read as a whole at some moment. Raises `KeyError` for a missing key, `LayoutMismatch` for an object of another type.
+        """
+        import numpy as np
+
+        layout = kind_of(cls).layout
+        listed = None if keys is None else list(keys)
+        content, presentation, shape, count, data = self._column(layout, field, listed)
+        left: tuple[int, ...]
+        if isinstance(content, _native.Layout):
+            dtype, left = _rebuild.dtype_of(content)[0], tuple(shape)
+        else:
+            text, left = _rebuild.number_dtype(content, presentation, tuple(shape))
+            dtype = np.dtype(text)
+        return np.frombuffer(data, np.uint8).view(dtype).reshape(count, *left)

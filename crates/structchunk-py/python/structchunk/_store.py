@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, Self, overload
 from . import _layouts, _native, _rebuild
 from ._base import Key, Mode, T
 from ._batch import Batch
+from ._fields import Fields
 from ._loans import Loans
 from ._many import Many
 from ._objects import Place, face_for, known_face, remember
 from ._scans import Items, Keys, Range, Values
+from ._table import Table
 
 if TYPE_CHECKING:
     from ._base import Array
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 _MISSING: Any = object()
 
 
-class Store(Loans, Many, MutableMapping[Any, Any]):
+class Store(Loans, Many, Fields, MutableMapping[Any, Any]):
     """An open store: a mapping from keys to objects whose memory is the file. Made by `structchunk.open`."""
 
     # Objects.
@@ -216,6 +218,15 @@ class Store(Loans, Many, MutableMapping[Any, Any]):
         """Keys and objects whose keys begin with `prefix`."""
         self._check_open()
         return Range(self, prefix=prefix).items(reverse)
+
+    def table(self, prefix: Key, cls: Any, key: Any = str) -> Table:
+        """The objects under a prefix, as a mapping from keys of one type to objects of one class or dtype: the tables of Rust.
+
+        `key` is ``str``, ``bytes``, ``bool``, ``"char"``, ``"S16"`` (so many bytes), an integer of so many bytes (``"u4"``, ``"i8"``, up to 16), or a tuple of
+        these. Keys are encoded so that they have the order of their values. End every prefix with the same byte, such as ``/``.
+        """
+        self._check_open()
+        return Table(self, prefix, cls, key)
 
     # The store.
 

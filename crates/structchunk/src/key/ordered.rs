@@ -92,7 +92,8 @@ pub struct KeyWriter {
 }
 
 impl KeyWriter {
-    pub(crate) fn new(prefix: &[u8]) -> Self {
+    /// Begins with the prefix of a table.
+    pub fn new(prefix: &[u8]) -> Self {
         let mut writer = Self { inline: [0; INLINE_BYTES], length: 0, spilled: Vec::new() };
         writer.push(prefix);
         writer
@@ -124,7 +125,8 @@ impl KeyWriter {
         self.push(&[0, END]);
     }
 
-    pub(crate) fn bytes(&self) -> &[u8] {
+    /// All of the key until now.
+    pub fn bytes(&self) -> &[u8] {
         if self.length <= INLINE_BYTES { &self.inline[..self.length] } else { &self.spilled }
     }
 }
@@ -144,7 +146,7 @@ pub struct KeyReader<'a> {
 
 impl<'a> KeyReader<'a> {
     /// Reads a key from `offset` on.
-    pub(crate) fn new(bytes: &'a [u8], offset: usize) -> Self {
+    pub fn new(bytes: &'a [u8], offset: usize) -> Self {
         Self { bytes, offset }
     }
 
@@ -191,7 +193,10 @@ impl<'a> KeyReader<'a> {
     }
 
     /// Ends the reading.
-    pub(crate) fn finish(&self) -> Result<(), KeyError> {
+    ///
+    /// # Errors
+    /// When there are more bytes.
+    pub fn finish(&self) -> Result<(), KeyError> {
         if self.offset < self.bytes.len() {
             Err(self.error("bytes after the end of the key"))
         } else {

@@ -1,0 +1,129 @@
+"""Tables: objects of one class, under keys of one type that have the order of their values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, MutableMapping
+from typing import TYPE_CHECKING, Any
+
+from . import _layouts, _native
+from ._base import as_bytes
+from ._errors import LayoutMismatch
+from ._objects import kind_of
+from ._scans import Range
+
+if TYPE_CHECKING:
+    from ._store import Store
+
+_LONGEST_PREFIX = 255
+
+
+def _code(part: Any) -> str:
+    if isinstance(part, str):
+        return part
+    if part in (str, bytes, bool):
+        name: str = part.__name__
+        return name
+    if part is int:
+        raise TypeError('an int of a key has a width: "u8", "i8" and so on, in bytes')
+    raise TypeError(f"{part!r} is no part of a key")
+
+
+class Table(MutableMapping[Any, Any]):
+    """A part of a store as a mapping from keys of one type to objects of one class: see `Store.table`."""
+
+    def __init__(self, store: Store, prefix: str | bytes, cls: Any, key: Any) -> None:
+        self._store, self._cls, self._kind = store, cls, kind_of(cls)
+        self._prefix = as_bytes(prefix)
+        if not 1 <= len(self._prefix) <= _LONGEST_PREFIX:
+            raise ValueError(
+                f"the prefix of a table has 1 to {_LONGEST_PREFIX} bytes, not {len(self._prefix)}"
+            )
+        parts = list(key) if isinstance(key, tuple) else [key]
+        self._keys = _native.TableKeys(
+            list(self._prefix), [_code(part) for part in parts], isinstance(key, tuple)
+        )
+
+    @property
+    def prefix(self) -> bytes:
+        """What its keys in the store begin with."""
+        return self._prefix
+
+    def key(self, key: Any) -> bytes:
+        """The key in the store of a key of the table."""
+        return self._keys.encode(key)
+
+    def __getitem__(self, key: Any) -> Any:
+        try:
+            return self._store.view(self.key(key), self._cls)
+        except KeyError:
+            raise KeyError(key) from None
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        kind, _ = _layouts.of_value(value)
+        if kind.layout != self._kind.layout or kind.shape != self._kind.shape:
+            raise LayoutMismatch(f"{key!r}: {type(value).__name__} in a table of {self._cls}")
+        self._store[self.key(key)] = value
+
+    def __delitem__(self, key: Any) -> None:
+        try:
+            del self._store[self.key(key)]
+        except KeyError:
+            raise KeyError(key) from None
+
+    def __contains__(self, key: object) -> bool:
+        return self.key(key) in self._store
+
+    def __len__(self) -> int:
+        return Range(self._store, prefix=self._prefix).total()
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._decoded(Range(self._store, prefix=self._prefix), False)
+
+    def __reversed__(self) -> Iterator[Any]:
+        return self._decoded(Range(self._store, prefix=self._prefix), True)
+
+    def _decoded(self, within: Range, reverse: bool) -> Iterator[Any]:
+        for key in within.keys(reverse):
+            yield self._keys.decode(as_bytes(key))
+
+    def _items(self, within: Range, reverse: bool) -> Iterator[tuple[Any, Any]]:
+        for key in within.keys(reverse):
+            try:
+                value = self._store.view(key, self._cls)
+            except KeyError:
+                continue
+            yield self._keys.decode(as_bytes(key)), value
+
+    def range(
+        self, start: Any = None, stop: Any = None, *, reverse: bool = False
+    ) -> Iterator[tuple[Any, Any]]:
+        """Keys and objects from `start` up to but not including `stop`, in the order of the keys. Of tuples the first parts will do."""
+        low, high = (None if end is None else self._keys.encode(end, True) for end in (start, stop))
+        return self._items(Range(self._store, low, high, self._prefix), reverse)
+
+    def within(self, *parts: Any, reverse: bool = False) -> Iterator[tuple[Any, Any]]:
+        """Keys and objects whose keys, which are tuples, begin with these parts."""
+        return self._items(Range(self._store, prefix=self._keys.encode(parts, True)), reverse)
+
+    def load(self, key: Any) -> Any:
+        """A detached copy, of one moment."""
+        try:
+            return self._store.load(self.key(key), self._cls)
+        except KeyError:
+            raise KeyError(key) from None
+
+    def create(self, key: Any, /, *args: Any, **fields: Any) -> Any:
+        """Makes an object, filled with these fields, under a key that has none, and gives its live view."""
+        return self._store.create(self.key(key), self._cls, *args, **fields)
+
+    def require(self, key: Any, /, *args: Any, **fields: Any) -> Any:
+        """The object under `key`, made with these fields where there is none."""
+        return self._store.require(self.key(key), self._cls, *args, **fields)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    __hash__ = object.__hash__
+
+    def __repr__(self) -> str:
+        return f"<table {self._prefix!r} of {self._store!r}>"
