@@ -3,10 +3,12 @@
 
 use std::ffi::{c_int, c_void};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use pyo3::exceptions::{PyBufferError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
+use structchunk::Error;
 use structchunk::raw::{FileId, Hold, Lent, Update, When};
 
 use crate::errors::OrRaise;
@@ -56,22 +58,42 @@ impl Memory {
     pub fn is_writable(&self) -> bool {
         self.writable
     }
+
+    fn publish_when(&self, py: Python<'_>, when: When) -> PyResult<bool> {
+        let Owner::Loan(loan) = &self.owner else { return Err(PyTypeError::new_err("this is no loan")) };
+        let loan = || loan.lock().unwrap_or_else(PoisonError::into_inner);
+        if !loan().is_staged() {
+            return py.detach(|| loan().publish(when)).or_raise(py);
+        }
+        // What is copied may be written to by whoever has the GIL; and who changes the object under the key may need it to come to an end.
+        let end = Instant::now().checked_add(loan().busy_timeout());
+        loop {
+            match loan().try_publish(when) {
+                Err(Error::Busy { .. }) if end.is_none_or(|end| Instant::now() < end) => {
+                    py.detach(|| std::thread::sleep(PAUSE));
+                }
+                outcome => return outcome.or_raise(py),
+            }
+        }
+    }
 }
+
+/// Where the object begins that has a file of its own.
+const PAGE: u64 = 4096;
+
+/// Between two attempts.
+const PAUSE: Duration = Duration::from_micros(500);
 
 #[pymethods]
 impl Memory {
     /// Makes the object of a loan exist.
     fn publish(&self, py: Python<'_>) -> PyResult<()> {
-        let Owner::Loan(loan) = &self.owner else { return Err(PyTypeError::new_err("this is no loan")) };
-        let publish = || loan.lock().unwrap_or_else(PoisonError::into_inner).publish(When::Always);
-        py.detach(publish).or_raise(py).map(drop)
+        self.publish_when(py, When::Always).map(drop)
     }
 
     /// Makes the object of a loan exist where there is none; whether it did.
     fn publish_new(&self, py: Python<'_>) -> PyResult<bool> {
-        let Owner::Loan(loan) = &self.owner else { return Err(PyTypeError::new_err("this is no loan")) };
-        let publish = || loan.lock().unwrap_or_else(PoisonError::into_inner).publish(When::Absent);
-        py.detach(publish).or_raise(py)
+        self.publish_when(py, When::Absent)
     }
 
     /// Writes an update back.
@@ -89,9 +111,19 @@ impl Memory {
         }
     }
 
-    /// Whether what lies at an offset is still the object that is current under its key.
+    /// Whether what lies at an offset is still the object that is current under its key. (All of a file of its own is.)
     fn is_current(&self, offset: u64) -> bool {
-        matches!(&self.owner, Owner::Hold(hold, file) if hold.is_current(*file, offset))
+        match &self.owner {
+            Owner::Hold(hold, file @ FileId::Body(_)) => hold.is_current(*file, PAGE),
+            Owner::Hold(hold, file) => hold.is_current(*file, offset),
+            _ => false,
+        }
+    }
+
+    /// Whether it is one object, with a file of its own.
+    #[getter]
+    fn is_one(&self) -> bool {
+        matches!(&self.owner, Owner::Hold(_, FileId::Body(_)))
     }
 
     /// Whether an address lies in here, and where.

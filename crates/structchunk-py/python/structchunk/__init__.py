@@ -9,6 +9,7 @@ See `open` and `Store`.
 """
 
 from ._batch import Batch
+from ._classes import Array, Object
 from ._errors import (
     Busy,
     Closed,
@@ -27,10 +28,12 @@ from ._errors import (
 from ._native import Atomic, Layout
 from ._objects import is_live
 from ._open import open
+from ._rings import Ring
 from ._store import Store
 from ._table import Table
 
 __all__ = [
+    "Array",
     "Atomic",
     "Batch",
     "Busy",
@@ -43,9 +46,11 @@ __all__ = [
     "Locked",
     "NoSpace",
     "NotAStore",
+    "Object",
     "Poisoned",
     "ReadOnly",
     "Recovering",
+    "Ring",
     "Store",
     "Table",
     "Torn",

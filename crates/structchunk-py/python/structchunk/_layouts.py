@@ -45,7 +45,10 @@ class _Element(NamedTuple):
 
 
 _layouts: WeakKeyDictionary[type, _native.Layout] = WeakKeyDictionary()
-_kinds: WeakKeyDictionary[type, Kind] = WeakKeyDictionary()
+#: All of a kind but its face: that would keep the class.
+_kinds: WeakKeyDictionary[type, tuple[_native.Layout, tuple[int, ...] | None, _native.Described]] = (
+    WeakKeyDictionary()
+)
 
 _SIGNED, _UNSIGNED, _FLOATS = "bhilqn", "BHILQN", "fd"
 _REFUSED = {
@@ -161,13 +164,13 @@ def of_class(cls: Any) -> Kind:
     if known is None:
         code, shape, presentation = _element(cls, getattr(cls, "__name__", repr(cls)))
         layout = _scalar(code, presentation) if isinstance(code, str) else code
-        is_array = issubclass(cls, ctypes.Array)
-        described = _native.Described(layout, list(shape) if is_array else None)
-        face = cls
-        while issubclass(face, ctypes.Array):
-            face = face._type_
-        known = _kinds[cls] = Kind(layout, shape if is_array else None, described, face)
-    return known
+        outer = shape if issubclass(cls, ctypes.Array) else None
+        described = _native.Described(layout, None if outer is None else list(outer))
+        known = _kinds[cls] = layout, outer, described
+    face = cls
+    while issubclass(face, ctypes.Array):
+        face = face._type_
+    return Kind(*known, face)
 
 
 def _dtype_element(dtype: np.dtype[Any], path: str) -> _Element:

@@ -23,7 +23,12 @@ def remember(kind: _layouts.Kind) -> None:
     if kind.face is None:
         return
     key = (kind.layout.encoded, kind.shape is not None)
-    if _faces.get(key) is not kind.face:
+    known = _faces.get(key)
+    # (A dtype is made anew all the time; a class is what it is. To compare the one with the other numpy would make a dtype of a class.)
+    same = known is kind.face or (
+        not isinstance(known, type) and not isinstance(kind.face, type) and known == kind.face
+    )
+    if not same:
         _faces[key] = kind.face
         _native.classes_changed()
 
@@ -172,7 +177,9 @@ def is_live(obj: Any) -> bool:
         if not isinstance(memory, _native.Memory):
             return False
         # What ctypes objects are items of is no object, but as large as a chunk.
-        objects = [one for one in chain if len(chain) == 1 or 4 * ctypes.sizeof(one) < memory.bytes]
+        objects = [
+            one for one in chain if len(chain) == 1 or memory.is_one or 4 * ctypes.sizeof(one) < memory.bytes
+        ]
         places = [ctypes.addressof(one) for one in objects]
     else:
         while getattr(chain[-1], "base", None) is not None and not isinstance(chain[-1], _native.Memory):

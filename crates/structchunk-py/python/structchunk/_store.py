@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, overload
 
@@ -13,6 +13,7 @@ from . import _layouts, _native, _rebuild
 from ._base import Key, Mode, T
 from ._batch import Batch
 from ._fields import Fields
+from ._html import show_html
 from ._loans import Loans
 from ._many import Many
 from ._objects import Place, face_for, known_face, remember
@@ -156,9 +157,13 @@ class Store(Loans, Many, Fields, MutableMapping[Any, Any]):
 
     def pop(self, key: Key, default: Any = _MISSING) -> Any:
         """Removes the object under `key` and gives a detached copy of it."""
-        copy = self._take(key)
-        if copy is not None:
-            return self._detached(key, copy)
+        found = self._locate(key)
+        if found is not None:
+            # What cannot be made into an object stays.
+            Place(*found).made()
+            copy = self._take(key)
+            if copy is not None:
+                return self._detached(key, copy)
         if default is _MISSING:
             raise KeyError(key)
         return default
@@ -166,9 +171,9 @@ class Store(Loans, Many, Fields, MutableMapping[Any, Any]):
     def popitem(self) -> tuple[Any, Any]:
         """Removes the first object in the order of keys; its key, and a detached copy."""
         for key in self:
-            copy = self._take(key)
-            if copy is not None:
-                return key, self._detached(key, copy)
+            # (Somebody else may have taken it.)
+            with suppress(KeyError):
+                return key, self.pop(key)
         raise KeyError("the store is empty")
 
     def setdefault(self, key: Key, default: Any = None) -> Any:
@@ -298,6 +303,10 @@ class Store(Loans, Many, Fields, MutableMapping[Any, Any]):
         from ._open import open
 
         return open, (self.path, mode, self._keys_as)
+
+    def _repr_html_(self) -> str:
+        """For notebooks: what it is, and its first objects."""
+        return show_html(self)
 
     def __repr__(self) -> str:
         if self._closed:

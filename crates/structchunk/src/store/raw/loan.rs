@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::format::PAGE_BYTES;
 use crate::map::Buffer;
 use crate::store::Inner;
+use crate::store::borrow::Deadline;
 use crate::store::hold::FileHold;
 use crate::store::loan::{NewBody, Space};
 use crate::store::write::{Change, Outcome};
@@ -18,6 +19,7 @@ use crate::store::write::{Change, Outcome};
 pub struct Lent {
     // Before `inner`, which it borrows from.
     memory: Memory,
+    is_over: bool,
     key: Vec<u8>,
     what: Described,
     bytes: u64,
@@ -59,7 +61,14 @@ impl Raw<'_> {
         } else {
             Memory::Staged(Buffer::zeroed(bytes as usize, what.layout().align() as usize))
         };
-        Ok(Lent { memory, key: key.to_vec(), what: what.clone(), bytes, inner: inner.clone() })
+        Ok(Lent {
+            memory,
+            is_over: false,
+            key: key.to_vec(),
+            what: what.clone(),
+            bytes,
+            inner: inner.clone(),
+        })
     }
 }
 
@@ -88,6 +97,16 @@ impl Lent {
         self.bytes == 0
     }
 
+    /// Whether [`Lent::publish`] copies the memory, which nobody may write to meanwhile. (What has a file of its own is not copied.)
+    pub fn is_staged(&self) -> bool {
+        matches!(self.memory, Memory::Staged(_))
+    }
+
+    /// How long [`Lent::publish`] waits for whoever changes the object under its key alone.
+    pub fn busy_timeout(&self) -> std::time::Duration {
+        self.inner.busy_timeout
+    }
+
     /// Makes the object exist; false when the condition did not hold. Once only: what has a file of its own has then gone into the store, or
     /// is nothing any more.
     ///
@@ -97,13 +116,24 @@ impl Lent {
     /// # Errors
     /// As for [`Store::put`](crate::Store::put); [`Error::KeyExists`] the second time.
     pub fn publish(&mut self, when: When) -> Result<bool> {
+        let deadline = self.inner.patience(true);
+        self.publish_until(when, deadline)
+    }
+
+    /// [`Lent::publish`] of a staged loan that answers [`Error::Busy`] at once instead of waiting, and can be called again then.
+    ///
+    /// # Errors
+    /// As for [`Lent::publish`].
+    pub fn try_publish(&mut self, when: When) -> Result<bool> {
+        self.publish_until(when, Deadline::Now)
+    }
+
+    fn publish_until(&mut self, when: When, deadline: Deadline) -> Result<bool> {
+        if self.is_over {
+            return Err(Error::KeyExists { key: self.key.clone() });
+        }
         let description = self.what.description()?;
-        let change = Change {
-            key: &self.key,
-            condition: when.into(),
-            deadline: self.inner.patience(true),
-            sure: false,
-        };
+        let change = Change { key: &self.key, condition: when.into(), deadline, sure: false };
         let outcome = match std::mem::replace(&mut self.memory, Memory::Away) {
             Memory::Staged(buffer) => {
                 let draft = description.draft(&self.key, self.bytes);
@@ -133,6 +163,7 @@ impl Lent {
                 return Err(Error::KeyExists { key: self.key.clone() });
             }
         };
+        self.is_over = true;
         Ok(outcome == Outcome::Stored)
     }
 }

@@ -1,0 +1,171 @@
+"""Classes made by a call: objects, arrays, and rings, which are compared with a deque."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import weakref
+from collections import deque
+
+import numpy as np
+import pytest
+import structchunk
+from hypothesis import given
+from hypothesis import strategies as st
+from structchunk import Array, Object, Ring, layout_of
+
+
+def test_an_object_made_by_a_call_is_a_structure(store: structchunk.Store) -> None:
+    Point = Object.of("Point", x=ctypes.c_double, y=ctypes.c_double)
+    assert Object.of("Point", x=ctypes.c_double, y=ctypes.c_double) is Point
+    assert Object.of("Point", y=ctypes.c_double, x=ctypes.c_double) is not Point
+
+    class Plain(ctypes.Structure):
+        _fields_ = [("x", ctypes.c_double), ("y", ctypes.c_double)]
+
+    assert layout_of(Point).fingerprint == layout_of(Plain).fingerprint
+    point = store.create("p", Point, 1, y=2)
+    assert repr(point) == "Point(x=1.0, y=2.0)"
+    assert (type(store["p"]), store.view("p", Plain).y) == (Point, 2)
+    point.bytes[:8] = bytes(8)
+    assert (store["p"].x, bytes(point)) == (0, bytes(point.bytes))
+
+    class Named(Object):
+        _fields_ = [("at", Point), ("bytes", ctypes.c_uint8)]
+
+        def where(self) -> float:
+            return float(self.at.x)
+
+    store["n"] = Named(Point(3, 4), 5)
+    assert (store["n"].where(), store["n"].bytes) == (3, 5)
+    Deeper = Named.of("Deeper", z=ctypes.c_int)
+    assert repr(Deeper(Point(1, 2), 7, 9)) == "Deeper(at=Point(x=1.0, y=2.0), bytes=7, z=9)"
+    assert layout_of(Deeper).size == 32
+
+
+def test_an_array_made_by_a_call_is_an_array(store: structchunk.Store) -> None:
+    Five = Array.of(ctypes.c_int, 5)
+    assert Array.of(ctypes.c_int, 5) is Five
+    five = Five(1, 2, 3)
+    assert (len(five), isinstance(five, ctypes.Array), isinstance(five, Array)) == (5, True, True)
+    store["a"] = five
+    seen = store.view("a", Five)
+    seen[4] = 9
+    assert (list(store.view("a", ctypes.c_int * 5)), store["a"][2]) == ([1, 2, 3, 0, 9], 3)
+    seen.bytes[0] = 7
+    assert repr(seen) == "c_int_Array_5(7, 2, 3, 0, 9)"
+    assert repr(Array.of(ctypes.c_int8, 9)()) == "c_byte_Array_9(0, 0, 0, 0, 0, 0, 0, 0, ...)"
+    Rows = Object.of("Rows", rows=Array.of(Five, 2))
+    assert [field[3] for field in layout_of(Rows).fields] == [[2, 5]]
+    store["r"] = Rows((Five(1), Five(2)))
+    assert store["r"].rows[1][0] == 2
+    with pytest.raises(ValueError, match="at least one"):
+        Array.of(ctypes.c_int, 0)
+
+
+class Tick(ctypes.Structure):
+    _fields_ = [("price", ctypes.c_double), ("size", ctypes.c_uint32)]
+
+
+def test_a_ring_is_a_plain_structure_in_the_file(store: structchunk.Store) -> None:
+    Ticks = Ring.of(Tick, 3)
+    assert Ring.of(Tick, 3) is Ticks
+
+    class Plain(ctypes.Structure):
+        _fields_ = [("head", ctypes.c_uint64), ("length", ctypes.c_uint64), ("items", Tick * 3)]
+
+    assert layout_of(Ticks).fingerprint == layout_of(Plain).fingerprint
+    ring = store.create("EURUSD", Ticks)
+    for number in range(5):
+        ring.append(Tick(number, number))
+    ring[1].size = 77
+    again = store["EURUSD"]
+    assert [tick.price for tick in again] == [2, 3, 4]
+    assert [tick.price for tick in reversed(again)] == [4, 3, 2]
+    assert ([tick.size for tick in again], again.capacity, len(again)) == ([2, 77, 4], 3, 3)
+    plain = store.view("EURUSD", Plain)
+    assert (plain.head, plain.length, plain.items[0].price) == (2, 3, 3)
+    assert [tick["price"] for tick in again.numpy()] == [2, 3, 4]
+    again.parts()[0]["price"] = 9
+    assert ring[0].price == 9
+    assert ring[-1].price == 4
+    with pytest.raises(ValueError, match="at least one"):
+        Ring.of(Tick, 0)
+
+
+def test_a_ring_that_says_what_cannot_be_stays_within_its_bounds() -> None:
+    ring = Ring.of(ctypes.c_int, 4)(2**63 + 3, 2**40, (ctypes.c_int * 4)(1, 2, 3, 4))
+    assert (list(ring), ring[0], ring.numpy().tolist()) == ([4, 1, 2, 3], 4, [4, 1, 2, 3])
+    ring.append(5)
+    assert (list(ring), ring.head, ring.length) == ([1, 2, 3, 5], 0, 4)
+    ring.head = 2**64 - 1
+    ring.extend((ctypes.c_int * 6)(*range(6)))
+    assert list(ring) == [2, 3, 4, 5]
+
+
+def test_what_does_not_fit_into_a_ring_is_refused() -> None:
+    ring = Ring.of(ctypes.c_int, 4)()
+    ring.append(1)
+    for values in (np.zeros(2), np.zeros((2, 2), np.int32), (ctypes.c_uint * 2)(), ["a"], np.zeros(2, ">i4")):
+        with pytest.raises(TypeError):
+            ring.extend(values)
+    for index in (1, -2, 2**70):
+        with pytest.raises(IndexError, match="ring of 1"):
+            ring[index]
+        with pytest.raises(IndexError, match="ring of 1"):
+            ring[index] = 0
+    with pytest.raises(TypeError):
+        ring["a"]
+    assert list(ring) == [1]
+    ring.pop()
+    for empty in (ring.pop, ring.popleft):
+        with pytest.raises(IndexError, match="empty"):
+            empty()
+
+
+OPERATIONS = st.one_of(
+    st.tuples(st.sampled_from(["append", "prepend"]), st.integers(-100, 100)),
+    st.tuples(st.sampled_from(["extend", "numpy", "ctypes"]), st.lists(st.integers(-100, 100), max_size=12)),
+    st.tuples(st.sampled_from(["pop", "popleft", "clear"]), st.none()),
+)
+
+
+@given(st.integers(1, 6), st.lists(OPERATIONS, max_size=30))
+def test_a_ring_does_as_a_deque(capacity: int, operations: list) -> None:  # type: ignore[type-arg]
+    ring, like = Ring.of(ctypes.c_int16, capacity)(), deque[int](maxlen=capacity)
+    for operation, value in operations:
+        if operation == "append":
+            ring.append(value)
+            like.append(value)
+        elif operation == "prepend":
+            ring.prepend(value)
+            like.appendleft(value)
+        elif operation == "clear":
+            ring.clear()
+            like.clear()
+        elif value is None:
+            if like:
+                getattr(ring, operation)()
+                getattr(like, operation)()
+        else:
+            like.extend(value)
+            if value and operation == "numpy":
+                value = np.array(value, np.int16)
+            elif value and operation == "ctypes":
+                value = (ctypes.c_int16 * len(value))(*value)
+            ring.extend(value)
+        assert list(ring) == list(like) == ring.numpy().tolist()
+        assert list(reversed(ring)) == list(reversed(like))
+        assert (len(ring), ring[1:4], ring[-2:]) == (len(like), list(like)[1:4], list(like)[-2:])
+        assert ring.capacity == capacity
+
+
+def test_classes_that_nobody_has_any_more_go() -> None:
+    def use() -> weakref.ref[type]:
+        cls = Object.of("Passing", x=ctypes.c_int, y=ctypes.c_int * 7)
+        structchunk.layout_of(cls)
+        return weakref.ref(cls)
+
+    gone = use()
+    gc.collect()
+    assert gone() is None
