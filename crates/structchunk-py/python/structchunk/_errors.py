@@ -56,4 +56,4 @@ class Poisoned(Error, OSError):
 
 
 class Forked(Error, RuntimeError):
-    """The handle belongs to the parent process. A child may ``load`` copies; for more it opens the store by itself."""
+    """The handle belongs to the parent process. A child may ``load`` copies and look at keys; for more it opens the store by itself."""

@@ -2,7 +2,7 @@ import os
 from collections.abc import Iterable
 from typing import Any, Self, final
 
-from typing_extensions import Buffer
+from typing_extensions import Buffer, disjoint_base
 
 _Field = tuple[str, int, Any, list[int], str, str | None]
 _Copied = tuple[int, Layout, list[int] | None, bytearray]
@@ -74,6 +74,7 @@ class TableKeys:
     def encode(self, key: Any, some: bool = False) -> bytes: ...
     def decode(self, key: bytes) -> Any: ...
 
+@disjoint_base
 class Store:
     def __new__(
         cls,

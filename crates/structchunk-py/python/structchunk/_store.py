@@ -77,7 +77,7 @@ class Store(Loans, Many, Fields, MutableMapping[Any, Any]):
 
     if TYPE_CHECKING:
 
-        def __getitem__(self, key: Key) -> Any: ...
+        def __getitem__(self, key: Key, /) -> Any: ...
 
         def view(self, key: Key, cls: type[T]) -> T:
             """The object under `key` as a `cls`, a ctypes class or numpy dtype: a live view."""
@@ -122,7 +122,7 @@ class Store(Loans, Many, Fields, MutableMapping[Any, Any]):
     # The ways of a mapping.
 
     @overload  # type: ignore[override]
-    def update(self, key: Key, /) -> AbstractContextManager[Any]: ...
+    def update(self, other: Key, /) -> AbstractContextManager[Any]: ...
     @overload
     def update(self, other: Mapping[Any, Any] | Iterable[tuple[Any, Any]] = ..., /, **named: Any) -> None: ...
     def update(self, other: Any = (), /, **named: Any) -> AbstractContextManager[Any] | None:
