@@ -63,9 +63,10 @@ class Engine:
         raise NotImplementedError
 
     def open_and_get(self, key: str) -> None:
-        self.close()
+        """Opens it, to read if there is such a way, gets one record and closes it."""
         self.open()
         self.get_fields([key])
+        self.close()
 
 
 class Structchunk(Engine):
@@ -78,6 +79,10 @@ class Structchunk(Engine):
 
     def load_all(self, keys: list[str], records: np.ndarray[Any, Any]) -> None:
         self.open().put_many(keys, records)
+
+    def open_and_get(self, key: str) -> None:
+        with structchunk.open(self.path / "store", "r") as store:
+            store.load(key, Record)
 
     def get_fields(self, keys: list[str]) -> float:
         store, view, total = self.open(), self.open().view, 0
@@ -102,6 +107,13 @@ class Lmdb(Engine):
         if self.handle is None:
             self.handle = lmdb.open(str(self.path / "db"), map_size=1 << 36, sync=False, writemap=False)
         return self.handle
+
+    def open_and_get(self, key: str) -> None:
+        import lmdb
+
+        with lmdb.open(str(self.path / "db"), readonly=True, map_size=1 << 36) as self.handle:
+            self.get_fields([key])
+        self.handle = None
 
     def load_all(self, keys: list[str], records: np.ndarray[Any, Any]) -> None:
         size, data = RECORD.itemsize, records.tobytes()
@@ -226,7 +238,7 @@ class Sqlite(Engine):
 
 
 class Shelve(Engine):
-    name, slower, most = "shelve", 20, 200_000
+    name, slower, most = "shelve", 20, 50_000
 
     def open(self) -> Any:
         if self.handle is None:
