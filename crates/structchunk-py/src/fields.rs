@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::PyInt;
 use structchunk::{ByteOrder, FieldContent, Layout, Scalar};
 
 use crate::errors::ours;
@@ -95,6 +96,11 @@ impl Atomic {
 
     /// Any number of Python, as what is left of it in as many bits.
     fn wrapped(value: &Bound<'_, PyAny>) -> PyResult<u64> {
+        if value.is_exact_instance_of::<PyInt>()
+            && let Ok(number) = value.extract::<i64>()
+        {
+            return Ok(number.cast_unsigned());
+        }
         let whole = value.call_method0(intern!(value.py(), "__index__"))?;
         match whole.extract::<i64>() {
             Ok(number) => Ok(number.cast_unsigned()),
