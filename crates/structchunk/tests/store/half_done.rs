@@ -103,7 +103,7 @@ fn nothing_is_left_behind_the_head_by_a_put_that_met_somebody_at_work() {
     store.close().expect("close");
     for chunk in std::fs::read_dir(path.join("chunks")).expect("chunks") {
         let bytes = std::fs::read(chunk.expect("chunk").path()).expect("read");
-        let is_left = bytes.chunks_exact(8).any(|word| word == MARK.to_ne_bytes());
+        let is_left = bytes.chunks_exact(8).any(|word| word == MARK.to_le_bytes());
         assert!(!is_left, "what was not put lies in a chunk");
     }
 }
