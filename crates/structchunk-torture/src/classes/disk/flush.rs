@@ -1,9 +1,10 @@
-//! A disk that fails to make things durable, from one moment on and until it is healed: poisoned at the first error, and what comes up
-//! afterwards is the last good sync, not the page cache.
+//! A disk that fails to make things durable, from one moment on and until it is healed, or only once, as the kernel tells each error once
+//! and says that all is well from then on: poisoned at the first error, and what comes up afterwards is the last good sync, not the page
+//! cache.
 
 use std::path::Path;
 
-use structchunk::testing::{Call, Event, Fault, Faults};
+use structchunk::testing::{Call, Fault, Faults};
 use structchunk::{Error, Found};
 
 use crate::common::{Random, assert_same, contents, open, open_with, options};
@@ -16,13 +17,16 @@ pub fn fails(_: &str, place: &Path, seed: u64) {
     let store = open_with(options().index(false).faults(faults.clone()), &path).expect("open");
     let (mut tracked, mut synced) = (Tracked::default(), Tracked::default());
     let call = if random.one_in(4) { Call::SyncFolder } else { Call::Sync };
-    let failing = Fault::nth(1 + random.below(25), libc::EIO).of(call).from_then_on();
-    faults.plan(failing);
+    let nth = random.below(25);
+    let failing = Fault::nth(1 + nth, libc::EIO).of(call);
+    let once = random.one_in(2);
+    faults.forget();
+    faults.plan(if once { failing } else { failing.from_then_on() });
     let mut first = None;
-    // Also what was to be durable when it failed may be, if only the checkpoint's own sync did.
+    // Also what was to be durable when it failed may be, if its checkpoint was written.
     let mut at_failure = None;
     for op in Op::script(&mut random, 120) {
-        let before = tracked.clone();
+        let (before, begun) = (tracked.clone(), faults.trace().len());
         match tracked.run(&store, &op) {
             Ok(()) if op.is_sync() => synced = tracked.clone(),
             Ok(()) => {}
@@ -30,7 +34,7 @@ pub fn fails(_: &str, place: &Path, seed: u64) {
             Err(error) => {
                 assert!(matches!(error, Error::Io { .. }), "{op:?}: {error}");
                 assert!(first.is_none(), "{op:?}: {error} after {first:?}");
-                at_failure = Some(before);
+                at_failure = Some((before, begun));
                 first = Some(error);
             }
         }
@@ -38,8 +42,14 @@ pub fn fails(_: &str, place: &Path, seed: u64) {
     assert!(first.is_none() || matches!(store.sync(), Err(Error::Poisoned { .. })), "it says OK now");
     // Reading goes on.
     assert_same(&store, &tracked.model);
-    let last = last_sync(&faults);
-    let Some(at_failure) = at_failure else {
+    let trace = faults.trace();
+    let failed = (0..trace.len()).filter(|&at| trace[at].call == call).nth(nth as usize);
+    assert_eq!(
+        failed.is_some(),
+        first.is_some(),
+        "passed over in silence, or made up: {failed:?}, {first:?}"
+    );
+    let (Some((at_failure, begun)), Some(failed)) = (at_failure, failed) else {
         drop(store);
         faults.heal();
         return assert_same(&open(&path), &tracked.model);
@@ -54,14 +64,11 @@ pub fn fails(_: &str, place: &Path, seed: u64) {
     let store = open(&path);
     assert_eq!(store.recovery().found, Found::MachineDied, "{:?}", store.recovery());
     let found = contents(&store);
-    let committed = last.is_some_and(|event| event.file == "STORE") && at_failure.explains(&found, &tracked);
+    let checkpoint =
+        trace[begun..=failed].iter().any(|event| event.call == Call::Sync && event.file == "STORE");
+    let committed = checkpoint && at_failure.explains(&found, &tracked);
     assert!(synced.explains(&found, &tracked) || committed, "this is not the last good sync");
     let now = Tracked::of(&store);
     store.close().expect("close");
     assert_same(&open(&path), &now.model);
-}
-
-/// The sync that failed: the last one that was tried, as a poisoned store tries no more.
-fn last_sync(faults: &Faults) -> Option<Event> {
-    faults.trace().into_iter().rfind(|event| matches!(event.call, Call::Sync | Call::SyncFolder))
 }

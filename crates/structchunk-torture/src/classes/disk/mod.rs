@@ -35,7 +35,7 @@ struct Scenario {
 const SCENARIOS: &[Scenario] = &[
     Scenario { name: "anything", kinds: SMALL, runs: (1, 150), run: random::on_full_disk },
     Scenario { name: "below a limit", kinds: ANY, runs: (4, 400), run: random::below_limit },
-    Scenario { name: "flushes fail", kinds: ANY, runs: (6, 1500), run: flush::fails },
+    Scenario { name: "flushes fail", kinds: ANY, runs: (24, 1500), run: flush::fails },
     Scenario { name: failing::NAME, kinds: ANY, runs: (2, 100), run: failing::run },
     of_suite("every call", |kind, place, _| scenarios::every_call(kind, place)),
     of_suite("large objects", |kind, place, _| scenarios::large_objects(kind, place)),
