@@ -133,7 +133,7 @@ fn a_checkpoint_that_cannot_be_is_refused_for_what_cannot_be() {
         store.put("k", &1_u64).expect("put");
         store.close().expect("close");
         edit_checkpoints(folder.path(), change);
-        let error = open_with(options(), folder.path()).err().expect("refused");
+        let error = open_with(options(), folder.path()).expect_err("refused");
         assert!(error.is_corrupt() && error.to_string().contains(words), "{words}: {error}");
     }
 }
@@ -145,7 +145,7 @@ fn a_chunk_that_is_missing_is_told_and_nothing_is_opened_without_it() {
     two_chunks(&store);
     store.close().expect("close");
     fs::remove_file(folder.path().join("chunks/00000000.chunk")).expect("removed");
-    let error = open_with(options(), folder.path()).err().expect("refused");
+    let error = open_with(options(), folder.path()).expect_err("refused");
     assert!(error.to_string().contains("the checkpoint counts 2"), "{error}");
 }
 
@@ -272,7 +272,7 @@ fn the_sequence_of_a_record_that_was_lost_is_not_given_again() {
     }
     store.sync().expect("sync");
     let places = lost.map(|key| store.entry(key).expect("a look-up").expect("it was put").place().1.start);
-    let last = store.sequence("lost 3").expect("a look-up").expect("it was put");
+    let taken = store.sequence("lost 3").expect("a look-up").expect("it was put");
     drop(store);
     for at in places {
         poke(&folder.path().join("chunks/00000000.chunk"), at as usize, &[0xff; 4]);
@@ -281,7 +281,7 @@ fn the_sequence_of_a_record_that_was_lost_is_not_given_again() {
     assert_eq!(store.len(), 1, "{:?}", store.recovery());
     store.put("next", &3_u64).expect("put");
     let next = store.sequence("next").expect("a look-up").expect("it was put");
-    assert!(next > last, "{next} after {last}");
+    assert!(next > taken, "{next} after {taken}");
 }
 
 #[test]
