@@ -127,7 +127,8 @@ impl Failed {
             "ioctl",
         ];
         // What the last directory says of the size of the next is a guess.
-        let guesses = self.opening && self.name == "openat" && self.file.ends_with("/directory");
+        let guesses =
+            self.opening && ["openat", "mmap"].contains(&self.name) && self.file.ends_with("/directory");
         self.file.contains("/index")
             || guesses
             || asks.contains(&self.name)
