@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use structchunk::{Options, RebuildReport, Store};
+use structchunk::{Options, Reader, RebuildReport, Store};
 
 use crate::failure::Failure;
 use crate::progress::Progress;
@@ -24,6 +24,13 @@ pub fn open(options: Options, path: &Path) -> Result<Store, Failure> {
     let _progress = Progress::waiting("opening");
     // SAFETY: a store's files are structchunk's alone while it is open; who runs the command sees to that.
     Ok(unsafe { options.open(path) }?)
+}
+
+/// Attaches to a store, whether another program writes to it or not. Writes nothing and keeps nobody out.
+pub fn for_copying(path: &Path) -> Result<Reader, Failure> {
+    let _progress = Progress::waiting("opening");
+    // SAFETY: as for `open`.
+    Ok(unsafe { Reader::attach(path) }?)
 }
 
 /// Makes what is derived anew; see [`Store::rebuild`].

@@ -1,4 +1,4 @@
-//! `structchunk copy`: a copy of a store, made while it is open.
+//! `structchunk copy`: a copy of a store, made while other programs work with it.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use crate::progress::Progress;
 use crate::text::quiet;
 use crate::{json, opening};
 
-/// Copy a store to a new directory: holes stay holes, and blocks are shared where the file system can
+/// Copy a store that may be in use to a new directory: holes stay holes, and blocks are shared where the file system can
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -22,7 +22,8 @@ Examples:
 The directory must be new or empty. A copy that was interrupted is no store, and can be made again.
 The copy has the uuid of the store: never mix their files.
 
-While another program writes to the store this is refused: that program can make the copy (copy_to).
+Another program may be writing to the store, and goes on: the copy is of one moment, with whole batches and no object half
+changed. Objects that a program was changing when it died are copied as they are, and named.
 
 The exit code is 1 when something could not be read in the store, and so is not in the copy.")]
 pub struct Copy {
@@ -45,10 +46,10 @@ struct JsonCopy<'a> {
 
 impl Copy {
     pub fn run(self, out: &mut dyn Write) -> Result<Outcome, Failure> {
-        let store = opening::for_reading(&self.store)?;
+        let reader = opening::for_copying(&self.store)?;
         let report = {
             let progress = Progress::of(0, "copying");
-            store.copy_to_with(&self.destination, |copied| progress.at_of(copied.bytes, copied.of_bytes))?
+            reader.copy_to_with(&self.destination, |copied| progress.at_of(copied.bytes, copied.of_bytes))?
         };
         let outcome = if report.findings.is_empty() { Outcome::Fine } else { Outcome::Findings };
         if self.json {

@@ -1,5 +1,6 @@
 //! The command as people and scripts meet it: its output, its exit codes, its manners.
 
+mod copying;
 mod damage;
 mod demo;
 mod keys;

@@ -1,5 +1,7 @@
 //! Copies of chunks and bodies, with their holes.
 
+use std::ops::Range;
+
 use super::{Body, Chunk};
 use crate::disk::File;
 use crate::error::Result;
@@ -9,17 +11,21 @@ use crate::format::{ChunkIdentity, Features, PAGE_BYTES, SECTOR_BYTES, align_up}
 type Told<'t> = &'t mut dyn FnMut(u64) -> Result<()>;
 
 impl Chunk {
-    /// Copies everything before `end` into an empty file, which becomes a chunk of a store with these features.
+    /// Copies the header and this part of the records into a file, which becomes a chunk of a store with these features. It has the
+    /// records before that already, or is empty.
     pub(crate) fn copy_into(
         &self,
         target: &File,
-        end: u64,
+        part: Range<u64>,
         features: Features,
         told: Told<'_>,
     ) -> Result<()> {
+        let end = part.end;
         let stepwise = features.is_stepwise();
         target.set_len(if stepwise { align_up(end, PAGE_BYTES) } else { self.geometry.capacity() })?;
-        copy_data(&self.file, target, end, told)?;
+        // It may be sealed by now.
+        copy_data(&self.file, target, 0..PAGE_BYTES, told)?;
+        copy_data(&self.file, target, part.start.max(PAGE_BYTES)..end, told)?;
         keep_reserved(&self.file, target, end)?;
         let mut sector = [0; SECTOR_BYTES];
         target.read_exact_at(0, &mut sector)?;
@@ -44,13 +50,13 @@ impl Body {
     pub(crate) fn copy_into(&self, target: &File, told: Told<'_>) -> Result<()> {
         let bytes = self.map.len();
         target.set_len(bytes)?;
-        copy_data(&self.file, target, bytes, told)?;
+        copy_data(&self.file, target, 0..bytes, told)?;
         keep_reserved(&self.file, target, bytes)
     }
 }
 
-fn copy_data(source: &File, target: &File, end: u64, told: Told<'_>) -> Result<()> {
-    let mut at = 0;
+fn copy_data(source: &File, target: &File, part: Range<u64>, told: Told<'_>) -> Result<()> {
+    let (mut at, end) = (part.start, part.end);
     while let Some(data) = source.next_data(at)?.filter(|data| data.start < end) {
         let to = data.end.min(end);
         target.copy_from(source, data.start..to, told)?;

@@ -241,10 +241,10 @@ fn a_copy_has_the_blocks_and_the_whole_pages_of_what_it_is_a_copy_of() {
     let reserved = chunk(&folder, Features::default(), geometry().capacity());
     let end = PAGE_BYTES + 5 * 4096 + 48;
     let target = folder.create_file("reserved").unwrap();
-    reserved.copy_into(&target, end, Features::default(), &mut |_| Ok(())).unwrap();
+    reserved.copy_into(&target, 0..end, Features::default(), &mut |_| Ok(())).unwrap();
     assert!(target.allocated_bytes().unwrap() >= end, "what was touched nowhere is backed all the same");
     let target = folder.create_file("in steps").unwrap();
-    reserved.copy_into(&target, end, Features::stepwise(), &mut |_| Ok(())).unwrap();
+    reserved.copy_into(&target, 0..end, Features::stepwise(), &mut |_| Ok(())).unwrap();
     assert_eq!(target.len().unwrap(), PAGE_BYTES + 6 * 4096);
 }
 

@@ -193,6 +193,11 @@ impl Shared {
         self.set(AT_NEXT_BODY, next_body);
     }
 
+    /// Numbers of the next chunk and the next body: those below them are given out, as far as the log needs them.
+    pub(crate) fn next_files(&self) -> (u32, u64) {
+        (self.at(AT_NEXT_CHUNK) as u32, self.at(AT_NEXT_BODY))
+    }
+
     /// Number of the next type: those below it have records, or were given up.
     pub(crate) fn next_type(&self) -> u32 {
         self.at(AT_NEXT_TYPE) as u32

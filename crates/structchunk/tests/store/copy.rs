@@ -2,6 +2,8 @@
 //! whatever goes wrong leaves the source as it was and no store where the copy was to be.
 #![expect(unsafe_code, reason = "a rebuild is unsafe as opening is")]
 
+mod at_work;
+mod beside;
 mod compaction;
 mod trouble;
 
@@ -14,6 +16,7 @@ use std::time::Duration;
 use structchunk::testing::{Call, Fault, Faults};
 use structchunk::{Error, Found, Space, Store};
 
+pub use self::at_work::Work;
 use crate::common::*;
 use crate::mount::Mount;
 use crate::script::{Op, Tracked};

@@ -20,14 +20,14 @@ use crate::layout::SharedAtomic;
 const PAUSE: Duration = Duration::from_micros(100);
 
 /// A chunk out of which nothing is moved, and in which no space is given back, as long as this lives.
-struct SharedHold<'a> {
+pub(in crate::store) struct SharedHold<'a> {
     inner: &'a Inner,
     chunk: ChunkId,
 }
 
 impl Inner {
     /// Holds a chunk together with others; `None` when somebody had it alone until the busy timeout.
-    fn hold_with_others(&self, chunk: ChunkId) -> Result<Option<SharedHold<'_>>> {
+    pub(in crate::store) fn hold_with_others(&self, chunk: ChunkId) -> Result<Option<SharedHold<'_>>> {
         Ok(self.enter_with_others(chunk)?.then_some(SharedHold { inner: self, chunk }))
     }
 

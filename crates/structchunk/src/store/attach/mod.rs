@@ -4,6 +4,7 @@
 //! be believed, private ones. It takes no lock and writes nothing, and ends when somebody else may change the files by other rules than
 //! those of the session: [`Watch`]. A [`Reader`] goes on in the next one.
 
+mod copy;
 mod door;
 mod follow;
 mod hold;
@@ -17,6 +18,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 pub use hold::AtomicView;
+pub(in crate::store) use hold::SharedHold;
 pub use session::Session;
 pub(crate) use watch::Watch;
 

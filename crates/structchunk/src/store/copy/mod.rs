@@ -4,24 +4,32 @@
 //! chunks are copied while everything goes on; versions before and after tell which objects were changed in place meanwhile, and
 //! those are copied again ([`still`]). Which objects and bodies the copy has, the copied log itself says. Nothing is given back while a
 //! copy is made: no body, no chunk that a compaction drops, no page of a superseded object. `STORE` comes last: until then the copy is no store.
+//!
+//! A reader beside a writer in another process holds the chunks, and then asks `shared` for the end ([`cut`]). Bodies it cannot hold: where one
+//! is gone before it was opened, the copy goes on to a later cut. That is only what was appended meanwhile, so the way from a cut to its
+//! bodies becomes short.
 
 mod bodies;
 mod chunks;
+mod cut;
 mod still;
 mod target;
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering};
 
+use self::bodies::Bodies;
+use self::cut::{Cut, Kept};
 use self::target::Target;
 use super::replay::Replay;
-use super::store_file::epoch_above;
 use super::views::{Views, credible};
 use super::{Finding, Inner, Store};
 use crate::chunk::{ChunkSet, Step, Walk};
 use crate::disk::Access;
 use crate::error::{Error, Result};
-use crate::format::{Checkpoint, ChunkId, DroppedChunks, Evidence, Features, Location, PAGE_BYTES};
+use crate::format::{ChunkId, Features, Kind, Location, PAGE_BYTES, StoreIdentity};
+
+/// So often a later cut is taken because bodies of the one before are gone. Each time only what was appended since is copied.
+const MOST_CUTS: u32 = 64;
 
 /// How far a copy is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,23 +52,8 @@ pub struct CopyReport {
     /// What could not be read in the source, and cannot be in the copy.
     pub findings: Vec<Finding>,
     /// Keys of objects that whoever wrote them had left half changed: see [`RecoveryReport::torn`](crate::RecoveryReport::torn). Only
-    /// a source that is open read-only has such.
+    /// a source that is open read-only, or whose writer died, has such.
     pub torn: Vec<Vec<u8>>,
-}
-
-/// What the copy will hold, fixed at one moment.
-struct Cut {
-    checkpoint: Checkpoint,
-    chunks: Vec<ChunkId>,
-}
-
-/// While this lives, nothing is given back.
-struct Hold<'a>(&'a AtomicU32);
-
-impl Drop for Hold<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
-    }
 }
 
 /// A copy under way.
@@ -70,7 +63,14 @@ struct Job<'a> {
     /// The chunks of the copy.
     copied: &'a ChunkSet,
     views: &'a Views,
-    cut: &'a Cut,
+    kept: Kept<'a>,
+    cut: Cut,
+    /// How far the log is copied: the end of the cut before this one.
+    from: Option<(ChunkId, u64)>,
+    last_sequence: u64,
+    /// The records that point to bodies, current or not.
+    externs: Vec<Location>,
+    bodies: Bodies,
     progress: &'a mut dyn FnMut(&CopyProgress),
     done: CopyProgress,
     report: CopyReport,
@@ -81,7 +81,7 @@ impl Job<'_> {
     fn tell(&mut self, bytes: u64) -> Result<()> {
         self.done.bytes += bytes;
         (self.progress)(&self.done);
-        self.inner.check_open()
+        self.inner.check_scan()
     }
 
     /// Where the records of a chunk end.
@@ -94,18 +94,29 @@ impl Job<'_> {
         chunk.sealed_head().or_else(|_| chunk.written_end(PAGE_BYTES))
     }
 
+    /// Chunks of which anything is not copied yet, and from where on.
+    fn to_copy(&self) -> Vec<(ChunkId, u64)> {
+        let (first, offset) = self.from.unwrap_or((ChunkId(0), 0));
+        self.cut.chunks.range(first..).map(|&id| (id, if id == first { offset } else { 0 })).collect()
+    }
+
     /// Makes the views of the copy from its log.
     fn replay(&mut self) -> Result<()> {
         let mut replay = Replay::new(self.views, self.copied);
-        let mut last_sequence = 0;
-        for &id in &self.cut.chunks {
+        for (id, from) in self.to_copy() {
             let (chunk, end) = (self.copied.get(id)?, self.end_of(id)?);
             let file = &self.views.live_file;
             self.views.live.reserve(id, 0, end, &mut |from, to| file.back(from, to))?;
-            let mut walk = Walk::new(&chunk, self.copied.seed, end, last_sequence);
+            let mut walk = Walk::new(&chunk, self.copied.seed, end, self.last_sequence);
+            walk.go_to(from.max(PAGE_BYTES));
             for step in walk.by_ref() {
                 match step {
-                    Step::Record(record) => replay.push(record)?,
+                    Step::Record(record) => {
+                        if record.header().kind == Kind::Extern {
+                            self.externs.push(record.location());
+                        }
+                        replay.push(record)?;
+                    }
                     Step::Damage { from, to } => {
                         let bytes = to - from;
                         let path = self.inner.chunks.get(id)?.path().to_owned();
@@ -114,29 +125,55 @@ impl Job<'_> {
                     }
                 }
             }
-            last_sequence = walk.last_sequence();
+            self.last_sequence = walk.last_sequence();
         }
         replay.finish()?;
         self.report.objects = self.views.directory.len();
         Ok(())
     }
 
-    fn run(mut self, identity: &crate::format::StoreIdentity) -> Result<CopyReport> {
-        let mut unsettled: Vec<Location> = Vec::new();
-        for &id in &self.cut.chunks {
-            self.copy_chunk(id, &mut unsettled)?;
+    /// Goes on to the present end of the log.
+    fn cut_again(mut self) -> Result<Self> {
+        let end = self.cut.end();
+        if let Kept::Others(held) = &mut self.kept {
+            self.cut = self.inner.cut_of_others(held, self.cut, Some(end))?;
         }
-        self.replay()?;
+        self.from = Some(end);
+        for (id, from) in self.to_copy() {
+            self.done.of_bytes += PAGE_BYTES + self.end_of(id)? - from;
+        }
+        Ok(self)
+    }
+
+    fn run(mut self, identity: &StoreIdentity) -> Result<CopyReport> {
+        let mut unsettled: Vec<Location> = Vec::new();
+        let mut cuts = 1;
+        loop {
+            for (id, from) in self.to_copy() {
+                self.copy_chunk(id, from, &mut unsettled)?;
+            }
+            self.copied.follow_files(self.cut.checkpoint.active);
+            self.replay()?;
+            let Some(key) = self.copy_bodies()? else { break };
+            cuts += 1;
+            if cuts > MOST_CUTS {
+                return Err(Error::Busy { key });
+            }
+            self = self.cut_again()?;
+        }
+        if cuts > 1 {
+            self.find_changed(&mut unsettled)?;
+        }
         self.settle(&unsettled)?;
-        self.copy_bodies()?;
         for &id in &self.cut.chunks {
             self.copied.get(id)?.sync()?;
         }
         self.target.chunks.sync()?;
-        let Checkpoint { epoch, sequence, .. } = self.cut.checkpoint;
-        self.views.stamp(&self.target.root, self.copied, epoch, sequence)?;
+        let checkpoint = &mut self.cut.checkpoint;
+        checkpoint.sequence = checkpoint.sequence.max(self.last_sequence);
+        self.views.stamp(&self.target.root, self.copied, checkpoint.epoch, checkpoint.sequence)?;
         // Nothing was read after a close.
-        self.inner.check_open()?;
+        self.inner.check_scan()?;
         self.target.finish(identity, &self.cut.checkpoint)?;
         self.report.bytes = self.done.bytes;
         Ok(self.report)
@@ -144,37 +181,26 @@ impl Job<'_> {
 }
 
 impl Inner {
-    /// Fixes what a copy holds, and keeps that from being given back.
-    fn cut_for_copy(&self) -> Result<(Hold<'_>, Cut)> {
-        // No sync is giving anything back now; and what was dropped before is not part of the log.
-        let checkpoints = self.lock_checkpoints();
-        let writer = self.lock_writer();
-        self.check_open()?;
-        if self.shared.end() != self.end_of_log(&writer).get() {
-            // What could not be completed lies between the two.
-            self.check_not_poisoned()?;
-        }
-        self.copies.fetch_add(1, Ordering::SeqCst);
-        let hold = Hold(&self.copies);
-        let checkpoint = writer.checkpoint(&Checkpoint {
-            generation: 0,
-            // Derived files of the two stores must not be taken for each other's.
-            epoch: epoch_above(self.epoch)?,
-            clean: true,
-            dropped: DroppedChunks::default(),
-            evidence: Evidence::default(),
-            ..checkpoints.newest
-        });
-        Ok((hold, Cut { checkpoint, chunks: writer.chunks.iter().copied().collect() }))
-    }
-
-    fn copy_to(&self, path: &Path, progress: &mut dyn FnMut(&CopyProgress)) -> Result<CopyReport> {
-        self.check_open()?;
+    /// Copies the store to a directory; where it is written by another process, as long as the session goes on.
+    ///
+    /// # Errors
+    /// As for [`Store::copy_to`] and [`Session::copy_to`](super::Session::copy_to).
+    pub(in crate::store) fn copy_to(
+        &self,
+        path: &Path,
+        progress: &mut dyn FnMut(&CopyProgress),
+    ) -> Result<CopyReport> {
+        self.check_scan()?;
         if self.is_forked() {
             return Err(Error::Forked);
         }
+        // What goes wrong because the session is over says nothing.
+        self.try_copy_to(path, progress).or_else(|error| self.still(Err(error)))
+    }
+
+    fn try_copy_to(&self, path: &Path, progress: &mut dyn FnMut(&CopyProgress)) -> Result<CopyReport> {
         let target = Target::begin(&self.root, path)?;
-        let (_hold, mut cut) = self.cut_for_copy()?;
+        let (kept, mut cut) = self.cut_for_copy()?;
         if target.stepwise {
             cut.checkpoint.features.join(&Features::stepwise());
         }
@@ -189,9 +215,22 @@ impl Inner {
         for &id in &cut.chunks {
             done.of_bytes += self.chunks.get(id)?.allocated_bytes()?;
         }
-        let (target, copied, views, cut) = (&target, &copied, &views, &cut);
-        let report = CopyReport::default();
-        Job { inner: self, target, copied, views, cut, progress, done, report }.run(&identity)
+        let job = Job {
+            inner: self,
+            target: &target,
+            copied: &copied,
+            views: &views,
+            kept,
+            cut,
+            from: None,
+            last_sequence: 0,
+            externs: Vec::new(),
+            bodies: Bodies::default(),
+            progress,
+            done,
+            report: CopyReport::default(),
+        };
+        job.run(&identity)
     }
 }
 

@@ -23,7 +23,7 @@ impl Job<'_> {
                 if source.header().kind == Kind::Object {
                     self.copy_still(&source, &copy)?;
                 }
-                if self.inner.read_only && source.version_word(Ordering::Relaxed) & WRITING != 0 {
+                if self.is_left_half_changed(&source) {
                     self.report.torn.push(source.key().to_vec());
                 }
             }
@@ -32,7 +32,36 @@ impl Job<'_> {
         Ok(())
     }
 
+    /// Adds the current objects that were changed in place since they were copied, for an earlier cut.
+    pub(super) fn find_changed(&self, unsettled: &mut Vec<Location>) -> Result<()> {
+        for location in self.views.directory.locations() {
+            let (source, copy) = (self.inner.chunks.record(location)?, self.copied.record(location)?);
+            if let Some((source, copy)) = source.zip(copy)
+                && source.header().kind.is_object()
+                && source.version_word(Ordering::SeqCst) != copy.version_word(Ordering::SeqCst)
+            {
+                unsettled.push(location);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether whoever was changing an object is dead.
+    fn is_left_half_changed(&self, source: &Record<'_>) -> bool {
+        if self.inner.sees_no_borrows() {
+            return matches!(self.inner.check_not_torn(source), Err(Error::Torn { .. }));
+        }
+        self.inner.read_only && source.version_word(Ordering::Relaxed) & WRITING != 0
+    }
+
     fn copy_still(&self, source: &Record<'_>, copy: &Record<'_>) -> Result<()> {
+        if self.inner.sees_no_borrows() {
+            return match self.inner.steadily(source, || copy_payload(source, copy)) {
+                // It stays as it is.
+                Err(Error::Torn { .. }) => copy_payload(source, copy),
+                outcome => outcome,
+            };
+        }
         let bytes = source.header().payload_length;
         if bytes > LARGEST_STAGED {
             // Its writer stores into it directly.

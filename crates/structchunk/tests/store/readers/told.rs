@@ -7,6 +7,7 @@ use structchunk::{AtomicView, Error, Reader, RefMut, Result, Store};
 
 use super::{attach_with, process};
 use crate::common::*;
+use crate::copy::Work;
 use crate::process::{obey, store_of_child};
 
 /// What it has open.
@@ -15,6 +16,7 @@ struct Hands {
     store: Option<Store>,
     reader: Option<Reader>,
     view: Option<AtomicView<'static, Counter>>,
+    work: Option<Work>,
 }
 
 #[test]
@@ -142,6 +144,35 @@ impl Hands {
                     return done(Ok(()));
                 }
             },
+            _ => self.carry_out_beside_a_copy(words),
+        }
+    }
+
+    /// Orders that are given while copies are made.
+    fn carry_out_beside_a_copy(&mut self, words: &[&str]) -> Result<String> {
+        let done = |result: Result<()>| result.map(|()| "ok".to_owned());
+        match *words {
+            // Objects of `words` words each; from 4,096 on they have files of their own.
+            ["put_words", prefix, count, words, value] => done((0..number(count)).try_for_each(|index| {
+                let object = vec![number(value); usize::try_from(number(words)).expect("a few")];
+                self.store().put(format!("{prefix}{index:06}"), &object[..])
+            })),
+            ["change_words", key, value] => {
+                let mut guard = self.store().get_mut::<[u64]>(key)?.expect("an object");
+                guard.fill(number(value));
+                done(guard.commit())
+            }
+            ["rename", from, to] => self.store().rename(from, to).map(|found| found.to_string()),
+            // In threads, until it is told to end.
+            ["begin", ref kinds @ ..] => {
+                self.work = Some(Work::begin(self.store(), kinds));
+                done(Ok(()))
+            }
+            ["round"] => Ok(self.work.as_ref().expect("work").round().to_string()),
+            ["end"] => {
+                self.work.take().expect("work").end();
+                done(Ok(()))
+            }
             _ => Err(Error::InvalidOption { option: "order", reason: words.join(" ") }),
         }
     }
