@@ -197,6 +197,22 @@ fn a_body_that_changes_between_two_pieces_under_its_key_or_another_one_is_never_
 }
 
 #[test]
+fn an_object_that_changes_between_two_pieces_of_its_chunk_is_never_torn() {
+    let folder = folder();
+    let path = folder.path().join("store");
+    let mut child = crate::readers::process(&path);
+    assert_eq!(child.tell("open_roomy"), "ok");
+    child.tell("put_words inline/ 3 60000 1");
+    let place = folder.path().join("copy");
+    // The first MiB ends inside of it.
+    let orders = ["change_words inline/000002 2"];
+    copy_and_tell(&in_pieces(&path), &place, 2, &mut child, &orders).expect("a copy");
+    let copy = clean(&place);
+    assert_eq!((all(&copy, "inline/000002"), all(&copy, "inline/000001")), (2, 1));
+    assert_eq!(bodies_in(&place), 0);
+}
+
+#[test]
 fn a_body_that_is_replaced_between_two_pieces_is_as_it_was() {
     let folder = folder();
     let path = folder.path().join("store");

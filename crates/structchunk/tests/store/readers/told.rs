@@ -144,14 +144,19 @@ impl Hands {
                     return done(Ok(()));
                 }
             },
-            _ => self.carry_out_beside_a_copy(words),
+            _ => self.carry_out_beside_a_copy(path, words),
         }
     }
 
     /// Orders that are given while copies are made.
-    fn carry_out_beside_a_copy(&mut self, words: &[&str]) -> Result<String> {
+    fn carry_out_beside_a_copy(&mut self, path: &Path, words: &[&str]) -> Result<String> {
         let done = |result: Result<()>| result.map(|()| "ok".to_owned());
         match *words {
+            // With chunks of 4 MiB.
+            ["open_roomy"] => {
+                self.store = Some(open_with(options().chunk_capacity(4 << 20), path)?);
+                done(Ok(()))
+            }
             // Objects of `words` words each; from 4,096 on they have files of their own.
             ["put_words", prefix, count, words, value] => done((0..number(count)).try_for_each(|index| {
                 let object = vec![number(value); usize::try_from(number(words)).expect("a few")];
