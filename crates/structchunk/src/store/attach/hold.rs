@@ -28,7 +28,7 @@ pub(in crate::store) struct SharedHold<'a> {
 impl Inner {
     /// Holds a chunk together with others; `None` when somebody had it alone until the busy timeout.
     pub(in crate::store) fn hold_with_others(&self, chunk: ChunkId) -> Result<Option<SharedHold<'_>>> {
-        Ok(self.enter_with_others(chunk)?.then_some(SharedHold { inner: self, chunk }))
+        Ok(self.enter_with_others(chunk)?.then(|| SharedHold { inner: self, chunk }))
     }
 
     /// Holds a chunk together with others until as many calls of [`Inner::leave_to_others`]; false when somebody had it alone until the busy
