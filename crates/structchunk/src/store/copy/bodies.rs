@@ -67,8 +67,10 @@ impl Job<'_> {
         }
         if !superseded.is_empty() {
             // Nobody changes it any more, unless as the object of another record.
-            let renamed = self.inner.bodies_pointed_to_since(self.cut.end())?;
-            let gone_on = superseded.into_iter().find(|(number, _)| renamed.contains(number));
+            let renamed = self.inner.bodies_pointed_to_since(self.cut.end(), self.last_sequence)?;
+            let gone_on = superseded
+                .into_iter()
+                .find(|(number, _)| renamed.as_ref().is_none_or(|renamed| renamed.contains(number)));
             missed = missed.or(gone_on.map(|(_, key)| key));
         }
         Ok(missed)
@@ -156,7 +158,8 @@ impl Job<'_> {
         });
         match copied {
             Err(Error::Torn { .. }) => {
-                // It stays as it is.
+                // It stays as it is, and is named.
+                self.unsettled.insert(record.location());
                 body.copy_into(file, &mut |_| inner.check_scan())?;
                 Ok(record.version_word(Ordering::SeqCst))
             }

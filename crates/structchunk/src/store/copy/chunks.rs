@@ -6,12 +6,12 @@ use super::Job;
 use crate::chunk::{Chunk, ChunkRef, Step, WRITING, Walk};
 use crate::disk::Access;
 use crate::error::Result;
-use crate::format::{ChunkId, FileName, Location, PAGE_BYTES};
+use crate::format::{ChunkId, FileName, PAGE_BYTES};
 
 impl Job<'_> {
-    /// Copies the records of a chunk; those before `from` are there already, unless that is 0. Adds those to `unsettled` whose objects
-    /// were changed in place meanwhile.
-    pub(super) fn copy_chunk(&mut self, id: ChunkId, from: u64, unsettled: &mut Vec<Location>) -> Result<()> {
+    /// Copies the records of a chunk; those before `from` are there already, unless that is 0. Takes note of those whose objects were changed in place
+    /// meanwhile.
+    pub(super) fn copy_chunk(&mut self, id: ChunkId, from: u64) -> Result<()> {
         let source = &self.inner.chunks.get(id)?;
         let end = self.end_of(id)?;
         let before = self.versions(source, from, end);
@@ -29,7 +29,7 @@ impl Job<'_> {
         for (offset, version) in before {
             let now = source.map.load_u64(offset + 24, Ordering::SeqCst);
             if version & WRITING != 0 || now != Some(version) {
-                unsettled.push(source.geometry.location(id, offset));
+                self.unsettled.insert(source.geometry.location(id, offset));
             }
         }
         Ok(())

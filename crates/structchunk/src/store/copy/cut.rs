@@ -91,7 +91,7 @@ impl Inner {
         mut cut: Cut,
         from: Option<(ChunkId, u64)>,
     ) -> Result<Cut> {
-        let mut deadline = self.patience(true);
+        let (mut deadline, mut is_first) = (self.patience(true), true);
         let now = loop {
             let now = self.log_of_others(self.covered(from))?;
             let mut all = true;
@@ -105,10 +105,14 @@ impl Inner {
             if all && (from.is_some() || self.are_named(&now.chunks)?) {
                 break now;
             }
-            if deadline.is_over() {
+            // Chunks have to be held before it is known whether more is in the way.
+            if !std::mem::take(&mut is_first) && deadline.is_over() {
                 return Err(self.keeps_changing());
             }
         };
+        if from.is_some_and(|from| (now.active, now.head) < from) {
+            return Err(Error::corrupt(self.path.join("shared"), 128, "the end of the log has gone back"));
+        }
         let (next_chunk, next_body) = self.shared.next_files();
         cut.chunks.extend(&now.chunks);
         let checkpoint = &mut cut.checkpoint;
@@ -127,8 +131,13 @@ impl Inner {
         Ok(chunks.iter().all(|id| found.contains(&FileName::of_chunk(*id))))
     }
 
-    /// The bodies that records behind `from` point to: those that were made, moved or given another key since.
-    pub(super) fn bodies_pointed_to_since(&self, from: (ChunkId, u64)) -> Result<BTreeSet<BodyNumber>> {
+    /// The bodies that records behind `from` point to: those that were made, moved or given another key since. `None` where some of these records
+    /// are gone already.
+    pub(super) fn bodies_pointed_to_since(
+        &self,
+        from: (ChunkId, u64),
+        mut last_sequence: u64,
+    ) -> Result<Option<BTreeSet<BodyNumber>>> {
         let LogNow { chunks, active, head, .. } = self.log_of_others(self.covered(Some(from)))?;
         let mut bodies = BTreeSet::new();
         for id in chunks {
@@ -139,12 +148,16 @@ impl Inner {
                 walk.go_to(from.1);
             }
             while let Some(record) = walk.next_adjacent() {
+                if record.header().sequence != last_sequence + 1 {
+                    return Ok(None);
+                }
+                last_sequence += 1;
                 if record.header().kind == Kind::Extern {
                     bodies.extend(ExternPayload::decode(record.frozen_payload()).map(|it| it.body));
                 }
             }
         }
-        Ok(bodies)
+        Ok(Some(bodies))
     }
 
     fn covered(&self, from: Option<(ChunkId, u64)>) -> Option<Covered> {

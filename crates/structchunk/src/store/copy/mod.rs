@@ -2,8 +2,8 @@
 //!
 //! Under the writer's lock only the end of the log is fixed. Records before it never change but for their payloads and the word at 24, so
 //! chunks are copied while everything goes on; versions before and after tell which objects were changed in place meanwhile, and
-//! those are copied again ([`still`]). Which objects and bodies the copy has, the copied log itself says. Nothing is given back while a
-//! copy is made: no body, no chunk that a compaction drops, no page of a superseded object. `STORE` comes last: until then the copy is no store.
+//! those are copied again ([`still`]). Which objects and bodies the copy has, the copied log itself says. Nothing is given back while its
+//! own process makes a copy: no body, no chunk that a compaction drops, no page of a superseded object. `STORE` comes last: until then the copy is no store.
 //!
 //! A reader beside a writer in another process holds the chunks, and then asks `shared` for the end ([`cut`]). Bodies it cannot hold: where one
 //! is gone before it was opened, the copy goes on to a later cut. That is only what was appended meanwhile, so the way from a cut to its
@@ -15,6 +15,7 @@ mod cut;
 mod still;
 mod target;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use self::bodies::Bodies;
@@ -68,6 +69,8 @@ struct Job<'a> {
     /// How far the log is copied: the end of the cut before this one.
     from: Option<(ChunkId, u64)>,
     last_sequence: u64,
+    /// Objects that were changed in place since they were copied.
+    unsettled: BTreeSet<Location>,
     /// The records that point to bodies, current or not.
     externs: Vec<Location>,
     bodies: Bodies,
@@ -140,17 +143,16 @@ impl Job<'_> {
         }
         self.from = Some(end);
         for (id, from) in self.to_copy() {
-            self.done.of_bytes += PAGE_BYTES + self.end_of(id)? - from;
+            self.done.of_bytes += (PAGE_BYTES + self.end_of(id)?).saturating_sub(from);
         }
         Ok(self)
     }
 
     fn run(mut self, identity: &StoreIdentity) -> Result<CopyReport> {
-        let mut unsettled: Vec<Location> = Vec::new();
         let mut cuts = 1;
         loop {
             for (id, from) in self.to_copy() {
-                self.copy_chunk(id, from, &mut unsettled)?;
+                self.copy_chunk(id, from)?;
             }
             self.copied.follow_files(self.cut.checkpoint.active);
             self.replay()?;
@@ -162,9 +164,9 @@ impl Job<'_> {
             self = self.cut_again()?;
         }
         if cuts > 1 {
-            self.find_changed(&mut unsettled)?;
+            self.find_changed()?;
         }
-        self.settle(&unsettled)?;
+        self.settle()?;
         for &id in &self.cut.chunks {
             self.copied.get(id)?.sync()?;
         }
@@ -224,6 +226,7 @@ impl Inner {
             cut,
             from: None,
             last_sequence: 0,
+            unsettled: BTreeSet::new(),
             externs: Vec::new(),
             bodies: Bodies::default(),
             progress,

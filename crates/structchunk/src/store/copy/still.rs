@@ -5,7 +5,7 @@ use std::sync::atomic::{Ordering, fence};
 use super::Job;
 use crate::chunk::{Record, WRITING};
 use crate::error::{Error, Result};
-use crate::format::{Kind, Location};
+use crate::format::Kind;
 use crate::store::borrow::{Subject, Want};
 use crate::store::read::{LARGEST_STAGED, out_of_bounds};
 
@@ -14,8 +14,8 @@ const PIECE: u64 = 64 << 10;
 
 impl Job<'_> {
     /// Gives the copy's current objects among these bytes of one moment, and all of them even versions.
-    pub(super) fn settle(&mut self, unsettled: &[Location]) -> Result<()> {
-        for &location in unsettled {
+    pub(super) fn settle(&mut self) -> Result<()> {
+        for location in std::mem::take(&mut self.unsettled) {
             let Some(copy) = self.copied.record(location)? else { continue };
             if self.views.live.is_live(location)
                 && let Some(source) = self.inner.chunks.record(location)?
@@ -33,14 +33,14 @@ impl Job<'_> {
     }
 
     /// Adds the current objects that were changed in place since they were copied, for an earlier cut.
-    pub(super) fn find_changed(&self, unsettled: &mut Vec<Location>) -> Result<()> {
+    pub(super) fn find_changed(&mut self) -> Result<()> {
         for location in self.views.directory.locations() {
             let (source, copy) = (self.inner.chunks.record(location)?, self.copied.record(location)?);
             if let Some((source, copy)) = source.zip(copy)
                 && source.header().kind.is_object()
                 && source.version_word(Ordering::SeqCst) != copy.version_word(Ordering::SeqCst)
             {
-                unsettled.push(location);
+                self.unsettled.insert(location);
             }
         }
         Ok(())
