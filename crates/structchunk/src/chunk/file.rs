@@ -9,7 +9,7 @@ use crate::disk::{Access, File, Folder, Punched};
 use crate::error::{Error, Result};
 use crate::format::{ChunkId, ChunkIdentity, Features, FileName, Geometry, PAGE_BYTES, SECTOR_BYTES, Seal};
 use crate::layout::Object;
-use crate::map::{Mapping, Present, Resident, bytes_of};
+use crate::map::{Mapping, Present, Resident, bytes_of, make_large_pages};
 
 /// Values from this size on are written by a system call.
 const LARGE_BYTES: usize = 64 << 10;
@@ -214,6 +214,11 @@ impl Chunk {
     pub(crate) fn let_go(&self, range: Range<u64>) -> Result<()> {
         self.map.unmap_pages(range.clone());
         self.file.drop_cached_pages(range)
+    }
+
+    /// Has the page cache hold a part that was just reserved in large pages.
+    pub(crate) fn make_large_pages(&self, part: Range<u64>) {
+        make_large_pages(&self.file, part);
     }
 
     /// Marks the chunk as full; durable with the next sync.

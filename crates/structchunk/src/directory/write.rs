@@ -28,6 +28,12 @@ impl SlotRef {
         slot::location(self.found)
     }
 
+    /// Where it lies in the file, in bytes.
+    #[inline]
+    pub(crate) fn offset(&self) -> u64 {
+        self.at * 8
+    }
+
     #[inline]
     pub(super) fn segment(&self) -> Link {
         self.segment

@@ -49,6 +49,8 @@ pub enum Call {
     Lock,
     /// The kernel is asked to let go of what it caches of a file.
     Forget,
+    /// The kernel is asked to cache a part of a file that was just reserved in large pages.
+    Cache,
     /// Nothing: a moment between two steps in memory. Only watchers hear of it.
     Memory,
 }

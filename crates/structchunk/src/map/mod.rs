@@ -4,6 +4,8 @@
 mod buffer;
 pub(crate) mod lanes;
 #[cfg(not(loom))]
+mod large_pages;
+#[cfg(not(loom))]
 mod mapping;
 #[cfg(not(loom))]
 mod object;
@@ -19,6 +21,7 @@ pub(crate) mod words;
 #[cfg(not(loom))]
 pub(crate) use self::{
     buffer::Buffer,
+    large_pages::{LARGE_PAGE, make_large_pages},
     mapping::{Advice, Mapping},
     object::{bytes_of, object_at},
     residents::{Present, Resident, Residents},

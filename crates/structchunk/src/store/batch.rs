@@ -200,6 +200,7 @@ impl Inner {
             if let Some(location) = planned.location {
                 let (slot, _) =
                     self.slot_of(planned.key, planned.hash).map_err(|error| self.stop_writing(error))?;
+                self.views.touch(&slot);
                 self.views.directory.store(&slot, location);
             }
         }

@@ -8,7 +8,7 @@ use crate::chunk::{Chunk, ChunkRef, Record, write_header};
 use crate::directory::SlotRef;
 use crate::error::{Error, Result};
 use crate::format::{ChunkId, Flags, Kind, PAGE_BYTES, Placement, RecordHeader, Seal, align_up};
-use crate::map::Advice;
+use crate::map::{Advice, LARGE_PAGE};
 
 /// The version word of a fresh record.
 pub(crate) const FRESH_VERSION: u64 = 2;
@@ -178,11 +178,20 @@ impl Inner {
     /// Backs the first `bytes` of the active chunk, and its part of the live map.
     fn back_active(&self, writer: &mut Writer, bytes: u64) -> Result<()> {
         if bytes > writer.reserved {
-            let target = self.step_above(bytes);
             let chunk = &self.chunks.get(writer.active)?;
-            self.back(chunk, writer.reserved, target)?;
-            writer.pace.announce(chunk, writer.reserved..target);
-            writer.reserved = target;
+            let bulk = self.count_step(writer);
+            let target = self.step_above(bytes);
+            let wide = if bulk { self.wide_step_above(target) } else { target };
+            let backed = match self.back(chunk, writer.reserved, wide) {
+                Err(Error::NoSpace { .. }) if wide > target => {
+                    self.back(chunk, writer.reserved, target).map(|()| target)
+                }
+                outcome => outcome.map(|()| wide),
+            }?;
+            if bulk {
+                chunk.make_large_pages(writer.reserved..backed);
+            }
+            writer.reserved = backed;
         }
         Ok(())
     }
@@ -222,6 +231,12 @@ impl Inner {
 
     fn step_above(&self, bytes: u64) -> u64 {
         align_up(bytes, self.reserve_step).min(self.chunks.geometry.capacity())
+    }
+
+    /// In a bulk load, whole large pages are reserved at a time, where a chunk has many.
+    fn wide_step_above(&self, bytes: u64) -> u64 {
+        let capacity = self.chunks.geometry.capacity();
+        if capacity < 16 * LARGE_PAGE { bytes } else { align_up(bytes, LARGE_PAGE).min(capacity) }
     }
 
     /// Whether one draft fits without a look at anything but numbers: the usual case.
@@ -365,8 +380,7 @@ impl Inner {
         writer.active = next;
         writer.head = PAGE_BYTES;
         writer.reserved = reserved;
-        let chunk = &self.chunks.get(next)?;
-        writer.pace.announce(chunk, 0..reserved);
+        self.count_step(writer);
         writer.first_sequence = writer.next_sequence;
         writer.types_here.clear();
         writer.chunks.insert(next);

@@ -166,7 +166,8 @@ impl Inner {
         }
         checkpoints.durable_cut = number;
         if cut.slow {
-            self.announce_small(cut.checkpoint.active, cut.checkpoint.head);
+            self.expect_few_changes(cut.checkpoint.active, cut.checkpoint.head)
+                .map_err(|error| self.poison(checkpoints, error))?;
         }
         self.give_back(checkpoints, cut.superseded).map_err(|error| self.poison(checkpoints, error))
     }

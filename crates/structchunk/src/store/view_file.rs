@@ -1,22 +1,28 @@
 //! The file of a derived view: mapped once at the largest size it may reach, growing underneath.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::disk::{Access, File, Folder};
 use crate::error::{Error, Result};
-use crate::format::align_up;
-use crate::map::{Advice, Mapping, Words};
+use crate::format::{align_down, align_up};
+use crate::map::{Advice, LARGE_PAGE, Mapping, Words, make_large_pages};
 
 /// Address space that a view takes, in bytes; four times its file where that is more.
 pub(crate) const LARGEST_VIEW: u64 = 1 << 35;
-/// It grows in steps of this, in bytes.
+/// It grows in steps of this, in bytes; a large one by large pages, while much changes.
 const STEP: u64 = 256 << 10;
 
 /// A view's file. All access to its content goes through [`Words`].
 pub(crate) struct ViewFile {
     file: File,
     map: Arc<Mapping>,
+    /// Whether changes come a few at a time.
+    few: AtomicBool,
+    /// The large pages that were let go of since then, by where they began.
+    let_go: Mutex<BTreeSet<u64>>,
 }
 
 impl ViewFile {
@@ -52,7 +58,7 @@ impl ViewFile {
         };
         // Touching one page must not drag its neighbours to the disk (4 KiB instead of up to 2 MiB a write).
         map.advise(Advice::Random, 0..largest);
-        Ok(Arc::new(Self { file, map: Arc::new(map) }))
+        Ok(Arc::new(Self { file, map: Arc::new(map), few: AtomicBool::new(false), let_go: Mutex::default() }))
     }
 
     /// The content.
@@ -79,9 +85,56 @@ impl ViewFile {
         if wanted > target {
             return Err(Error::Exhausted { what: "room in the directory" });
         }
-        self.file.reserve(backed, target - backed)?;
+        let large = wanted > LARGE_PAGE && !self.expects_few();
+        let wide = if large { align_up(target, LARGE_PAGE).min(self.map.len()) } else { target };
+        let reserve = |target| self.file.reserve(backed, target - backed).map(|()| target);
+        let target = match reserve(wide) {
+            Err(Error::NoSpace { .. }) if wide > target => reserve(target),
+            outcome => outcome,
+        }?;
+        if large {
+            make_large_pages(&self.file, backed..target);
+        }
         self.map.set_limit(target);
         Ok(())
+    }
+
+    /// Whether changes come a few at a time.
+    #[inline]
+    pub(crate) fn expects_few(&self) -> bool {
+        self.few.load(Ordering::Relaxed)
+    }
+
+    /// Changes come a few at a time from now on, until [`expect_many`](Self::expect_many): each shall touch a small page. What was
+    /// changed until now is written out, because the page cache lets go of nothing else.
+    pub(crate) fn expect_few(&self) -> Result<()> {
+        if self.bytes() >= LARGE_PAGE {
+            self.sync()?;
+        }
+        self.few.store(true, Ordering::Relaxed);
+        // Every change touches the header.
+        self.let_go_around(0);
+        Ok(())
+    }
+
+    /// Much changes from now on.
+    pub(crate) fn expect_many(&self) {
+        if self.few.swap(false, Ordering::Relaxed) {
+            self.let_go.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
+    }
+
+    /// Lets go of the large page that may be cached around `offset`, the first time that it is asked to. Those who have it mapped in other
+    /// processes keep it.
+    #[cold]
+    pub(crate) fn let_go_around(&self, offset: u64) {
+        let start = align_down(offset, LARGE_PAGE);
+        let whole = start + LARGE_PAGE <= self.bytes();
+        if whole && self.let_go.lock().unwrap_or_else(PoisonError::into_inner).insert(start) {
+            self.map.unmap_pages(start..start + LARGE_PAGE);
+            // Only bytes written depend on it.
+            let _ = self.file.drop_cached_pages(start..start + LARGE_PAGE);
+        }
     }
 
     /// Backs the words `from..to` with disk space; what the file did not have before them becomes a hole.

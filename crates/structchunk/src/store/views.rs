@@ -228,6 +228,14 @@ impl Views {
         if self.are_new { folder.sync() } else { Ok(()) }
     }
 
+    /// To be said before a slot is stored to: where changes are few, the page around it shall be small.
+    #[inline]
+    pub(crate) fn touch(&self, slot: &SlotRef) {
+        if self.directory_file.expects_few() {
+            self.directory_file.let_go_around(slot.offset());
+        }
+    }
+
     /// Makes room in the directory for these hashes; nothing that follows can fail for lack of it.
     #[inline]
     pub(crate) fn make_slots(&self, chunks: &ChunkSet, hashes: &mut [u64]) -> Result<()> {

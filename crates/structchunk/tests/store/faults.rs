@@ -70,7 +70,7 @@ fn fail(path: &Path, start: Start, seed: u64, n: u64, errno: i32) -> Outcome {
 fn may_be_passed_over(event: &Event, start: Start, opening: bool, errno: i32) -> bool {
     let is_hint = start == Start::Killed && opening && event.file == "directory";
     let is_view = ["directory", "live"].contains(&event.file.as_str());
-    matches!(event.call, Call::Remove | Call::Lock | Call::Inspect | Call::List | Call::Forget)
+    matches!(event.call, Call::Remove | Call::Lock | Call::Inspect | Call::List | Call::Forget | Call::Cache)
         || event.call == Call::Punch && !opening
         || is_hint && matches!(event.call, Call::Open | Call::Map)
         || opening

@@ -26,6 +26,7 @@ mod model;
 mod mount;
 mod old_names;
 mod ordered;
+mod pages;
 mod power;
 mod power_cut;
 mod process;

@@ -31,7 +31,7 @@ fn every_call_of_a_copy_may_fail_and_then_there_is_no_copy_and_the_source_is_as_
             // Where the failing call was one of those that clear up, what is left is no store.
             assert!(!place.join("STORE").exists() || event.contains("STORE"), "call {n}, {event}");
         } else if struck && errno != libc::EINTR {
-            let asks = ["Inspect", "Forget", "Lock", "Copy", "List", "Remove"]
+            let asks = ["Inspect", "Forget", "Cache", "Lock", "Copy", "List", "Remove"]
                 .iter()
                 .any(|call| event.starts_with(call));
             assert!(asks || event.starts_with("Allocate"), "call {n}, {event}: passed over in silence");
