@@ -25,6 +25,7 @@ pub fn to_python(py: Python<'_>, error: &Error) -> PyErr {
         | Error::Empty { .. }
         | Error::TooLarge { .. }
         | Error::Dimensions { .. }
+        | Error::Lengths { .. }
         | Error::InvalidOption { .. }
         | Error::TablePrefix { .. } => PyValueError::new_err(text),
         Error::Locked { path, pid } => {

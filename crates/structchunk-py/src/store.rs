@@ -30,6 +30,9 @@ pub struct Store {
     pub(crate) roots: SharedRoots,
 }
 
+/// Puts that are made in one go: signals are looked for between them.
+const PUT_AT_ONCE: usize = 256;
+
 /// Number of the type, its layout, dimensions, bytes.
 type Copied<'py> = (u32, Layout, Option<Vec<u64>>, Bound<'py, PyByteArray>);
 
@@ -215,18 +218,26 @@ impl Store {
     ) -> PyResult<()> {
         let bytes = Bytes::of(value)?;
         let (raw, what) = (self.raw().or_raise(py)?, &what.get().0);
-        let mut items = bytes.as_slice(py).chunks_exact(item_bytes.max(1));
-        for key in keys.try_iter()? {
-            let key = key?;
-            let (key, item) = (keys::to_bytes(&key)?, items.next().unwrap_or_default());
-            if let Err(error) = raw.try_put(&key, what, item, When::Always) {
-                let Error::Busy { .. } = error else { return Err(error).or_raise(py) };
-                // (Without the GIL the buffer is anybody's.)
-                let copy = item.to_vec();
-                py.detach(|| raw.put(&key, what, &copy, When::Always)).or_raise(py)?;
+        let mut items = bytes.as_slice(py).chunks(item_bytes.max(1) * PUT_AT_ONCE);
+        let mut listed = keys.try_iter()?;
+        loop {
+            let some: Vec<_> = listed.by_ref().take(PUT_AT_ONCE).collect::<PyResult<_>>()?;
+            let keys: Vec<_> = some.iter().map(keys::to_bytes).collect::<PyResult<_>>()?;
+            if keys.is_empty() {
+                return Ok(());
             }
+            let (mut keys, mut items) = (&*keys, items.next().unwrap_or_default());
+            loop {
+                let done = raw.try_put_many(keys, what, items).or_raise(py)?;
+                (keys, items) = (&keys[done..], &items[done * item_bytes..]);
+                let Some((key, rest)) = keys.split_first() else { break };
+                // (Without the GIL the buffer is anybody's.)
+                let copy = items[..item_bytes].to_vec();
+                py.detach(|| raw.put(key, what, &copy, When::Always)).or_raise(py)?;
+                (keys, items) = (rest, &items[item_bytes..]);
+            }
+            py.check_signals()?;
         }
-        Ok(())
     }
 
     fn _loan(

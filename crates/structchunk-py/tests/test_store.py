@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -304,6 +306,28 @@ def test_many_at_once(store: Store) -> None:
         store.put_many(["p", "q"], [Point()])
     with pytest.raises(KeyError):
         store.load_many(["p", "absent"])
+
+
+def test_many_puts_wait_for_whoever_changes_one_of_the_objects(store: Store) -> None:
+    keys = [f"k{number}" for number in range(600)]
+    values = np.zeros(600, [("a", "i8")])
+    store.put_many(keys, values)
+    begun, done = threading.Event(), []
+
+    def change() -> None:
+        with store.update("k300"):
+            begun.set()
+            time.sleep(0.3)
+            done.append("changed")
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    begun.wait()
+    values["a"] = range(600)
+    store.put_many(keys, values)
+    assert done == ["changed"]
+    thread.join()
+    assert store.column(values.dtype, "a", keys).tolist() == list(range(600))
 
 
 def test_keys_are_sorted_and_ranges_and_prefixes_are_part_of_them(store: Store) -> None:

@@ -164,6 +164,14 @@ pub enum Error {
         /// How many it may have.
         limit: usize,
     },
+    /// Not as many values as keys.
+    #[error("{keys} keys and {values} values")]
+    Lengths {
+        /// How many keys.
+        keys: usize,
+        /// How many values.
+        values: usize,
+    },
     /// An option's value makes no sense.
     #[error("option {option}: {reason}")]
     InvalidOption {

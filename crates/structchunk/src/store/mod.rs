@@ -19,6 +19,7 @@ mod inner;
 mod loan;
 mod lock;
 mod log;
+mod many;
 mod open;
 mod options;
 mod ordered;

@@ -93,6 +93,34 @@ fn bytes_that_are_no_such_object_are_refused_before_anything_happens() {
 }
 
 #[test]
+fn many_objects_are_put_up_to_one_that_somebody_changes() {
+    let folder = folder();
+    for (large, name) in [(false, "small"), (true, "large")] {
+        let store = open_with(options(), folder.path().join(name)).unwrap();
+        let length = if large { 40_000 } else { 1_000 };
+        let what = array::<u8>(&[length as u64]);
+        let keys: Vec<_> = (0..40).map(|n| format!("k{n}")).collect();
+        let objects: Vec<_> = (0..40_u8).flat_map(|n| vec![n; length]).collect();
+        let raw = store.raw();
+        assert_eq!(raw.try_put_many(&keys, &what, &objects).unwrap(), 40);
+        for (n, key) in (0..40_u8).zip(&keys) {
+            assert_eq!(raw.load(key.as_bytes()).unwrap().unwrap().bytes, vec![n; length]);
+        }
+        let changed = store.get_mut::<[u8]>("k25").unwrap().unwrap();
+        assert_eq!(raw.try_put_many(&keys, &what, &vec![7; 40 * length]).unwrap(), 25);
+        drop(changed);
+        assert_eq!(raw.try_put_many(&keys[25..], &what, &vec![7; 15 * length]).unwrap(), 15);
+        assert!(keys.iter().all(|key| store.get::<[u8]>(key).unwrap().unwrap()[0] == 7));
+        assert_eq!(raw.try_put_many::<&str>(&[], &what, &[]).unwrap(), 0);
+        for (keys, bytes) in [(&keys[..2], length), (&keys[..1], length + 1), (&keys[..1], 2 * length)] {
+            let refused = raw.try_put_many(keys, &what, &vec![9; bytes]);
+            assert!(matches!(refused, Err(Error::Lengths { .. })), "{refused:?}");
+        }
+        assert_eq!(store.get::<[u8]>("k0").unwrap().unwrap()[0], 7);
+    }
+}
+
+#[test]
 fn what_is_written_where_an_object_lies_is_the_object() {
     let folder = folder();
     let store = open(folder.path());

@@ -3,6 +3,7 @@
 //! What differs from the typed calls is how a type is said; records are written, looked up and borrowed by the same code.
 
 mod loan;
+mod many;
 mod place;
 mod reader;
 mod update;
@@ -177,16 +178,27 @@ impl<'s> Raw<'s> {
         deadline: Deadline,
     ) -> Result<bool> {
         what.check_bytes(key, bytes)?;
-        let (inner, description) = (self.inner(), what.description()?);
         let change = Change { key, condition: when.into(), deadline, sure: when == When::Always };
+        self.put_described(&change, what, &what.description()?, bytes)
+    }
+
+    /// Puts what has the length that it should have.
+    fn put_described(
+        self,
+        change: &Change<'_>,
+        what: &Described,
+        description: &Description,
+        bytes: &[u8],
+    ) -> Result<bool> {
+        let inner = self.inner();
         let outcome = if bytes.len() as u64 > inner.chunks.geometry.largest_inline() {
             let new = inner.begin_body(bytes.len() as u64, Space::Auto)?;
             new.body.map.copy_in(PAGE_BYTES, bytes).ok_or_else(|| new.truncated())?;
-            inner.publish_body(&change, &description, new, what.number(), |_| Ok(()))?
+            inner.publish_body(change, description, new, what.number(), |_| Ok(()))?
         } else {
-            let draft = description.draft(key, bytes.len() as u64);
+            let draft = description.draft(change.key, bytes.len() as u64);
             let fill = |chunk: &Chunk, at| chunk.map.copy_in(at, bytes);
-            inner.store_record(&change, draft, what.number(), |_| Ok(()), |_| Ok(()), fill)?
+            inner.store_record(change, draft, what.number(), |_| Ok(()), |_| Ok(()), fill)?
         };
         Ok(outcome == Outcome::Stored)
     }

@@ -181,6 +181,23 @@ fn load_many_answers_in_the_order_of_the_keys() {
 }
 
 #[test]
+fn put_many_puts_each_by_itself_in_the_order_of_the_keys() {
+    on_both(|store| {
+        let keys: Vec<_> = (0..100_u32).map(|n| format!("n/{}", n % 90)).collect();
+        let values: Vec<_> = (0..100_u32).collect();
+        store.put_many(&keys, &values).unwrap();
+        let expected: Vec<_> = (0..90).map(|n| Some(if n < 10 { n + 90 } else { n })).collect();
+        assert_eq!(store.load_many::<u32, _>(&keys[..90]).unwrap(), expected);
+        assert_eq!(store.len(), 90);
+        store.put_many::<u32, &str>(&[], &[]).unwrap();
+        let lengths = store.put_many(&["a", "b"], &values[..1]);
+        assert!(matches!(lengths, Err(Error::Lengths { keys: 2, values: 1 })));
+        assert!(matches!(store.put_many(&["a", "", "b"], &values[..3]), Err(Error::KeyLength { length: 0 })));
+        assert_eq!((store.contains("a").unwrap(), store.contains("b").unwrap()), (true, false));
+    });
+}
+
+#[test]
 fn the_last_change_of_a_key_in_a_batch_counts_and_the_batch_reads_its_own() {
     on_both(|store| {
         store.put("old", &P).unwrap();
