@@ -131,6 +131,14 @@ impl LiveMap {
         })
     }
 
+    /// Has the word fetched that [`LiveMap::is_live`] looks at.
+    #[inline]
+    pub(crate) fn prefetch(&self, location: Location) {
+        if let Some((word, _)) = self.bit(location) {
+            self.words.prefetch(word);
+        }
+    }
+
     /// Whether the record of `bytes` bytes there is the current one of its key, and no other current one begins inside of it.
     #[inline]
     pub(crate) fn stands_alone(&self, location: Location, bytes: u64) -> bool {

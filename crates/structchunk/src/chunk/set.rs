@@ -142,15 +142,15 @@ impl ChunkSet {
         Ok(Record::read_about(&chunk, offset, key))
     }
 
-    /// Begins to bring a record near.
+    /// Begins to bring a record of about so many bytes near: its first lines, and the last.
     #[inline]
-    pub(crate) fn prefetch(&self, location: Location) {
+    pub(crate) fn prefetch(&self, location: Location, bytes: u64) {
         if let Some(chunk) = self.met.get(self.geometry.chunk(location).0) {
             let offset = self.geometry.offset(location);
             chunk.map.prefetch(offset);
             chunk.map.prefetch(offset + 64);
-            // The small ones among the usual records have up to 112 bytes, and begin anywhere in a line.
-            chunk.map.prefetch(offset + 96);
+            // It begins anywhere in a line.
+            chunk.map.prefetch(offset + bytes - 1);
         }
     }
 

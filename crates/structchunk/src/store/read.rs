@@ -8,6 +8,7 @@ use super::punch::given_back;
 use super::{Inner, Store};
 use crate::chunk::{Record, WRITING};
 use crate::error::{Error, Result};
+use crate::format::HEADER_BYTES;
 use crate::layout::Object;
 
 /// Objects up to this size are changed through a staged copy and read under the version word; larger ones are changed where they
@@ -152,10 +153,11 @@ impl Store {
                 self.inner.views.directory.prefetch_line(*hash);
             }
             let mut candidates = [None; IN_FLIGHT];
-            for (candidate, hash) in candidates.iter_mut().zip(&hashes[..keys.len()]) {
+            for ((candidate, hash), key) in candidates.iter_mut().zip(&hashes).zip(keys) {
                 *candidate = self.inner.views.directory.candidate(*hash);
                 if let Some(candidate) = candidate {
-                    self.inner.chunks.prefetch(candidate.location);
+                    let bytes = HEADER_BYTES + (key.as_ref().len() + size_of::<T>()) as u64;
+                    self.inner.chunks.prefetch(candidate.location, bytes);
                 }
             }
             for ((hash, key), candidate) in hashes.iter().zip(keys).zip(candidates) {

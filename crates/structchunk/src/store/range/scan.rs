@@ -143,7 +143,7 @@ impl<'a> Scan<'a> {
             if !(is_own && BLIND)
                 && let Some(ahead) = end.block.ahead(AHEAD)
             {
-                inner.chunks.prefetch(ahead);
+                fetch(inner, ahead);
             }
             let Some((key, location)) = end.block.take() else {
                 match self.refill(direction) {
@@ -151,7 +151,7 @@ impl<'a> Scan<'a> {
                         let block = &self.ends[direction as usize].block;
                         let first: Vec<_> = (0..AHEAD).map_while(|ahead| block.ahead(ahead)).collect();
                         for location in first {
-                            inner.chunks.prefetch(location);
+                            fetch(inner, location);
                         }
                         continue;
                     }
@@ -217,6 +217,15 @@ impl<'a> Scan<'a> {
             }
         }
     }
+}
+
+/// Begins to bring near what tells whether a record is current, and the record.
+#[inline]
+fn fetch(inner: &Inner, location: Location) {
+    /// The usual records have up to so many bytes.
+    const USUAL: u64 = 128;
+    inner.views.live.prefetch(location);
+    inner.chunks.prefetch(location, USUAL);
 }
 
 /// Reads the next entries of the index. What cannot be there makes it useless: a scan must not go round in circles.
