@@ -55,6 +55,8 @@ fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
+    // Only what is said of a store that is cut under us depends on it.
+    let _ = structchunk::explain_bus_errors();
     let mut out = io::BufWriter::new(io::stdout().lock());
     let result = line.command.run(&mut out);
     let flushed = out.flush().map_err(Failure::from);

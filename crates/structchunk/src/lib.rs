@@ -59,6 +59,8 @@ pub use layout::{
     Value,
 };
 #[cfg(not(loom))]
+pub use map::explain_bus_errors;
+#[cfg(not(loom))]
 pub use store::{
     AtomicRef, AtomicView, Batch, Check, ChunkStats, CompactProgress, CompactReport, Compaction,
     CopyProgress, CopyReport, Entry, Finding, Found, Iter, KeyEntry, Keys, LeftReason, Loan, Options,

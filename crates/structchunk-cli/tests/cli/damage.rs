@@ -1,7 +1,10 @@
 //! Damaged and missing stores: one clear line, the right exit code, and what can still be read.
 
 use std::fs::{self, OpenOptions};
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::FileExt;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
 
 use structchunk::Store;
 
@@ -161,4 +164,32 @@ fn info_and_check_tell_what_was_found_given_up_and_torn() {
         assert_eq!((&opened["rebuilt_views"], &opened["damaged"]), (&true.into(), &true.into()));
         assert!(opened["accepted_records"].as_u64().unwrap() > 40);
     }
+}
+
+#[test]
+fn a_file_that_is_cut_under_a_command_is_named_before_it_dies() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("long.store");
+    let store = open(Store::options().create(true), &path);
+    for number in 0..5000 {
+        store.put(format!("{number:0200}"), &number).unwrap();
+    }
+    store.close().unwrap();
+    let chunk = path.join("chunks/00000000.chunk");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_structchunk"))
+        .args(["ls", "--long", path.to_str().unwrap()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    output.read_line(&mut String::new()).unwrap();
+    // It waits for us to read on.
+    OpenOptions::new().write(true).open(&chunk).unwrap().set_len(4096).unwrap();
+    output.read_to_end(&mut Vec::new()).unwrap();
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGBUS), "{said}");
+    let named = format!("structchunk: {}, byte ", chunk.display());
+    assert!(said.starts_with(&named) && said.contains("was truncated by somebody else"), "{said}");
 }

@@ -16,6 +16,7 @@ use memmap2::{MmapOptions, MmapRaw, UncheckedAdvice};
 
 use super::presence::Presence;
 use super::racing;
+use super::whereabouts::Whereabouts;
 use super::window::Window;
 use crate::disk::{Access, Call, File, InheritedLength};
 use crate::error::{Error, Result};
@@ -43,21 +44,28 @@ pub(crate) struct Mapping {
     /// Where the mapping may go and come back.
     presence: Option<Presence>,
     /// Keeps it mapped; `None` while it is not there.
-    memory: Mutex<Option<MmapRaw>>,
+    memory: Mutex<Option<Mapped>>,
     inherited: Option<InheritedLength>,
+}
+
+/// What is mapped, and a note of where, which goes first.
+#[derive(Debug)]
+struct Mapped {
+    _whereabouts: Whereabouts,
+    memory: MmapRaw,
 }
 
 impl Mapping {
     /// Maps the first `bytes` of a file, which may be shorter; what it has at this moment is accessible.
     pub(crate) fn new(file: &File, bytes: u64, access: Access) -> Result<Self> {
-        let (memory, backed) = map(file, bytes, access)?;
+        let (mapped, backed) = map(file, bytes, access)?;
         Ok(Self {
-            base: AtomicPtr::new(memory.as_mut_ptr()),
+            base: AtomicPtr::new(mapped.memory.as_mut_ptr()),
             limit: AtomicU64::new(backed),
             bytes,
             access,
             presence: None,
-            memory: Mutex::new(Some(memory)),
+            memory: Mutex::new(Some(mapped)),
             inherited: None,
         })
     }
@@ -81,7 +89,7 @@ impl Mapping {
         self.limit()
     }
 
-    fn memory(&self) -> MutexGuard<'_, Option<MmapRaw>> {
+    fn memory(&self) -> MutexGuard<'_, Option<Mapped>> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -114,9 +122,9 @@ impl Mapping {
 
     /// Comes back from the same file, somewhere else.
     pub(super) fn come_back(&self, file: &File) -> Result<()> {
-        let (memory, backed) = map(file, self.bytes, self.access)?;
-        self.base.store(memory.as_mut_ptr(), Ordering::Release);
-        *self.memory() = Some(memory);
+        let (mapped, backed) = map(file, self.bytes, self.access)?;
+        self.base.store(mapped.memory.as_mut_ptr(), Ordering::Release);
+        *self.memory() = Some(mapped);
         self.limit.store(backed, Ordering::Release);
         if let Some(presence) = &self.presence {
             presence.open();
@@ -270,8 +278,10 @@ impl Mapping {
         let end = range.end.min(self.len());
         if range.start < end {
             let bytes = (end - range.start) as usize;
-            let _ =
-                self.memory().as_ref().map(|memory| memory.advise_range(advice, range.start as usize, bytes));
+            let _ = self
+                .memory()
+                .as_ref()
+                .map(|mapped| mapped.memory.advise_range(advice, range.start as usize, bytes));
         }
     }
 
@@ -281,7 +291,7 @@ impl Mapping {
         let end = range.end.min(self.len());
         if range.start < end {
             let (start, bytes) = (range.start as usize, (end - range.start) as usize);
-            if let Some(memory) = &*self.memory() {
+            if let Some(Mapped { memory, .. }) = &*self.memory() {
                 // SAFETY: the mapping is shared, so what was stored is in the file's pages and found there again; nothing changes for
                 // whoever loads or stores meanwhile.
                 let _ = unsafe { memory.unchecked_advise_range(UncheckedAdvice::DontNeed, start, bytes) };
@@ -297,7 +307,7 @@ impl Mapping {
 }
 
 /// Maps the first `bytes` of a file; how many of them it has.
-fn map(file: &File, bytes: u64, access: Access) -> Result<(MmapRaw, u64)> {
+fn map(file: &File, bytes: u64, access: Access) -> Result<(Mapped, u64)> {
     let length = isize::try_from(bytes).map_err(|_| Error::TooLarge {
         what: "a mapping",
         bytes,
@@ -312,7 +322,8 @@ fn map(file: &File, bytes: u64, access: Access) -> Result<(MmapRaw, u64)> {
             Access::Write => options.map_raw(&file.descriptor()),
         })
         .map_err(|error| Error::io("map", file.path(), error))?;
-    Ok((memory, backed))
+    let whereabouts = Whereabouts::new(memory.as_ptr(), memory.len(), file.path());
+    Ok((Mapped { _whereabouts: whereabouts, memory }, backed))
 }
 
 const _: () = {

@@ -2,6 +2,8 @@
 
 #[cfg(not(loom))]
 mod buffer;
+#[cfg(not(loom))]
+mod bus_error;
 pub(crate) mod lanes;
 #[cfg(not(loom))]
 mod large_pages;
@@ -15,9 +17,13 @@ mod racing;
 #[cfg(not(loom))]
 mod residents;
 #[cfg(not(loom))]
+mod whereabouts;
+#[cfg(not(loom))]
 mod window;
 pub(crate) mod words;
 
+#[cfg(not(loom))]
+pub use self::bus_error::explain_bus_errors;
 #[cfg(not(loom))]
 pub(crate) use self::{
     buffer::Buffer,

@@ -192,7 +192,8 @@ impl Options {
     ///
     /// # Safety
     /// While the store is open, nobody but structchunk changes or truncates its files, and the disk below does not fail to give
-    /// back a page (the kernel then sends SIGBUS, as it does to every program that maps files).
+    /// back a page (the kernel then sends SIGBUS, as it does to every program that maps files;
+    /// [`explain_bus_errors`](crate::explain_bus_errors) has the process say which file it was).
     #[expect(unsafe_code, reason = "what maps files cannot prove what others do to them")]
     pub unsafe fn open(self, path: impl AsRef<Path>) -> Result<Store> {
         Store::open_with(&self, path.as_ref())

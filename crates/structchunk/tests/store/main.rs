@@ -44,4 +44,5 @@ mod session;
 mod sizes;
 mod steps;
 mod tables;
+mod truncated;
 mod writers;
