@@ -22,9 +22,10 @@ impl Session {
     /// As for [`Store::copy_to`](crate::Store::copy_to).
     ///
     /// # Errors
-    /// As for [`Store::copy_to`](crate::Store::copy_to); [`Error::Busy`] also when an object in a file of its own is replaced again and again, faster
-    /// than it can be opened; [`Error::Recovering`] when the log grows faster than it can be looked through or the writer keeps a chunk
-    /// for itself, for longer than the busy timeout; [`Error::SessionOver`]. What was copied is removed then.
+    /// As for [`Store::copy_to`](crate::Store::copy_to); [`Error::Busy`] when an object, of whatever size, did not stand still for as long as it takes to copy it, once
+    /// within the busy timeout (one change that does not end, or one after the other), and when one in a file of its own is replaced again and
+    /// again, faster than it can be opened; [`Error::Recovering`] when the chunks of the log could not be held all at once within the busy timeout, because
+    /// it grows faster than it can be looked through or the writer keeps one for itself; [`Error::SessionOver`]. What was copied is removed then.
     pub fn copy_to(&self, path: impl AsRef<Path>) -> Result<CopyReport> {
         self.inner().copy_to(path.as_ref(), &mut |_| {})
     }

@@ -254,7 +254,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::AlreadyExists`] where anything is at `path` but an empty directory, [`Error::Io`] when it lies inside the store,
-    /// [`Error::NoSpace`], [`Error::Busy`] when an object above 512 bytes is changed for longer than the busy timeout,
+    /// [`Error::NoSpace`], [`Error::Busy`] when somebody has an object above 512 bytes to change it, and lets nobody else in for the busy timeout,
     /// [`Error::Closed`], [`Error::Forked`], [`Error::Unsupported`] where sparse files are needed and missing, and what the disk says.
     /// What was copied is removed then; the source is as it was.
     pub fn copy_to(&self, path: impl AsRef<Path>) -> Result<CopyReport> {

@@ -12,6 +12,9 @@ use crate::common::*;
 use crate::process::Told;
 use crate::readers::{attach, attach_with, writer};
 
+/// Where `shared` has the end of the log.
+const END_OF_LOG: u64 = 128;
+
 /// The copy, which opens and checks clean.
 fn clean(place: &Path) -> Store {
     let copy = open_with(options().create(false), place).expect("open");
@@ -348,4 +351,98 @@ fn a_reader_copies_a_store_that_nobody_writes_and_one_whose_machine_died() {
     assert!(!third.exists());
     reader.copy_to(&third).expect("a copy");
     assert_eq!(number(&clean(&third), "key"), Some(1));
+}
+
+#[test]
+fn a_body_that_a_dead_writer_left_half_changed_behind_its_copied_log_is_named() {
+    let folder = folder();
+    let path = folder.path().join("store");
+    let mut child = writer(&path);
+    child.tell("put_words body/ 2 400000 1");
+    let place = folder.path().join("copy");
+    let (mut turns, mut child) = (0, Some(child));
+    let report = in_pieces(&path).copy_to_with(&place, |_| {
+        turns += 1;
+        // The log is copied, and the first piece of the first body.
+        if turns == 3
+            && let Some(mut child) = child.take()
+        {
+            assert_eq!(child.tell("half_change_words body/000000"), "ok");
+            child.kill();
+        }
+    });
+    assert_eq!(report.expect("a copy").torn, [b"body/000000".to_vec()]);
+    let copy = clean(&place);
+    let body = copy.get::<[u64]>("body/000000").expect("get").expect("there");
+    assert_eq!((body[0], body[1], all(&copy, "body/000001")), (u64::MAX, 1, 1));
+}
+
+#[test]
+fn a_body_that_was_changed_under_a_key_of_which_every_record_is_gone_is_not_copied_torn() {
+    let folder = folder();
+    let path = folder.path().join("store");
+    let mut child = writer(&path);
+    child.tell("put_words body/ 1 400000 1");
+    let place = folder.path().join("copy");
+    let session = in_pieces(&path);
+    let mut turns = 0;
+    let copied = session.copy_to_with(&place, |_| {
+        turns += 1;
+        if turns != 3 {
+            return;
+        }
+        // A piece of it is copied. The first chunk is held; what follows happens in the second one, which goes.
+        let orders = [
+            "put_words first/ 12 3000 1",
+            "rename body/000000 other",
+            "change_words other 2",
+            "remove other",
+        ];
+        orders.into_iter().chain(["put_words second/ 12 3000 1"]).for_each(|order| {
+            assert!(!child.tell(order).starts_with("error"), "{order}");
+        });
+        for index in 0..12 {
+            assert_eq!(child.tell(&format!("remove first/{index:06}")), "true");
+            assert_eq!(child.tell(&format!("remove second/{index:06}")), "true");
+        }
+        assert_ne!(child.tell("compact"), "0");
+        (0..3).for_each(|_| assert_eq!(child.tell("sync"), "ok"));
+        assert!(!path.join("chunks/00000001.chunk").exists(), "the records of the other key are gone");
+    });
+    copied.expect("a copy");
+    let copy = clean(&place);
+    // It is of a moment at which the object had neither key.
+    assert!(!copy.contains("body/000000").expect("contains") && !copy.contains("other").expect("contains"));
+    assert_eq!((copy.len(), bodies_in(&place)), (0, 0));
+}
+
+#[test]
+fn an_end_of_the_log_that_went_back_ends_a_copy() {
+    use std::os::unix::fs::FileExt;
+    let folder = folder();
+    let path = folder.path().join("store");
+    let mut child = writer(&path);
+    let shared = fs::OpenOptions::new().read(true).write(true).open(path.join("shared")).expect("shared");
+    let mut earlier = [0; 8];
+    shared.read_exact_at(&mut earlier, END_OF_LOG).expect("the end of the log");
+    child.tell("put_words body/ 2 9000 1");
+    let session = attach(&path).session().expect("a session");
+    let place = folder.path().join("copy");
+    let mut turns = 0;
+    let copied = session.copy_to_with(&place, |_| {
+        turns += 1;
+        if turns == 1 {
+            // Another cut is needed, and the page says that the log is shorter than it was.
+            for order in ["put_words body/ 1 9000 2", "sync", "sync", "sync"] {
+                assert_eq!(child.tell(order), "ok");
+            }
+            shared.write_all_at(&earlier, END_OF_LOG).expect("written");
+        }
+    });
+    let error = copied.expect_err("nothing can be copied");
+    assert!(
+        matches!(&error, Error::Corrupt { path: file, offset: END_OF_LOG, .. } if *file == path.join("shared")),
+        "{error}"
+    );
+    assert!(error.to_string().contains("gone back") && !place.exists(), "{error}");
 }

@@ -4,16 +4,31 @@
 use std::fs;
 use std::path::Path;
 
-use structchunk::Error;
 use structchunk::testing::Faults;
+use structchunk::{CopyReport, Error, Reader, Result, Store};
 
 use crate::common::*;
 use crate::power::{Disk, Image, lay_out};
 use crate::script::{Op, Tracked};
 
-fn rebuild(path: &Path, faults: Faults) -> structchunk::Result<structchunk::RebuildReport> {
+fn rebuild(path: &Path, faults: Faults) -> Result<structchunk::RebuildReport> {
     // SAFETY: the store is closed, and its files are this test's own.
     unsafe { options().trust_page_cache(false).faults(faults).rebuild(path) }
+}
+
+/// What a copy is made of.
+enum Source {
+    Own(Store),
+    Others(Reader),
+}
+
+impl Source {
+    fn copy_to(&self, path: &Path) -> Result<CopyReport> {
+        match self {
+            Self::Own(store) => store.copy_to(path),
+            Self::Others(reader) => reader.copy_to(path),
+        }
+    }
 }
 
 /// A store that was killed in the middle of its work.
@@ -87,6 +102,16 @@ fn a_rebuild_that_a_power_cut_ends_is_made_again_and_finds_the_same() {
 
 #[test]
 fn a_copy_that_a_power_cut_ends_is_whole_or_no_store_and_can_be_made_again() {
+    cut_copies(false);
+}
+
+#[test]
+fn a_copy_beside_a_writer_that_a_power_cut_ends_is_whole_or_no_store_and_can_be_made_again() {
+    cut_copies(true);
+}
+
+/// Cuts copies that the store makes itself, or a reader of a store that another process writes.
+fn cut_copies(beside: bool) {
     let seed = seed();
     println!("STRUCTCHUNK_SEED={seed}");
     let mut random = Random::new(seed);
@@ -98,9 +123,20 @@ fn a_copy_that_a_power_cut_ends_is_whole_or_no_store_and_can_be_made_again() {
         fs::create_dir(&target).expect("a folder");
         let disk = Disk::new(&target, Random::new(random.next()), 4, Vec::new());
         let store = open_with(options().faults(disk.faults()), &path).expect("open");
-        drop(disk.take_images());
         let expected = contents(&store);
-        store.copy_to(&target).expect("a copy");
+        // The second opening is of a store that was closed, by somebody who then writes.
+        let (source, _writer) = if beside {
+            store.close().expect("close");
+            let mut child = crate::readers::writer(&path);
+            assert_eq!(child.tell("put_point late"), "ok");
+            assert_eq!(child.tell("remove late"), "true");
+            let reader = crate::readers::attach_with(options().faults(disk.faults()), &path).expect("attach");
+            (Source::Others(reader), Some(child))
+        } else {
+            (Source::Own(store), None)
+        };
+        drop(disk.take_images());
+        source.copy_to(&target).expect("a copy");
         disk.cut_now("what came after a copy");
         let left = disk.take_images();
         let last = left.len() - 1;
@@ -118,7 +154,7 @@ fn a_copy_that_a_power_cut_ends_is_whole_or_no_store_and_can_be_made_again() {
                 Err(Error::NotAStore { .. }) if number < last => {}
                 Err(error) => panic!("cut before {at}: {error}"),
             }
-            store.copy_to(&path).unwrap_or_else(|error| panic!("cut before {at}: {error}"));
+            source.copy_to(&path).unwrap_or_else(|error| panic!("cut before {at}: {error}"));
             assert!(contents(&open(&path)) == expected, "cut before {at}");
         }
     }

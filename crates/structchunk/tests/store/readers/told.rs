@@ -167,6 +167,13 @@ impl Hands {
                 guard.fill(number(value));
                 done(guard.commit())
             }
+            // As if the process were in the middle of it.
+            ["half_change_words", key] => {
+                let mut guard = self.store().get_mut::<[u64]>(key)?.expect("an object");
+                guard[0] = u64::MAX;
+                std::mem::forget(guard);
+                done(Ok(()))
+            }
             ["rename", from, to] => self.store().rename(from, to).map(|found| found.to_string()),
             // In threads, until it is told to end.
             ["begin", ref kinds @ ..] => {
