@@ -1,6 +1,8 @@
 //! What a recovery keeps, gives and tells, where mutation testing has found nothing that would have noticed.
 #![expect(unsafe_code, reason = "a rebuild is unsafe as opening is")]
 
+mod settled;
+
 use std::fs;
 use std::path::Path;
 
