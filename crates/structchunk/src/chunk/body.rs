@@ -112,6 +112,11 @@ impl Body {
         self.file.drop_cached_pages(0..self.map.len())
     }
 
+    /// The parts of its file that are no holes.
+    pub(crate) fn data_ranges(&self) -> Result<Vec<Range<u64>>> {
+        self.file.data_ranges(self.map.len())
+    }
+
     /// Whether anybody may write into it through a guard.
     pub(crate) fn has_writers(&self) -> bool {
         self.writers.load(Ordering::SeqCst) != 0

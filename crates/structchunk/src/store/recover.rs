@@ -227,7 +227,14 @@ impl Situation<'_> {
                 dirty_again(&chunk.map, &range);
             }
         }
-        self.bodies_of(log).try_for_each(|body| body?.forget_cache())
+        for body in self.bodies_of(log) {
+            let body = body?;
+            body.forget_cache()?;
+            for range in body.data_ranges()? {
+                dirty_again(&body.map, &range);
+            }
+        }
+        Ok(())
     }
 
     /// Walks the log up to its end, and makes the views from it.

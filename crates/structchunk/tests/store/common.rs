@@ -276,7 +276,7 @@ pub type Model = BTreeMap<Vec<u8>, Value>;
 /// An object as a scan shows it: name of the type, shape, bytes.
 pub type Seen = (String, Option<Vec<u64>>, Vec<u8>);
 
-fn seen(entry: &Entry<'_>) -> Seen {
+pub fn seen(entry: &Entry<'_>) -> Seen {
     let name = entry.type_name().expect("a type").to_owned();
     (name, entry.shape(), entry.bytes(u64::MAX).expect("bytes"))
 }

@@ -26,3 +26,8 @@ fn a_disk_that_fails_once_poisons_the_store_and_what_it_never_got_is_not_believe
 fn a_disk_that_fails_takes_the_store_back_to_its_last_good_sync_when_it_is_mounted_again() {
     on_failing_disks(0..4, scenarios::WITH_JOURNAL, scenarios::healed_and_mounted_again);
 }
+
+#[test]
+fn what_a_reader_keeps_cached_of_a_failed_sync_is_made_durable_or_not_seen() {
+    on_failing_disks(0..3, scenarios::WITHOUT_JOURNAL, scenarios::healed_while_others_have_it_mapped);
+}

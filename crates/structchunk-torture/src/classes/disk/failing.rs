@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use crate::failing_disk::{WITH_JOURNAL, WITHOUT_JOURNAL, healed_and_mounted_again, healed_while_mounted};
+use crate::failing_disk::{
+    WITH_JOURNAL, WITHOUT_JOURNAL, healed_and_mounted_again, healed_while_mounted,
+    healed_while_others_have_it_mapped,
+};
 use crate::mount::Failing;
 
 pub const NAME: &str = "a disk that fails";
@@ -15,10 +18,13 @@ pub fn can_run() -> bool {
 pub fn run(_: &str, _: &Path, seed: u64) {
     // At one of the first syncs behind the last good one.
     let run = seed / 2 % 12;
+    let on = |options| Failing::new(options, NAME);
     let ran = if seed.is_multiple_of(2) {
-        Failing::new(WITHOUT_JOURNAL, NAME).map(|mut disk| healed_while_mounted(&mut disk, run))
+        on(WITHOUT_JOURNAL).map(|mut disk| healed_while_mounted(&mut disk, run))
     } else {
-        Failing::new(WITH_JOURNAL, NAME).map(|mut disk| healed_and_mounted_again(&mut disk, run))
+        on(WITH_JOURNAL).map(|mut disk| healed_and_mounted_again(&mut disk, run))
     };
-    assert!(ran.is_some(), "the disk could be had before");
+    // Every time: of what the page cache pretends, only pages that others have mapped survive until the store is opened.
+    let others = on(WITHOUT_JOURNAL).map(|mut disk| healed_while_others_have_it_mapped(&mut disk, run));
+    assert!(ran.is_some() && others.is_some(), "the disk could be had before");
 }

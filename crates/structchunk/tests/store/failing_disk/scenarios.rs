@@ -1,4 +1,5 @@
 //! What a store does on a disk that fails at one of its syncs, and until it is healed.
+#![expect(unsafe_code, reason = "attaching to a store is unsafe: others could change its files")]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -6,9 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use structchunk::testing::{Call, Faults};
-use structchunk::{Error, Found, Store};
+use structchunk::{Error, Found, Reader, Store};
 
-use crate::common::{Seen, contents, open, open_with, options};
+use crate::common::{Seen, contents, open, open_with, options, seen};
 use crate::mount::Failing;
 
 /// Options of ext4: one whose errors change nothing but the answer, so that it can be used on with what is cached.
@@ -126,4 +127,65 @@ pub fn healed_and_mounted_again(disk: &mut Failing, run: u64) -> bool {
         failed.check(disk, false);
         true
     })
+}
+
+/// The disk is healed, and the store opened while a reader has its files mapped, so that the kernel keeps pages which it counts as clean
+/// and the disk never got. What was changed in place may be there or not; but once it was seen and synced, it stays.
+pub fn healed_while_others_have_it_mapped(disk: &mut Failing, run: u64) -> bool {
+    let store = open_with(options().index(false), path(disk)).expect("open");
+    for n in 0..60_u64 {
+        store.put(format!("old {n}"), &[n; 100]).expect("put");
+    }
+    store.put("large", &[7_u64; 20_000]).expect("put");
+    store.sync().expect("sync");
+    let good = contents(&store);
+    for n in (run % 3..40).step_by(3) {
+        store.update(format!("old {n}"), |old: &mut [u64; 100]| *old = [n + 1000; 100]).expect("update");
+    }
+    store.update("large", |large: &mut [u64; 20_000]| large.fill(8)).expect("update");
+    let changed = contents(&store);
+    // It touches every page.
+    let session = attach(disk).session().expect("a session");
+    let scanned = session.iter().expect("a scan").map(|entry| entry.expect("an entry"));
+    assert_eq!(scanned.map(|entry| (entry.key().to_vec(), seen(&entry))).collect::<Contents>(), changed);
+    disk.breaker().fail();
+    // The kernel writes by itself what nobody has asked for yet, as it does after some seconds.
+    let body = std::fs::File::open(path(disk).join("chunks/0000000000000000.body")).expect("a body");
+    let told = body.sync_data().is_err();
+    let failed = store.sync().is_err();
+    drop((store, body));
+    assert!(told, "the disk fails");
+    disk.heal();
+    let store = open(path(disk));
+    let found = contents(&store);
+    if failed {
+        assert_eq!(store.recovery().found, Found::MachineDied, "{:?}", store.recovery());
+    }
+    for (key, object) in &found {
+        let known = good.get(key) == Some(object) || changed.get(key) == Some(object);
+        assert!(known, "{} is neither old nor new", String::from_utf8_lossy(key));
+    }
+    assert_eq!(found.len(), good.len());
+    store.put("after", &1_u64).expect("put");
+    store.sync().expect("sync");
+    let expected = contents(&store);
+    drop((store, session));
+    disk.mount_again();
+    let (store, mut differ) = (open(path(disk)), Vec::new());
+    let now = contents(&store);
+    for (key, object) in &expected {
+        if now.get(key) != Some(object) {
+            differ.push(String::from_utf8_lossy(key).into_owned());
+        }
+    }
+    assert!(
+        differ.is_empty() && now.len() == expected.len(),
+        "seen, synced, and not on the disk: {differ:?}"
+    );
+    failed
+}
+
+fn attach(disk: &Failing) -> Reader {
+    // SAFETY: the disk is the test's own, and what fails on it are writes.
+    unsafe { options().attach(path(disk)) }.expect("a reader")
 }
