@@ -113,6 +113,11 @@ impl Breaker {
         self.set("+i");
     }
 
+    /// They succeed again.
+    pub fn heal(&self) {
+        self.set("-i");
+    }
+
     fn set(&self, attribute: &str) {
         run("chattr", &[attribute, self.0.to_str().expect("a path")]).expect("an attribute");
     }
@@ -175,7 +180,7 @@ impl Failing {
 
     /// Writes succeed again.
     pub fn heal(&self) {
-        self.breaker.set("-i");
+        self.breaker.heal();
     }
 }
 

@@ -148,15 +148,33 @@ pub fn healed_while_others_have_it_mapped(disk: &mut Failing, run: u64) -> bool 
     let session = attach(disk).session().expect("a session");
     let scanned = session.iter().expect("a scan").map(|entry| entry.expect("an entry"));
     assert_eq!(scanned.map(|entry| (entry.key().to_vec(), seen(&entry))).collect::<Contents>(), changed);
-    disk.breaker().fail();
-    // The kernel writes by itself what nobody has asked for yet, as it does after some seconds.
-    let body = std::fs::File::open(path(disk).join("chunks/0000000000000000.body")).expect("a body");
-    let told = body.sync_data().is_err();
-    let failed = store.sync().is_err();
-    drop((store, body));
-    assert!(told, "the disk fails");
-    disk.heal();
-    let store = open(path(disk));
+    let mut failed = false;
+    let store = if run.is_multiple_of(2) {
+        disk.breaker().fail();
+        // The kernel writes by itself what nobody has asked for yet, as it does after some seconds.
+        let body = std::fs::File::open(path(disk).join("chunks/0000000000000000.body")).expect("a body");
+        assert!(body.sync_data().is_err(), "the disk fails");
+        failed |= store.sync().is_err();
+        drop((store, body));
+        disk.heal();
+        open(path(disk))
+    } else {
+        // The process dies, and the first sync of the recovery is the one that fails.
+        drop(store);
+        let (faults, breaker, syncs) = (Faults::recorded(), disk.breaker(), AtomicU64::new(0));
+        faults.watch(move |event| {
+            let is_sync = event.call == Call::Sync;
+            match (is_sync, syncs.load(Ordering::SeqCst)) {
+                (true, 0) => breaker.fail(),
+                (_, 1) => breaker.heal(),
+                _ => return,
+            }
+            syncs.fetch_add(1, Ordering::SeqCst);
+        });
+        let store = open_with(options().faults(faults), path(disk)).expect("open");
+        failed |= store.recovery().evidence.contains("cannot be made durable");
+        store
+    };
     let found = contents(&store);
     if failed {
         assert_eq!(store.recovery().found, Found::MachineDied, "{:?}", store.recovery());
