@@ -2,6 +2,7 @@
 //!
 //! What differs from the typed calls is how a type is said; records are written, looked up and borrowed by the same code.
 
+mod glance;
 mod loan;
 mod many;
 mod place;

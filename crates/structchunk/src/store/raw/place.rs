@@ -4,8 +4,11 @@ use std::fmt;
 
 use super::Raw;
 use crate::chunk::Record;
+use crate::directory::AtHome;
 use crate::error::{Error, Result};
-use crate::format::{BodyNumber, ChunkId, HEADER_BYTES, Location, PAGE_BYTES, RECORD_ALIGN};
+use crate::format::{
+    BodyNumber, ChunkId, HEADER_BYTES, Location, PAGE_BYTES, Placement, RECORD_ALIGN, RecordHeader,
+};
 use crate::store::find::Payload;
 use crate::store::hold::FileHold;
 use crate::store::read::out_of_bounds;
@@ -60,7 +63,13 @@ impl<'s> Raw<'s> {
         if inner.is_forked() && !inner.read_only {
             return Err(Error::Forked);
         }
-        inner.with_object(key, inner.views.hashes.of_key(key), |record| {
+        let hash = inner.views.hashes.of_key(key);
+        match inner.place_at_a_glance(key, hash) {
+            AtHome::Found(place) => return Ok(Some(place)),
+            AtHome::Absent => return Ok(None),
+            AtHome::Unclear => {}
+        }
+        inner.with_object(key, hash, |record| {
             inner.check_alone(record)?;
             place_of(record, &inner.payload(record)?)
         })
@@ -107,6 +116,26 @@ impl<'s> Raw<'s> {
             Error::corrupt(&inner.path, place.location.get(), "the record of an object is gone")
         })?;
         Ok(record.extension().shape)
+    }
+}
+
+impl Place {
+    /// Of an object in the log.
+    #[inline]
+    pub(super) fn in_chunk(
+        chunk: ChunkId,
+        location: Location,
+        header: &RecordHeader,
+        parts: &Placement,
+    ) -> Self {
+        Self {
+            file: FileId::Chunk(chunk.0),
+            offset: parts.payload,
+            bytes: header.payload_length,
+            type_number: header.type_number,
+            is_array: header.flags.array,
+            location,
+        }
     }
 }
 
