@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyInt;
 use structchunk::{ByteOrder, FieldContent, Layout, Scalar};
 
 use crate::errors::ours;
@@ -96,15 +95,13 @@ impl Atomic {
 
     /// Any number of Python, as what is left of it in as many bits.
     fn wrapped(value: &Bound<'_, PyAny>) -> PyResult<u64> {
-        if value.is_exact_instance_of::<PyInt>()
-            && let Ok(number) = value.extract::<i64>()
-        {
-            return Ok(number.cast_unsigned());
-        }
-        let whole = value.call_method0(intern!(value.py(), "__index__"))?;
-        match whole.extract::<i64>() {
+        match value.extract::<i64>() {
             Ok(number) => Ok(number.cast_unsigned()),
-            Err(_) => whole.call_method1(intern!(value.py(), "__and__"), (u64::MAX,))?.extract(),
+            Err(error) if error.is_instance_of::<PyOverflowError>(value.py()) => {
+                let whole = value.call_method0(intern!(value.py(), "__index__"))?;
+                whole.call_method1(intern!(value.py(), "__and__"), (u64::MAX,))?.extract()
+            }
+            Err(error) => Err(error),
         }
     }
 
@@ -129,12 +126,12 @@ impl Atomic {
     }
 }
 
-/// Changes the number; gives what it was before.
+/// Changes the number; gives the bits of what it was before.
 macro_rules! change {
     ($this:expr, $py:expr, $operand:expr, $native:ident, $swapped:expr) => {{
         $this.check_writable($py)?;
         let operand: u64 = $operand;
-        let before = with_cell!($this, cell: Number => {
+        let before: u64 = with_cell!($this, cell: Number => {
             let operand = operand as Number;
             if $this.is_swapped() {
                 let swapped = |now: Number| {
@@ -147,7 +144,7 @@ macro_rules! change {
                 u64::from(cell.$native(operand, ALL))
             }
         });
-        $this.shown($py, before)
+        before
     }};
 }
 
@@ -172,33 +169,66 @@ impl Atomic {
     /// Adds, and wraps around; gives the number before.
     #[pyo3(signature = (value=None))]
     fn add<'py>(&self, py: Python<'py>, value: Option<&Bound<'_, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
-        change!(self, py, value.map_or(Ok(1), Self::wrapped)?, fetch_add, |now, by| now.wrapping_add(by))
+        let before =
+            change!(self, py, value.map_or(Ok(1), Self::wrapped)?, fetch_add, |now, by| now.wrapping_add(by));
+        self.shown(py, before)
     }
 
     /// Subtracts, and wraps around; gives the number before.
     #[pyo3(signature = (value=None))]
     fn sub<'py>(&self, py: Python<'py>, value: Option<&Bound<'_, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
-        change!(self, py, value.map_or(Ok(1), Self::wrapped)?, fetch_sub, |now, by| now.wrapping_sub(by))
+        let before =
+            change!(self, py, value.map_or(Ok(1), Self::wrapped)?, fetch_sub, |now, by| now.wrapping_sub(by));
+        self.shown(py, before)
     }
 
     /// Leaves the bits that are set in both; gives the number before.
     fn and_<'py>(&self, py: Python<'py>, value: &Bound<'_, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        change!(self, py, Self::wrapped(value)?, fetch_and, |now, with| now & with)
+        let before = change!(self, py, Self::wrapped(value)?, fetch_and, |now, with| now & with);
+        self.shown(py, before)
     }
 
     /// Sets bits; gives the number before.
     fn or_<'py>(&self, py: Python<'py>, value: &Bound<'_, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        change!(self, py, Self::wrapped(value)?, fetch_or, |now, with| now | with)
+        let before = change!(self, py, Self::wrapped(value)?, fetch_or, |now, with| now | with);
+        self.shown(py, before)
     }
 
     /// Turns bits; gives the number before.
     fn xor<'py>(&self, py: Python<'py>, value: &Bound<'_, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        change!(self, py, Self::wrapped(value)?, fetch_xor, |now, with| now ^ with)
+        let before = change!(self, py, Self::wrapped(value)?, fetch_xor, |now, with| now ^ with);
+        self.shown(py, before)
+    }
+
+    fn __iadd__(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        change!(self, py, Self::wrapped(value)?, fetch_add, |now, by| now.wrapping_add(by));
+        Ok(())
+    }
+
+    fn __isub__(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        change!(self, py, Self::wrapped(value)?, fetch_sub, |now, by| now.wrapping_sub(by));
+        Ok(())
+    }
+
+    fn __iand__(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        change!(self, py, Self::wrapped(value)?, fetch_and, |now, with| now & with);
+        Ok(())
+    }
+
+    fn __ior__(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        change!(self, py, Self::wrapped(value)?, fetch_or, |now, with| now | with);
+        Ok(())
+    }
+
+    fn __ixor__(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        change!(self, py, Self::wrapped(value)?, fetch_xor, |now, with| now ^ with);
+        Ok(())
     }
 
     /// Sets the number; gives the one before.
     fn exchange<'py>(&self, py: Python<'py>, value: &Bound<'_, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        change!(self, py, self.exact(value)?, swap, |_, new| new)
+        let before = change!(self, py, self.exact(value)?, swap, |_, new| new);
+        self.shown(py, before)
     }
 
     /// Sets the number to `value` if it is `expected`; whether it was.

@@ -8,7 +8,7 @@ use crate::handle::Handle;
 use crate::keys;
 use crate::layout::Layout;
 use crate::memory::{Bytes, Memory};
-use crate::roots::{Recipe, Roots, item, make_root};
+use crate::roots::{At, Recipe, Roots, item};
 use crate::store::Store;
 
 /// Memory, offset in it, bytes, number of the type, its layout, dimensions.
@@ -28,7 +28,7 @@ impl Store {
         loop {
             let Some(before) = place else { return Ok(None) };
             if let FileId::Chunk(chunk) = before.file
-                && let Some(memory) = self.roots.with(|roots| roots.chunk(py, chunk))
+                && let Some(memory) = self.roots.with(py, |roots| roots.chunk(py, chunk))
             {
                 return Ok(Some((memory, before)));
             }
@@ -46,7 +46,7 @@ impl Store {
             let memory = Py::new(py, Memory::of_hold(hold, before.file))?;
             if let FileId::Chunk(chunk) = before.file {
                 let memory = memory.clone_ref(py);
-                self.roots.with(|roots| roots.keep_chunk(chunk, memory));
+                self.roots.with(py, |roots| roots.keep_chunk(chunk, memory));
             }
             place = raw.locate(key).or_raise(py)?;
             if let Some(now) = place
@@ -58,28 +58,26 @@ impl Store {
     }
 
     /// The object under a key, where a cached class and root make it; `None` in all other cases.
-    pub fn quick(
+    #[inline]
+    pub fn quick<'py>(
         &self,
-        py: Python<'_>,
+        py: Python<'py>,
         key: &[u8],
-        class: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Option<Py<PyAny>>> {
+        class: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let Handle::Own(store) = &self.handle else { return Ok(None) };
         let Some(place) = store.raw().locate(key).or_raise(py)? else { return Ok(None) };
-        let FileId::Chunk(chunk) = place.file else { return Ok(None) };
-        if place.is_array || store.is_read_only() {
+        let Place { file: FileId::Chunk(chunk), offset, bytes, type_number, is_array: false, .. } = place
+        else {
+            return Ok(None);
+        };
+        if store.is_read_only() {
             return Ok(None);
         }
-        let at = (chunk, place.offset, place.bytes);
-        match self.roots.with(|roots| roots.recipe(py, at, place.type_number, class)) {
-            Some(Recipe::Item(root, index)) => item(py, &root, index).map(Some),
-            Some(Recipe::NewRoot { class, memory, bytes }) => {
-                let residue = place.offset % bytes;
-                let root = make_root(py, &class, &memory, bytes, residue)?;
-                let object = item(py, &root, (place.offset / bytes).cast_signed() as isize)?;
-                self.roots.with(|roots| roots.keep_root(chunk, place.type_number, residue, root));
-                Ok(Some(object))
-            }
+        let at = At { chunk, offset, bytes, type_number };
+        match self.roots.with(py, |roots| roots.recipe(py, at, class)) {
+            Some(Recipe::Item(root, index)) => item(&root, index).map(Some),
+            Some(Recipe::NewRoot(root)) => root.object(&self.roots).map(Some),
             None => Ok(None),
         }
     }
@@ -99,7 +97,7 @@ impl Store {
         }
         // What lies in a chunk that nobody holds is referred to by nobody.
         if let FileId::Chunk(chunk) = place.file
-            && !self.roots.with(|roots| roots.holds(chunk))
+            && !self.roots.with(py, |roots| roots.holds(chunk))
         {
             return Ok(false);
         }
@@ -115,8 +113,8 @@ impl Store {
     }
 
     /// Lets go of what is cached.
-    pub fn let_go(&self) {
-        self.roots.with(Roots::forget);
+    pub fn let_go(&self, py: Python<'_>) {
+        self.roots.with(py, Roots::forget);
     }
 
     /// Where an object lies, with what it is.

@@ -4,11 +4,15 @@
 //! spans the chunk; an object is an item of it, made by calling the slot of `ctypes.Array` itself. Through its base it keeps root, buffer and
 //! chunk alive. ctypes notes in a root each struct or array that is assigned to a field of one of its items, so roots are made anew after
 //! some uses; whoever still has an item keeps the old one.
-#![expect(unsafe_code, reason = "a slot of a type is called through its pointer")]
+#![expect(
+    unsafe_code,
+    reason = "a slot of a type is called through its pointer; the GIL guards what is cached"
+)]
 
+use std::cell::RefCell;
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
@@ -31,6 +35,66 @@ pub fn classes_changed() {
     CLASSES.fetch_add(1, Ordering::Relaxed);
 }
 
+/// Where an object lies that is to be made, and the number of its type.
+#[derive(Clone, Copy)]
+pub struct At {
+    pub chunk: u32,
+    pub offset: u64,
+    pub bytes: u64,
+    pub type_number: u32,
+}
+
+impl At {
+    /// Which root it is an item of.
+    fn root(self) -> RootKey {
+        let residue = self.offset % self.bytes.max(1);
+        RootKey { chunk: self.chunk, type_number: self.type_number, residue }
+    }
+
+    /// Which item.
+    fn index(self) -> isize {
+        (self.offset / self.bytes.max(1)).cast_signed() as isize
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct RootKey {
+    chunk: u32,
+    type_number: u32,
+    /// Offset modulo size.
+    residue: u64,
+}
+
+impl std::hash::Hash for RootKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(u64::from(self.chunk) << 32 ^ u64::from(self.type_number) << 16 ^ self.residue);
+    }
+}
+
+/// Hashes a number that nobody chose to collide (Knuth, TAOCP 3, 6.4: multiplicative hashing).
+#[derive(Default)]
+struct Quick(u64);
+
+impl Hasher for Quick {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u64(u64::from(byte));
+        }
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        // (The table takes its bits from both ends.)
+        let product = (self.0 ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = product ^ product >> 32;
+    }
+}
+
+type QuickMap<K, V> = HashMap<K, V, BuildHasherDefault<Quick>>;
+
 /// What is cached for one store.
 #[derive(Default)]
 pub struct Roots {
@@ -40,24 +104,31 @@ pub struct Roots {
     as_of: u64,
     /// The chunks that are held.
     chunks: HashMap<u32, Py<Memory>>,
-    /// By chunk, number of the type, and offset modulo size.
-    arrays: HashMap<(u32, u32, u64), Root>,
-    /// What is to be dropped by somebody who has no lock: it may run any code of Python.
+    /// Of chunks that are held, and classes that are noted. (Each keeps its chunk in its place.)
+    arrays: QuickMap<RootKey, Root>,
+    /// What is to be dropped by somebody who does not look into this: it may run any code of Python.
     stale: Vec<Py<PyAny>>,
 }
 
-/// The same, shared.
+/// The same, for whoever has the GIL.
 #[derive(Default)]
-pub struct SharedRoots(Mutex<Roots>);
+pub struct SharedRoots(RefCell<Roots>);
+
+// SAFETY: `with` is the only way in, and takes a proof of having the GIL, without which nobody gets out of it either. (Interpreters without
+// a GIL do not load modules of the stable ABI, which this one is.) What is inside may go from thread to thread.
+unsafe impl Sync for SharedRoots {}
 
 impl SharedRoots {
     /// Does something with what is cached, which does not run any code of Python.
-    pub fn with<R>(&self, action: impl FnOnce(&mut Roots) -> R) -> R {
-        let (outcome, stale) = {
-            let mut roots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let outcome = action(&mut roots);
-            (outcome, std::mem::take(&mut roots.stale))
-        };
+    #[inline]
+    pub fn with<R>(&self, _: Python<'_>, action: impl FnOnce(&mut Roots) -> R) -> R {
+        let mut roots = self.0.borrow_mut();
+        let outcome = action(&mut roots);
+        if roots.stale.is_empty() {
+            return outcome;
+        }
+        let stale = std::mem::take(&mut roots.stale);
+        drop(roots);
         drop(stale);
         outcome
     }
@@ -74,15 +145,25 @@ struct Root {
 }
 
 /// What makes an object: an item of a root that is there, or one that is still to be made.
-pub enum Recipe {
-    Item(Py<PyAny>, isize),
-    NewRoot { class: Py<PyType>, memory: Py<Memory>, bytes: u64 },
+pub enum Recipe<'py> {
+    Item(Bound<'py, PyAny>, isize),
+    NewRoot(NewRoot<'py>),
+}
+
+/// A root that is still to be made, for one object.
+pub struct NewRoot<'py> {
+    class: Bound<'py, PyType>,
+    memory: Bound<'py, Memory>,
+    at: At,
 }
 
 impl Roots {
     /// The class that serves a type, and the size of its objects.
+    #[inline]
     fn class(&mut self, type_number: u32) -> Option<&Class> {
-        self.refresh();
+        if self.as_of != CLASSES.load(Ordering::Relaxed) {
+            self.refresh();
+        }
         self.classes.get(type_number as usize)?.as_ref()
     }
 
@@ -103,6 +184,10 @@ impl Roots {
         if self.classes.len() <= index {
             self.classes.resize_with(index + 1, || None);
         }
+        if self.classes[index].as_ref().is_some_and(|known| !known.class.is(&class)) {
+            let others = self.arrays.extract_if(|key, _| key.type_number == type_number);
+            self.stale.extend(others.map(|(_, root)| root.array));
+        }
         let old = self.classes[index].replace(Class { class, bytes });
         self.stale.extend(old.map(|class| class.class.into_any()));
     }
@@ -120,37 +205,35 @@ impl Roots {
         self.stale.extend(self.chunks.insert(chunk, memory).map(Py::into_any));
     }
 
-    /// How to make the object at an offset of a chunk; `None` when that takes more than an item of a root.
+    /// How to make an object; `None` when that takes more than an item of a root.
     ///
     /// `class`: only an object of this class.
-    pub fn recipe(
+    #[inline]
+    pub fn recipe<'py>(
         &mut self,
-        py: Python<'_>,
-        (chunk, offset, bytes): (u32, u64, u64),
-        type_number: u32,
-        class: Option<&Bound<'_, PyAny>>,
-    ) -> Option<Recipe> {
-        // It was held before the object was looked up, or the object may have been moved by now.
-        let memory = self.chunk(py, chunk)?;
-        let known = self.class(type_number)?;
-        if known.bytes != bytes || class.is_some_and(|class| !known.class.is(class)) {
+        py: Python<'py>,
+        at: At,
+        class: Option<&Bound<'py, PyAny>>,
+    ) -> Option<Recipe<'py>> {
+        let known = self.class(at.type_number)?;
+        if known.bytes != at.bytes || class.is_some_and(|class| !known.class.is(class)) {
             return None;
         }
-        let known_class = known.class.clone_ref(py);
-        let (key, index) = ((chunk, type_number, offset % bytes), offset / bytes);
-        if let Some(root) = self.arrays.get_mut(&key)
+        if let Some(root) = self.arrays.get_mut(&at.root())
             && root.uses < MOST_USES
         {
             root.uses += 1;
-            return Some(Recipe::Item(root.array.clone_ref(py), index.cast_signed() as isize));
+            return Some(Recipe::Item(root.array.bind(py).clone(), at.index()));
         }
-        Some(Recipe::NewRoot { class: known_class, memory, bytes })
+        self.new_root(py, at).map(Recipe::NewRoot)
     }
 
-    /// Keeps a root that was made.
-    pub fn keep_root(&mut self, chunk: u32, type_number: u32, residue: u64, array: Py<PyAny>) {
-        let old = self.arrays.insert((chunk, type_number, residue), Root { array, uses: 0 });
-        self.stale.extend(old.map(|root| root.array));
+    #[cold]
+    fn new_root<'py>(&self, py: Python<'py>, at: At) -> Option<NewRoot<'py>> {
+        // The chunk was held before the object was looked up, or the object may have been moved by now.
+        let memory = self.chunk(py, at.chunk)?.into_bound(py);
+        let class = self.classes.get(at.type_number as usize)?.as_ref()?.class.bind(py).clone();
+        Some(NewRoot { class, memory, at })
     }
 
     /// Lets go of everything that keeps chunks in their places.
@@ -160,22 +243,45 @@ impl Roots {
     }
 }
 
+impl<'py> NewRoot<'py> {
+    /// Makes the root, keeps it, and makes the object.
+    #[cold]
+    pub fn object(self, roots: &SharedRoots) -> PyResult<Bound<'py, PyAny>> {
+        let py = self.class.py();
+        let key = self.at.root();
+        let array = make_root(&self.class, &self.memory, self.at.bytes, key.residue)?;
+        let object = item(&array, self.at.index())?;
+        let (array, class) = (array.unbind(), self.class);
+        roots.with(py, |roots| {
+            // (Making it has run code of Python, which may have closed the store, or have had another class serve the type.)
+            let serves = roots.class(key.type_number).is_some_and(|known| known.class.is(&class));
+            if serves && roots.chunks.contains_key(&key.chunk) {
+                let old = roots.arrays.insert(key, Root { array, uses: 0 });
+                roots.stale.extend(old.map(|root| root.array));
+            } else {
+                roots.stale.push(array);
+            }
+        });
+        Ok(object)
+    }
+}
+
 /// An array of a class over a whole chunk, from this residue on.
-pub fn make_root(
-    py: Python<'_>,
-    class: &Py<PyType>,
-    memory: &Py<Memory>,
+fn make_root<'py>(
+    class: &Bound<'py, PyType>,
+    memory: &Bound<'py, Memory>,
     bytes: u64,
     residue: u64,
-) -> PyResult<Py<PyAny>> {
-    let count = (memory.get().bytes() as u64).saturating_sub(residue) / bytes;
-    let array = class.bind(py).mul(count)?;
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = class.py();
+    let count = (memory.get().bytes() as u64).saturating_sub(residue) / bytes.max(1);
+    let array = class.mul(count)?;
     let root = array.call_method1(intern!(py, "from_buffer"), (memory, residue))?;
     // A metaclass may make anything of a multiplication.
     if !root.is_instance(array_type(py)?)? {
         return Err(PyTypeError::new_err(format!("{array} is no array of ctypes")));
     }
-    Ok(root.unbind())
+    Ok(root)
 }
 
 /// `ctypes.Array`.
@@ -188,8 +294,10 @@ fn array_type(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
 }
 
 /// An item of a root.
-pub fn item(py: Python<'_>, root: &Py<PyAny>, index: isize) -> PyResult<Py<PyAny>> {
+#[inline]
+pub fn item<'py>(root: &Bound<'py, PyAny>, index: isize) -> PyResult<Bound<'py, PyAny>> {
     static SLOT: PyOnceLock<usize> = PyOnceLock::new();
+    let py = root.py();
     let slot = *SLOT.get_or_try_init(py, || {
         let array = array_type(py)?;
         // SAFETY: a type object; the slot's number is one that there is.
@@ -201,5 +309,5 @@ pub fn item(py: Python<'_>, root: &Py<PyAny>, index: isize) -> PyResult<Py<PyAny
     // SAFETY: roots are instances of `ctypes.Array`; it checks the index.
     let item = unsafe { get(root.as_ptr(), index) };
     // SAFETY: a new reference, or null with an exception.
-    unsafe { Bound::from_owned_ptr_or_err(py, item) }.map(Bound::unbind)
+    unsafe { Bound::from_owned_ptr_or_err(py, item) }
 }

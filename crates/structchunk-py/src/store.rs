@@ -93,33 +93,37 @@ impl Store {
     }
 
     fn _close(&self, py: Python<'_>) -> PyResult<()> {
-        self.let_go();
+        self.let_go(py);
         py.detach(|| self.handle.close()).or_raise(py)
     }
 
     /// Lets go of what is cached and keeps chunks in their places.
-    fn _forget(&self) {
-        self.let_go();
+    fn _forget(&self, py: Python<'_>) {
+        self.let_go(py);
     }
 
-    fn __getitem__(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    fn __getitem__<'py>(slf: &Bound<'py, Self>, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         if let Some(object) = slf.get().quick(py, &keys::to_bytes(key)?, None)? {
             return Ok(object);
         }
-        Ok(slf.call_method1(intern!(py, "_get"), (key,))?.unbind())
+        slf.call_method1(intern!(py, "_get"), (key,))
     }
 
     /// The object under `key` as a `cls`, which is a ctypes class or a numpy dtype.
-    fn view(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>, cls: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    fn view<'py>(
+        slf: &Bound<'py, Self>,
+        key: &Bound<'py, PyAny>,
+        cls: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         if let Some(object) = slf.get().quick(py, &keys::to_bytes(key)?, Some(cls))? {
             return Ok(object);
         }
-        Ok(slf.call_method1(intern!(py, "_view"), (key, cls))?.unbind())
+        slf.call_method1(intern!(py, "_view"), (key, cls))
     }
 
-    fn _contains(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<bool> {
+    fn __contains__(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<bool> {
         self.handle.contains(&keys::to_bytes(key)?).or_raise(py)
     }
 
@@ -137,8 +141,8 @@ impl Store {
         Ok(what.or_raise(py)?.map(|(layout, is_array)| (Layout(layout), is_array)))
     }
 
-    fn _note_class(&self, type_number: u32, class: Py<PyType>, bytes: u64) {
-        self.roots.with(|roots| roots.note_class(type_number, class, bytes));
+    fn _note_class(&self, py: Python<'_>, type_number: u32, class: Py<PyType>, bytes: u64) {
+        self.roots.with(py, |roots| roots.note_class(type_number, class, bytes));
     }
 
     #[pyo3(signature = (key, what, value, absent=false))]
@@ -321,7 +325,7 @@ impl Store {
 
     fn _sync(&self, py: Python<'_>) -> PyResult<()> {
         // Chunks that were looked into and that nobody refers to any more give their space back.
-        self.let_go();
+        self.let_go(py);
         py.detach(|| self.handle.own()?.sync()).or_raise(py)
     }
 
@@ -331,7 +335,7 @@ impl Store {
 
     fn _compact<'py>(&self, py: Python<'py>, fill_ratio: Option<f64>) -> PyResult<Bound<'py, PyDict>> {
         // What is merely cached does not keep anything in its place.
-        self.let_go();
+        self.let_go(py);
         care::compact(py, self.handle.own().or_raise(py)?, fill_ratio)
     }
 

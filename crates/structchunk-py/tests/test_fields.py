@@ -74,6 +74,30 @@ def test_integers_of_every_width_sign_and_order_are_changed_in_place(
     assert sum(a != b for a, b in zip(others, bytes(outer), strict=True)) == 1
 
 
+@pytest.mark.parametrize(
+    ("field", "largest"), [("hits", 2**32 - 1), ("big.long", 2**32 - 1), ("balance", -1)]
+)
+def test_operators_change_an_integer_where_it_is(
+    field: str, largest: int, store: structchunk.Store, outer: Outer
+) -> None:
+    number = same = store.atomic("k", field)
+    number += 0b1111
+    number -= 3
+    number |= 0b10000
+    number &= 0b11001
+    number ^= 0b10
+    assert number is same
+    assert store.atomic("k", field).load() == 0b11010
+    number -= 0b11011
+    assert same.load() == largest
+    for wrong in ("1", 1.5, None):
+        with pytest.raises(TypeError, match="integer"):
+            number += wrong  # type: ignore[operator]
+        with pytest.raises(TypeError, match="integer"):
+            store.exchange("k", field, wrong)  # type: ignore[arg-type]
+    assert same.load() == largest
+
+
 def test_objects_that_are_integers_have_an_empty_path(store: structchunk.Store) -> None:
     store["n"], store["a"] = ctypes.c_uint16(7), np.arange(6, dtype="i8").reshape(2, 3)
     assert (store.add("n", ""), store.load("n").value) == (7, 8)
@@ -130,7 +154,12 @@ def test_a_reader_looks_at_an_integer_and_does_not_change_it(path: Path, store: 
     store["k"] = Outer(hits=5)
     with structchunk.open(path, "r") as reader:
         atomic = reader.atomic("k", "hits")
-        for change in (atomic.add, lambda: atomic.store(1), lambda: atomic.compare_exchange(5, 6)):
+        for change in (
+            atomic.add,
+            lambda: atomic.__iadd__(1),
+            lambda: atomic.store(1),
+            lambda: atomic.compare_exchange(5, 6),
+        ):
             with pytest.raises(structchunk.ReadOnly):
                 change()
         assert (store.add("k", "hits"), atomic.load()) == (5, 6)

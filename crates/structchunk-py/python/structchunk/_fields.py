@@ -17,7 +17,7 @@ class Fields(Base):
     """
 
     def atomic(self, key: Key, field: str) -> _native.Atomic:
-        """The integer itself, for many changes: no look-up for each, and forked children go on with it.
+        """The integer itself, for many changes: no look-up for each, and forked children go on with it. ``hits += 1`` changes it in the file.
 
         It belongs to the object that is there now: after a put or remove its changes go nowhere. It keeps the object mapped and in its place.
         """

@@ -35,9 +35,6 @@ class Store(Loans, Many, Fields, MutableMapping[Any, Any]):
         if not self._remove(key):
             raise KeyError(key)
 
-    def __contains__(self, key: object) -> bool:
-        return self._contains(key)
-
     def __len__(self) -> int:
         self._check_open()
         return self._len()
