@@ -54,11 +54,23 @@ def test_a_board_goes_on_when_its_feed_is_killed(tmp_path: Path) -> None:
     check_board(run("examples/quote_board.py", tmp_path))
 
 
-@pytest.mark.skipif(shutil.which("cargo") is None, reason="builds a program in Rust")
-def test_rust_and_python_feed_and_read_one_board(tmp_path: Path) -> None:
-    build = ["cargo", "build", "--quiet", "--locked", "--package", "structchunk", "--example", "quote_board"]
+def rust_example(name: str) -> Path:
+    """The program of an example in Rust."""
+    if shutil.which("cargo") is None:
+        pytest.skip("builds a program in Rust")
+    build = ["cargo", "build", "--quiet", "--locked", "--package", "structchunk", "--example", name]
     subprocess.run([*build, "--target-dir", str(ROOT / "target")], cwd=ROOT, check=True)
-    check_board(run("examples/quote_board.py", tmp_path, ROOT / "target/debug/examples/quote_board"))
+    return ROOT / "target/debug/examples" / name
+
+
+def test_rust_and_python_feed_and_read_one_board(tmp_path: Path) -> None:
+    check_board(run("examples/quote_board.py", tmp_path, rust_example("quote_board")))
+
+
+def test_rust_and_python_add_to_the_same_counters_and_watch_each_other(tmp_path: Path) -> None:
+    assert run("examples/shared_counters.py", tmp_path, rust_example("mixed_counters")) == (
+        "requests: 80000, bytes: 8120000, by worker: [20000, 20000, 20000, 20000]\n"
+    )
 
 
 def test_the_benchmark_compares_what_is_installed(tmp_path: Path) -> None:

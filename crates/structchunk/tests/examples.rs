@@ -92,6 +92,13 @@ fn two_threads_lose_no_change_and_see_no_half_batch() {
 }
 
 #[test]
+fn counters_of_several_threads_are_exact_for_whoever_looks_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let shown = run("mixed_counters", folder.path());
+    assert_eq!(shown, "requests: 40000, bytes: 4060000, by worker: [10000, 10000, 10000, 10000]\n");
+}
+
+#[test]
 fn a_type_that_has_grown_reads_and_rewrites_what_is_older() {
     let folder = tempfile::tempdir().unwrap();
     let shown = run("evolution", folder.path());
