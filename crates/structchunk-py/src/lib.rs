@@ -1,7 +1,7 @@
 //! The native half of the Python package: thin, without any logic of a store.
 //!
 //! What Python sees is in `python/structchunk/`; this module is what it is made of. `memory` hands out the bytes of objects through the
-//! buffer protocol, `store` has the calls (`handle`: of one's own or beside a writer; `scan`: keys; `care`: all of it), `layout` the descriptions of types, `roots` the fast way to a ctypes object;
+//! buffer protocol, `store` has the calls (`handle`: of one's own or beside a writer; `scan`: keys; `care`: all of it), `layout` the descriptions of types, `roots` the fast way to a ctypes object; `ring` the methods of rings;
 //! `path` finds fields of fields, for `fields`, which changes single integers, and `column`, which gathers one field of many objects; `table`
 //! encodes keys of tables.
 
@@ -17,6 +17,7 @@ mod layout;
 mod locate;
 mod memory;
 mod path;
+mod ring;
 mod roots;
 mod scan;
 mod store;
@@ -31,6 +32,8 @@ mod _native {
     use super::layout::{Described, Layout};
     #[pymodule_export]
     use super::memory::Memory;
+    #[pymodule_export]
+    use super::ring::{RingIterator, RingMethods};
     #[pymodule_export]
     use super::roots::classes_changed;
     #[pymodule_export]

@@ -165,9 +165,18 @@ pub struct Bytes {
 impl Bytes {
     /// Of a value.
     pub fn of(value: &Bound<'_, PyAny>) -> PyResult<Self> {
+        Self::with(value, ffi::PyBUF_SIMPLE)
+    }
+
+    /// Of a value that can be written to.
+    pub fn writable(value: &Bound<'_, PyAny>) -> PyResult<Self> {
+        Self::with(value, ffi::PyBUF_WRITABLE)
+    }
+
+    fn with(value: &Bound<'_, PyAny>, flags: c_int) -> PyResult<Self> {
         let mut view = Box::new(ffi::Py_buffer::new());
         // SAFETY: both are valid; the view is released when it was got.
-        let got = unsafe { ffi::PyObject_GetBuffer(value.as_ptr(), &raw mut *view, ffi::PyBUF_SIMPLE) };
+        let got = unsafe { ffi::PyObject_GetBuffer(value.as_ptr(), &raw mut *view, flags) };
         if got == 0 { Ok(Self { view }) } else { Err(PyErr::fetch(value.py())) }
     }
 
@@ -184,6 +193,11 @@ impl Bytes {
     /// Where they lie.
     pub fn address(&self) -> usize {
         self.view.buf as usize
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.view.len.cast_unsigned()
     }
 }
 

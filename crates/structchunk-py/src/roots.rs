@@ -278,7 +278,7 @@ fn make_root<'py>(
     let array = class.mul(count)?;
     let root = array.call_method1(intern!(py, "from_buffer"), (memory, residue))?;
     // A metaclass may make anything of a multiplication.
-    if !root.is_instance(array_type(py)?)? {
+    if !is_array(&root)? {
         return Err(PyTypeError::new_err(format!("{array} is no array of ctypes")));
     }
     Ok(root)
@@ -293,21 +293,46 @@ fn array_type(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
     Ok(array.bind(py))
 }
 
-/// An item of a root.
-#[inline]
-pub fn item<'py>(root: &Bound<'py, PyAny>, index: isize) -> PyResult<Bound<'py, PyAny>> {
-    static SLOT: PyOnceLock<usize> = PyOnceLock::new();
-    let py = root.py();
-    let slot = *SLOT.get_or_try_init(py, || {
+/// Whether something is a ctypes array, of any class.
+pub fn is_array(value: &Bound<'_, PyAny>) -> PyResult<bool> {
+    value.get_type().is_subclass(array_type(value.py())?)
+}
+
+/// A slot of `ctypes.Array`.
+fn array_slot(py: Python<'_>, cell: &PyOnceLock<usize>, number: std::ffi::c_int) -> PyResult<usize> {
+    let slot = cell.get_or_try_init(py, || {
         let array = array_type(py)?;
         // SAFETY: a type object; the slot's number is one that there is.
-        let slot = unsafe { ffi::PyType_GetSlot(array.as_type_ptr(), ffi::Py_sq_item) };
+        let slot = unsafe { ffi::PyType_GetSlot(array.as_type_ptr(), number) };
         if slot.is_null() { Err(PyErr::fetch(py)) } else { Ok(slot as usize) }
     })?;
+    Ok(*slot)
+}
+
+/// An item of a ctypes array: of a root, which is one, or of a ring's items.
+#[inline]
+pub fn item<'py>(array: &Bound<'py, PyAny>, index: isize) -> PyResult<Bound<'py, PyAny>> {
+    static SLOT: PyOnceLock<usize> = PyOnceLock::new();
+    let py = array.py();
+    let slot = array_slot(py, &SLOT, ffi::Py_sq_item)?;
     // SAFETY: it is the function for `sq_item` of `ctypes.Array`, which takes an instance and an index.
     let get = unsafe { std::mem::transmute::<usize, ffi::ssizeargfunc>(slot) };
-    // SAFETY: roots are instances of `ctypes.Array`; it checks the index.
-    let item = unsafe { get(root.as_ptr(), index) };
+    // SAFETY: `array` is an instance of `ctypes.Array`; it checks the index.
+    let item = unsafe { get(array.as_ptr(), index) };
     // SAFETY: a new reference, or null with an exception.
     unsafe { Bound::from_owned_ptr_or_err(py, item) }
+}
+
+/// Sets an item of a ctypes array.
+pub fn set_item(array: &Bound<'_, PyAny>, index: isize, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    static SLOT: PyOnceLock<usize> = PyOnceLock::new();
+    let py = array.py();
+    let slot = array_slot(py, &SLOT, ffi::Py_sq_ass_item)?;
+    // SAFETY: it is the function for `sq_ass_item` of `ctypes.Array`, which takes an instance, an index and a value.
+    let set = unsafe { std::mem::transmute::<usize, ffi::ssizeobjargproc>(slot) };
+    // SAFETY: as for `item`.
+    match unsafe { set(array.as_ptr(), index, value.as_ptr()) } {
+        0 => Ok(()),
+        _ => Err(PyErr::fetch(py)),
+    }
 }

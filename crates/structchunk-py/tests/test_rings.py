@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import gc
+import operator
+import pickle
 import weakref
 from collections import deque
 
@@ -101,6 +104,54 @@ def test_a_ring_that_says_what_cannot_be_stays_within_its_bounds() -> None:
     ring.head = 2**64 - 1
     ring.extend((ctypes.c_int * 6)(*range(6)))
     assert list(ring) == [2, 3, 4, 5]
+
+
+def test_a_ring_goes_on_while_it_is_looked_through_and_can_take_its_own_items() -> None:
+    ring = Ring.of(ctypes.c_int, 4)()
+    ring.extend([1, 2, 3, 4, 5])
+    seen = []
+    for item in ring:
+        seen.append(item)
+        ring.append(item + 10)
+    # The places are those of the beginning; what is in them is as it is by now.
+    assert (seen, list(ring)) == ([2, 3, 4, 5], [12, 13, 14, 15])
+    assert operator.length_hint(iter(ring)) == 4
+    own = list(ring.items)
+    assert own == [15, 12, 13, 14]
+    ring.popleft()
+    ring.extend(ring.items)
+    assert list(ring) == own
+    other = copy.copy(ring)
+    ring.clear()
+    assert (len(ring), len(other), pickle.loads(pickle.dumps(bytes(other)))) == (0, 4, bytes(other))
+    with pytest.raises(ValueError, match="whole items"):
+        ring._extend(b"abc")
+
+
+def test_what_is_no_ring_is_not_taken_for_one() -> None:
+    class NoArray(Ring, ctypes.Structure):
+        _fields_ = [("head", ctypes.c_uint64), ("length", ctypes.c_uint64)]
+        items = [1, 2, 3]
+
+    class Empty(Ring, ctypes.Structure):
+        _fields_ = [("head", ctypes.c_uint64), ("length", ctypes.c_uint64), ("items", ctypes.c_int * 0)]
+
+    class Short(Ring, ctypes.Structure):
+        _fields_ = [("items", ctypes.c_int * 2)]
+
+    for cls in (NoArray, Empty, Short):
+        for use in (
+            len,
+            iter,
+            list,
+            lambda ring: ring.append(1),
+            lambda ring: ring[0],
+            lambda ring: ring.clear(),
+        ):
+            with pytest.raises(TypeError, match="no ring"):
+                use(cls())
+    with pytest.raises(TypeError):
+        structchunk._native.Ring()
 
 
 def test_what_does_not_fit_into_a_ring_is_refused() -> None:

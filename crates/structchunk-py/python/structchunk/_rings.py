@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import ctypes
-import operator
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, SupportsIndex, overload
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
-from . import _layouts
+from . import _layouts, _native
 from ._classes import _Bytes, _made, _structure
 from ._objects import Place
 
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from ._base import Array
 
 
-class Ring(_Bytes):
+class Ring(_Bytes, _native.Ring):
     """A ring of items; item 0 is the oldest one. Made by `Ring.of`.
 
     It is a plain structure: ``head`` (where item 0 is) and ``length``, 64 bits each, then ``items``. So Rust and others read and write it as
@@ -41,74 +40,17 @@ class Ring(_Bytes):
             made = _made[key] = _structure(f"{item.__name__}_Ring_{capacity}", (Ring, ctypes.Structure), body)
         return made
 
-    @property
-    def capacity(self) -> int:
-        """How many items there is room for."""
-        return len(self.items)
-
-    def _state(self) -> tuple[Any, int, int, int]:
-        """Items, capacity, head and length: whatever a file says, within bounds."""
-        items = self.items
-        capacity = len(items)
-        return items, capacity, self.head % capacity, min(self.length, capacity)
-
-    def append(self, item: Any) -> None:
-        """Adds an item behind the last one; in a full ring the first one goes."""
-        items, capacity, head, length = self._state()
-        items[(head + length) % capacity] = item
-        if length < capacity:
-            self.head, self.length = head, length + 1
-        else:
-            self.head, self.length = (head + 1) % capacity, length
-
-    def prepend(self, item: Any) -> None:
-        """Adds an item before the first one; in a full ring the last one goes."""
-        items, capacity, head, length = self._state()
-        head = (head - 1) % capacity
-        items[head] = item
-        self.head, self.length = head, min(length + 1, capacity)
-
-    def pop(self) -> None:
-        """Drops the last item."""
-        _, _, head, length = self._state()
-        if length == 0:
-            raise IndexError("the ring is empty")
-        self.head, self.length = head, length - 1
-
-    def popleft(self) -> None:
-        """Drops the first item."""
-        _, capacity, head, length = self._state()
-        if length == 0:
-            raise IndexError("the ring is empty")
-        self.head, self.length = (head + 1) % capacity, length - 1
-
-    def clear(self) -> None:
-        """Drops all items."""
-        self.head = self.length = 0
-
     def extend(self, values: Any) -> None:
         """Appends many items: at once from a ctypes or numpy array of the same type, one by one from anything else that has items."""
         if not hasattr(values, "__array_interface__") and not isinstance(values, ctypes.Array):
             for value in values:
                 self.append(value)
             return
-        items, capacity, head, length = self._state()
         kind, buffer = _layouts.of_value(values)
-        wanted = _layouts.of_class(type(items))
+        wanted = _layouts.of_class(type(self.items))
         if kind.layout != wanted.layout or (kind.shape or ())[1:] != (wanted.shape or ())[1:]:
             raise TypeError(f"{type(values).__name__} has no items as those of {type(self).__name__}")
-        new = memoryview(buffer).cast("B")
-        size = ctypes.sizeof(items) // capacity
-        total = len(new) // size
-        count = min(total, capacity)
-        new = new[(total - count) * size :]
-        target = memoryview(items).cast("B")
-        start = (head + length + total - count) % capacity
-        first = min(count, capacity - start)
-        target[start * size : (start + first) * size] = new[: first * size]
-        target[: (count - first) * size] = new[first * size :]
-        kept = min(length, capacity - count)
-        self.head, self.length = (start - kept) % capacity, kept + count
+        self._extend(buffer)
 
     def numpy(self) -> Array:
         """A copy of the items as a numpy array, in order."""
@@ -118,46 +60,13 @@ class Ring(_Bytes):
 
     def parts(self) -> tuple[Array, Array]:
         """The items as two numpy arrays over the memory, which follow each other."""
-        items, capacity, head, length = self._state()
+        items, capacity, length = self.items, self.capacity, len(self)
         kind = _layouts.of_class(type(items))
         shape = None if kind.shape is None else list(kind.shape)
         array = Place(memoryview(items).cast("B"), 0, ctypes.sizeof(items), 0, kind.layout, shape).array()
+        head = self.head % capacity
         first = min(length, capacity - head)
         return array[head : head + first], array[: length - first]
-
-    def __len__(self) -> int:
-        return self._state()[3]
-
-    def _at(self, index: SupportsIndex) -> tuple[Any, int]:
-        items, capacity, head, length = self._state()
-        number = operator.index(index)
-        if number < 0:
-            number += length
-        if not 0 <= number < length:
-            raise IndexError(f"item {index} of a ring of {length}")
-        return items, (head + number) % capacity
-
-    @overload
-    def __getitem__(self, index: SupportsIndex) -> Any: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Any]: ...
-    def __getitem__(self, index: SupportsIndex | slice) -> Any:
-        if isinstance(index, slice):
-            return [self[number] for number in range(*index.indices(len(self)))]
-        items, at = self._at(index)
-        return items[at]
-
-    def __setitem__(self, index: SupportsIndex, item: Any) -> None:
-        items, at = self._at(index)
-        items[at] = item
-
-    def __iter__(self) -> Iterator[Any]:
-        items, capacity, head, length = self._state()
-        return (items[(head + number) % capacity] for number in range(length))
-
-    def __reversed__(self) -> Iterator[Any]:
-        items, capacity, head, length = self._state()
-        return (items[(head + number) % capacity] for number in reversed(range(length)))
 
     def __contains__(self, item: object) -> bool:
         return any(one == item for one in self)
