@@ -100,6 +100,24 @@ PROGRAMS = {
         held.__enter__()
         sys.modules["kept"] = kept
         """,
+    "the interpreter ends while threads are at work": """
+        store["shared"], store["n"] = Point(0, 0), np.arange(1000)
+        begun = threading.Barrier(5)
+        def work(name):
+            begun.wait()
+            while True:
+                store[name] = Point(1, 1)
+                store[name].x += 1
+                with store.update("shared") as shared:
+                    shared.x += 1
+                store["n"].sum(), store.load("n"), list(store.keys())
+                store.sync()
+                store.compact()
+        for name in "abcd":
+            threading.Thread(target=work, args=(name,), daemon=True).start()
+        begun.wait()
+        while store["shared"].x < 20: pass
+        """,
     "a child of a fork loads copies, and is refused everything else": """
         store["k"] = Point(1, 2)
         store["n"] = np.arange(3)
