@@ -3,6 +3,8 @@
 //! `structchunk.Ring` has this class among its bases and `ctypes.Structure` beside it: the methods are native, the memory is the structure's.
 #![expect(unsafe_code, reason = "head and length are read and written where they lie")]
 
+use std::sync::atomic::{Ordering, fence};
+
 use pyo3::exceptions::{PyIndexError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -43,14 +45,35 @@ impl<'r, 'py> State<'r, 'py> {
         Ok((memory.count() >= size_of::<[u64; 2]>()).then_some((memory, at)))
     }
 
-    /// Sets head and length. (Setting an item may have run any code of Python, so it is looked again where they are.)
-    fn set(&self, head: u64, length: u64) -> PyResult<()> {
+    /// Sets the head, behind everything that was written before. (Setting an item may have run any code of Python, so it is looked again
+    /// where it is.)
+    fn set_head(&mut self, head: u64) -> PyResult<()> {
+        self.head = head;
+        self.set(0, head)
+    }
+
+    /// The same for the length.
+    fn set_length(&mut self, length: u64) -> PyResult<()> {
+        self.length = length;
+        self.set(1, length)
+    }
+
+    fn set(&self, index: usize, number: u64) -> PyResult<()> {
         let Some(at) = Self::numbers(self.ring)? else {
             return Err(PyTypeError::new_err("this is no ring"));
         };
+        fence(Ordering::Release);
         // SAFETY: `numbers` found both in a buffer that may be written to by whoever has the GIL; no code of Python has run since.
-        unsafe { at.1.write_unaligned([head, length]) };
+        unsafe { at.1.cast::<u64>().wrapping_add(index).write_unaligned(number) };
+        fence(Ordering::Release);
         Ok(())
+    }
+
+    /// Goes back to what was before a change that was begun.
+    fn restore(&mut self, head: u64, length: u64, error: PyErr) -> PyResult<()> {
+        self.set_head(head)?;
+        self.set_length(length)?;
+        Err(error)
     }
 
     /// Where an item is that is counted from the head.
@@ -90,45 +113,57 @@ impl RingMethods {
 
     /// Adds an item behind the last one; in a full ring the first one goes.
     fn append(slf: &Bound<'_, Self>, item: &Bound<'_, PyAny>) -> PyResult<()> {
-        let ring = State::of(slf)?;
-        set_item(&ring.items, ring.place(ring.length), item)?;
-        if ring.length < ring.capacity {
-            ring.set(ring.head, ring.length + 1)
+        let mut ring = State::of(slf)?;
+        let (head, length) = (ring.head, ring.length);
+        if length == ring.capacity {
+            ring.set_length(length - 1)?;
+            ring.set_head((head + 1) % ring.capacity)?;
         } else {
-            ring.set((ring.head + 1) % ring.capacity, ring.length)
+            ring.set_head(head)?;
+        }
+        match set_item(&ring.items, ring.place(ring.length), item) {
+            Ok(()) => ring.set_length(ring.length + 1),
+            Err(error) => ring.restore(head, length, error),
         }
     }
 
     /// Adds an item before the first one; in a full ring the last one goes.
     fn prepend(slf: &Bound<'_, Self>, item: &Bound<'_, PyAny>) -> PyResult<()> {
-        let ring = State::of(slf)?;
-        let head = (ring.head + ring.capacity - 1) % ring.capacity;
-        set_item(&ring.items, head.cast_signed() as isize, item)?;
-        ring.set(head, (ring.length + 1).min(ring.capacity))
+        let mut ring = State::of(slf)?;
+        let (head, length) = (ring.head, ring.length);
+        ring.set_length(length.min(ring.capacity - 1))?;
+        let before = (head + ring.capacity - 1) % ring.capacity;
+        match set_item(&ring.items, before.cast_signed() as isize, item) {
+            Ok(()) => ring.set_head(before).and_then(|()| ring.set_length(ring.length + 1)),
+            Err(error) => ring.restore(head, length, error),
+        }
     }
 
     /// Drops the last item.
     fn pop(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let ring = State::of(slf)?;
+        let mut ring = State::of(slf)?;
         ring.not_empty()?;
-        ring.set(ring.head, ring.length - 1)
+        ring.set_length(ring.length - 1)
     }
 
     /// Drops the first item.
     fn popleft(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let ring = State::of(slf)?;
+        let mut ring = State::of(slf)?;
         ring.not_empty()?;
-        ring.set((ring.head + 1) % ring.capacity, ring.length - 1)
+        ring.set_length(ring.length - 1)?;
+        ring.set_head((ring.head + 1) % ring.capacity)
     }
 
     /// Drops all items.
     fn clear(slf: &Bound<'_, Self>) -> PyResult<()> {
-        State::of(slf)?.set(0, 0)
+        let mut ring = State::of(slf)?;
+        ring.set_length(0)?;
+        ring.set_head(0)
     }
 
     /// Appends the items of a buffer, which are as those of the ring: in one or two pieces.
     fn _extend(slf: &Bound<'_, Self>, values: &Bound<'_, PyAny>) -> PyResult<()> {
-        let ring = State::of(slf)?;
+        let mut ring = State::of(slf)?;
         let (new, room) = (Bytes::of(values)?, Bytes::writable(&ring.items)?);
         let capacity = ring.capacity as usize;
         let item_bytes = room.count() / capacity;
@@ -147,13 +182,15 @@ impl RingMethods {
         let copy = if is_own { new.as_slice(slf.py()).to_vec() } else { Vec::new() };
         let from = if is_own { copy.as_ptr() } else { new.address() as *const u8 }.wrapping_add(begin);
         let target = to.wrapping_add(behind * item_bytes);
+        let kept = ring.length.min((capacity - count) as u64);
+        ring.set_length(kept)?;
+        ring.set_head((behind as u64 + ring.capacity - kept) % ring.capacity)?;
         // SAFETY: the last `count` items of the buffer, or of a copy; `behind + first` is at most the capacity; they do not overlap.
         unsafe { std::ptr::copy_nonoverlapping(from, target, first * item_bytes) };
         let (rest, bytes) = (from.wrapping_add(first * item_bytes), (count - first) * item_bytes);
         // SAFETY: what is left of them, which is less than the capacity.
         unsafe { std::ptr::copy_nonoverlapping(rest, to, bytes) };
-        let kept = ring.length.min((capacity - count) as u64);
-        ring.set((behind as u64 + ring.capacity - kept) % ring.capacity, kept + count as u64)
+        ring.set_length(kept + count as u64)
     }
 
     fn __len__(slf: &Bound<'_, Self>) -> PyResult<usize> {

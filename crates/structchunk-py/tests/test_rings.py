@@ -220,3 +220,71 @@ def test_classes_that_nobody_has_any_more_go() -> None:
     gone = use()
     gc.collect()
     assert gone() is None
+
+
+def test_a_ring_of_single_characters_is_refused_and_the_message_says_what_to_use() -> None:
+    class Letter(ctypes.c_char):
+        pass
+
+    for item, use in ((ctypes.c_char, "c_uint8"), (Letter, "c_uint8"), (ctypes.c_wchar, "c_uint32")):
+        with pytest.raises(TypeError, match=use):
+            Ring.of(item, 4)
+    words = Ring.of(ctypes.c_char * 3, 2)()
+    words.append((ctypes.c_char * 3)(*b"abc"))
+    assert words[0].value == b"abc"
+
+
+def test_items_beyond_those_that_count_are_written_first() -> None:
+    # What is there when the item itself is written, and what a kill would leave then: everything but what goes.
+    ring, states = Ring.of(ctypes.c_int32, 3)(1), []
+    ring.extend([1, 2, 3])
+
+    class Item:
+        def __init__(self, number: int = 10) -> None:
+            self.number = number
+
+        def __index__(self) -> int:
+            states.append(list(ring))
+            return 10 // self.number * self.number
+
+    ring.append(Item())
+    assert (states, list(ring)) == ([[2, 3]], [2, 3, 10])
+    ring.prepend(Item())
+    assert (states[1:], list(ring)) == ([[2, 3]], [10, 2, 3])
+    # What cannot be written changes nothing.
+    for change in (ring.append, ring.prepend):
+        with pytest.raises(ZeroDivisionError):
+            change(Item(0))
+        assert list(ring) == [10, 2, 3]
+
+
+def test_a_ring_takes_its_own_items() -> None:
+    for head in range(4):
+        ring = Ring.of(Tick, 4)(head)
+        ring.extend([Tick(number) for number in range(3)])
+
+        def prices(ring: Ring = ring) -> list[float]:
+            return [tick.price for tick in ring]
+
+        ring.extend(ring)
+        assert prices() == [2, 0, 1, 2]
+        ring.extend(tick for tick in ring[1:3])
+        assert prices() == [1, 2, 0, 1]
+        like = deque(prices(), 4)
+        like.extend([tick.price for tick in ring.items])
+        ring.extend(ring.items)
+        assert prices() == list(like)
+        like.extend(ring.parts()[0]["price"].tolist())
+        ring.extend(ring.parts()[0])
+        assert prices() == list(like)
+
+
+def test_nothing_added_to_a_ring_is_nothing() -> None:
+    ring = Ring.of(ctypes.c_int, 4)()
+    ring.append(1)
+    for nothing in ([], np.array([]), np.zeros((0, 3)), iter(()), ring[1:], np.zeros(0, np.int32)):
+        ring.extend(nothing)
+    assert list(ring) == [1]
+    with pytest.raises(TypeError):
+        ring.extend([2, 3, "x"])
+    assert list(ring) == [1]

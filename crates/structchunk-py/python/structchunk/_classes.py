@@ -12,6 +12,13 @@ _made: WeakValueDictionary[Any, type] = WeakValueDictionary()
 
 _structure: Any = type(ctypes.Structure)
 _array: Any = type(ctypes.c_int * 1)
+_metas: tuple[Any, ...] = (_structure, type(ctypes.Union), _array, type(ctypes.c_int))
+
+
+def times(cls: Any, length: int) -> Any:
+    """The class of arrays of so many: ``cls * length``, whatever the metaclass of a program says to that."""
+    meta = next((meta for meta in _metas if isinstance(cls, meta)), type(cls))
+    return meta.__mul__(cls, length)
 
 
 class _Bytes:
