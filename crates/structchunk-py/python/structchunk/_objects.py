@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from . import _layouts, _native, _rebuild
+from ._classes import times
 from ._errors import CorruptError, LayoutMismatch
 
 if TYPE_CHECKING:
@@ -104,9 +105,8 @@ class Place:
         face = face_for(self.layout, self.shape is not None)
         if is_class(face):
             cls = face
-            if self.shape is not None:
-                for length in reversed(self.shape):
-                    cls = cls * length
+            for length in reversed(self.shape or ()):
+                cls = times(cls, length)
             # (A class that serves the elements of an array may be one itself.)
             if ctypes.sizeof(cls) == self.bytes:
                 return self.as_class(cls)
@@ -160,6 +160,20 @@ class Place:
         if math.prod(shape) * dtype.itemsize != self.bytes:
             raise CorruptError(f"an object of {self.bytes} bytes says that it is {dtype} of shape {shape}")
         return np.ndarray(shape, dtype, self.memory, self.offset)
+
+
+def is_same(one: Any, other: Any) -> bool:
+    """Whether two values are the same object, or equal. Objects of ctypes are only ever the same: of one class, and in one place."""
+    if is_class(type(one)) and type(one) is type(other):
+        return bool(ctypes.addressof(one) == ctypes.addressof(other))
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and isinstance(one, numpy.ndarray):
+        # (A dtype with fields is compared with others of its kind only.)
+        alike = isinstance(other, numpy.ndarray | numpy.generic) and (
+            one.dtype == other.dtype or one.dtype.names is other.dtype.names is None
+        )
+        return alike and bool(numpy.array_equal(one, other))
+    return bool(one == other)
 
 
 def is_live(obj: Any) -> bool:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import ItemsView, Iterator, KeysView, ValuesView
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ._base import as_bytes
+from ._objects import is_same
+
 if TYPE_CHECKING:
     from ._base import Key
     from ._store import Store
@@ -36,6 +39,16 @@ class Range(NamedTuple):
         if self.start is self.stop is self.prefix is None:
             return len(self.store)
         return sum(1 for _ in self.keys())
+
+    def has(self, key: object) -> bool:
+        """Whether a key is one of these."""
+        if any(end is not None for end in self[1:]):
+            wanted = as_bytes(key)  # type: ignore[arg-type]
+            start, stop, prefix = (None if end is None else as_bytes(end) for end in self[1:])
+            is_within = (start is None or start <= wanted) and (stop is None or wanted < stop)
+            if not is_within or not wanted.startswith(prefix or b""):
+                return False
+        return key in self.store
 
     def items(self, reverse: bool = False) -> Iterator[tuple[Any, Any]]:
         """Keys and objects; what is removed meanwhile is left out."""
@@ -72,13 +85,14 @@ class Keys(_Within, KeysView[Any]):
         return self._within.keys(reverse=True)
 
     def __contains__(self, key: object) -> bool:
-        if all(end is None for end in self._within[1:]):
-            return key in self._within.store
-        return any(key == other for other in self)
+        return self._within.has(key)
 
 
 class Values(_Within, ValuesView[Any]):
     """The objects of a store, in the order of their keys: live views."""
+
+    def __contains__(self, value: object) -> bool:
+        return any(is_same(one, value) for one in self)
 
     def __iter__(self) -> Iterator[Any]:
         return (value for _, value in self._within.items())
@@ -89,6 +103,15 @@ class Values(_Within, ValuesView[Any]):
 
 class Items(_Within, ItemsView[Any, Any]):
     """Keys and objects of a store, in the order of the keys."""
+
+    def __contains__(self, item: object) -> bool:
+        if not isinstance(item, tuple) or len(item) != 2 or not isinstance(item[0], str | bytes):
+            return False
+        key, value = item
+        try:
+            return self._within.has(key) and is_same(self._within.store[key], value)
+        except KeyError:
+            return False
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
         return self._within.items()
