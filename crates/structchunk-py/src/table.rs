@@ -63,8 +63,8 @@ impl Part {
             let known = "u1, u2, u4, u8, u16, i1 to i16, bool, char, str, bytes or S with a length";
             PyValueError::new_err(format!("{code:?} is no part of a key: {known}"))
         };
-        let (kind, width) = code.split_at(code.len().min(1));
-        let width = || match width {
+        let (kind, digits) = code.split_at_checked(1).unwrap_or((code, ""));
+        let width = || match digits {
             "1" => Ok(1),
             "2" => Ok(2),
             "4" => Ok(4),
@@ -79,7 +79,7 @@ impl Part {
             ("bytes", _) => Self::Bytes,
             (_, "u") => Self::Unsigned(width()?),
             (_, "i") => Self::Signed(width()?),
-            (_, "S") => Self::Fixed(code[1..].parse().map_err(|_| unknown())?),
+            (_, "S") => Self::Fixed(digits.parse().map_err(|_| unknown())?),
             _ => return Err(unknown()),
         })
     }

@@ -128,3 +128,46 @@ def test_encoded_keys_have_the_order_of_their_values_and_come_back(drawn: tuple)
     order = lambda key: tuple(part.encode() if isinstance(part, str) else part for part in key)
     assert keys.decode(keys.encode(one)) == one
     assert (keys.encode(one) < keys.encode(other)) == (order(one) < order(other))
+
+
+def test_a_table_gives_what_a_store_gives(store: structchunk.Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = store.table("t/", Rate, "u2")
+    store["u"] = Rate(7)
+    live = table.setdefault(1, Rate(1, 1))
+    live.year = 5
+    assert (table[1].year, table.setdefault(1, Rate(9)).rate) == (5, 1)
+    removed = table.pop(1)
+    assert not structchunk.is_live(removed)
+    table[1] = Rate(3, 3)
+    assert (removed.year, removed._b_base_, table.pop(2, None)) == (5, None, None)
+    with pytest.raises(KeyError, match="2"):
+        table.pop(2)
+    key, value = table.popitem()
+    assert (key, value.rate, len(table), len(store)) == (1, 3, 0, 1)
+    with pytest.raises(KeyError, match="empty"):
+        table.popitem()
+    batches = []
+    commit = structchunk.Store._commit
+    monkeypatch.setattr(
+        structchunk.Store, "_commit", lambda store, batch: (batches.append(len(batch)), commit(store, batch))
+    )
+    table.update({1: Rate(1), 2: Rate(2)})
+    table.update([(3, Rate(3))])
+    assert [(key, rate.rate) for key, rate in table.items()] == [(1, 1), (2, 2), (3, 3)]
+    with pytest.raises(structchunk.LayoutMismatch, match="5"):
+        table.update({4: Rate(4), 5: ctypes.c_int(5)})
+    table.clear()
+    assert (batches, list(table), list(store)) == ([2, 1, 3], [], ["u"])
+
+
+def test_what_can_be_no_key_of_a_table_is_not_in_it(store: structchunk.Store) -> None:
+    numbers, pairs = store.table("n/", Rate, "u1"), store.table("p/", Rate, (str, "S2"))
+    numbers[3], pairs["a", b"bc"] = Rate(), Rate()
+    assert [key in numbers for key in (3, "x", 300, -1, None, 3.5, (3,))] == [True] + [False] * 6
+    assert [key in pairs for key in (("a", b"bc"), ("a", b"b"), ("a",), 7, "ab")] == [True] + [False] * 4
+
+
+def test_a_part_of_a_key_that_nobody_knows_is_refused(store: structchunk.Store) -> None:
+    for part in ("é", "", "u", "u3", "S", "Sé", "x8", "ué"):
+        with pytest.raises(ValueError, match="is no part of a key"):
+            store.table("t/", Rate, part)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from . import _layouts, _native
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from ._store import Store
 
 _LONGEST_PREFIX = 255
+_MISSING: Any = object()
 
 
 def _code(part: Any) -> str:
@@ -59,10 +61,13 @@ class Table(MutableMapping[Any, Any]):
             raise KeyError(key) from None
 
     def __setitem__(self, key: Any, value: Any) -> None:
+        self._check(key, value)
+        self._store[self.key(key)] = value
+
+    def _check(self, key: Any, value: Any) -> None:
         kind, _ = _layouts.of_value(value)
         if kind.layout != self._kind.layout or kind.shape != self._kind.shape:
             raise LayoutMismatch(f"{key!r}: {type(value).__name__} in a table of {self._cls}")
-        self._store[self.key(key)] = value
 
     def __delitem__(self, key: Any) -> None:
         try:
@@ -71,7 +76,51 @@ class Table(MutableMapping[Any, Any]):
             raise KeyError(key) from None
 
     def __contains__(self, key: object) -> bool:
-        return self.key(key) in self._store
+        try:
+            encoded = self.key(key)
+        except (TypeError, ValueError, OverflowError):
+            return False
+        return encoded in self._store
+
+    # What a mapping of the standard library would do one by one, and with the default for the object.
+
+    def setdefault(self, key: Any, default: Any = None) -> Any:
+        """The live view of the object under `key`, where `default` is put if there is none."""
+        while True:
+            try:
+                return self[key]
+            except KeyError:
+                self._check(key, default)
+                self._store.setdefault(self.key(key), default)
+
+    def pop(self, key: Any, default: Any = _MISSING) -> Any:
+        """Removes the object under `key` and gives a detached copy of it."""
+        removed = self._store.pop(self.key(key), _MISSING)
+        if removed is not _MISSING:
+            return removed
+        if default is _MISSING:
+            raise KeyError(key)
+        return default
+
+    def popitem(self) -> tuple[Any, Any]:
+        """Removes the first object in the order of keys; its key, and a detached copy."""
+        for key in self:
+            # (Somebody else may have taken it.)
+            with suppress(KeyError):
+                return key, self.pop(key)
+        raise KeyError("the table is empty")
+
+    def clear(self) -> None:
+        """Removes everything, as one batch."""
+        keys = Range(self._store, prefix=self._prefix).keys()
+        self._store._commit([(as_bytes(key), None, b"") for key in keys])
+
+    def update(self, other: Mapping[Any, Any] | Iterable[tuple[Any, Any]] = ()) -> None:  # type: ignore[override]
+        """Puts all of a mapping, or of pairs, as one batch."""
+        with self._store.batch() as batch:
+            for key, value in other.items() if isinstance(other, Mapping) else other:
+                self._check(key, value)
+                batch[self.key(key)] = value
 
     def __len__(self) -> int:
         return Range(self._store, prefix=self._prefix).total()
