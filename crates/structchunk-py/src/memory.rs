@@ -68,7 +68,8 @@ impl Memory {
         // What is copied may be written to by whoever has the GIL; and who changes the object under the key may need it to come to an end.
         let end = Instant::now().checked_add(loan().busy_timeout());
         loop {
-            match loan().try_publish(when) {
+            let outcome = loan().try_publish(when);
+            match outcome {
                 Err(Error::Busy { .. }) if end.is_none_or(|end| Instant::now() < end) => {
                     py.detach(|| std::thread::sleep(PAUSE));
                 }
@@ -144,6 +145,8 @@ impl Memory {
     /// # Safety
     /// Called by Python, which gives a valid `view`.
     unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
+        // SAFETY: `view` is Python's; whoever raises leaves no object in it.
+        unsafe { (*view).obj = std::ptr::null_mut() };
         let this = slf.get();
         let (address, bytes) = (this.address as *mut c_void, this.bytes.cast_signed());
         if flags & ffi::PyBUF_WRITABLE != 0 && !this.writable {

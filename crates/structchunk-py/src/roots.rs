@@ -275,12 +275,14 @@ fn make_root<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = class.py();
     let count = (memory.get().bytes() as u64).saturating_sub(residue) / bytes.max(1);
-    let array = class.mul(count)?;
+    // (A metaclass may make anything of a multiplication.)
+    let module = py.import(intern!(py, "structchunk._classes"))?;
+    let array = module.getattr(intern!(py, "times"))?.call1((class, count))?;
     let root = array.call_method1(intern!(py, "from_buffer"), (memory, residue))?;
-    // A metaclass may make anything of a multiplication.
     if !is_array(&root)? {
         return Err(PyTypeError::new_err(format!("{array} is no array of ctypes")));
     }
+    py.import(intern!(py, "structchunk._objects"))?.getattr(intern!(py, "watch"))?.call1((&root,))?;
     Ok(root)
 }
 

@@ -217,3 +217,69 @@ def test_space_comes_back_although_objects_were_looked_at(store: Store) -> None:
     for _ in range(3):
         store.sync()
     assert blocks() < full // 2
+
+
+ASSIGNMENTS = """
+gc.disable()
+
+class Two(ctypes.Structure):
+    _fields_ = [("a", Line), ("b", Line)]
+
+def is_free(where):
+    try:
+        structchunk.open(where, "r+").close()
+    except structchunk.Locked:
+        return False
+    return True
+"""
+
+
+def test_what_was_assigned_between_objects_keeps_no_store_open(run: Callable[[str], str]) -> None:
+    run(
+        BEGIN
+        + ASSIGNMENTS
+        + """
+store["k"], store["l"] = Two(), Two()
+large = type("Large", (ctypes.Structure,), {"_fields_": [("a", Line * 2000), ("b", Line * 2000)]})
+store["large"] = large()
+for times in range(3):
+    # First made by itself, then as an item of an array of all; and one with a file of its own.
+    one, other, whole = store["k"], store["l"], store["large"]
+    one.a, other.a, one.a.ends, whole.a = one.b, one.b, other.b.ends, whole.b
+    whole.a[5].ends[1] = other.a.ends[0]
+    del one, other, whole
+two = store["k"]
+two.b = two.a
+store.close()
+assert not is_free(path)
+assert two.b.id == 0
+del two
+assert is_free(path)
+"""
+    )
+
+
+def test_what_was_assigned_from_another_store_does_not_keep_that_open(run: Callable[[str], str]) -> None:
+    run(
+        BEGIN
+        + ASSIGNMENTS
+        + """
+other = structchunk.open(sys.argv[1] + "/b.store", "a")
+for times in range(3):
+    store["k"], other["k"] = Two(), Two()
+    for look in range(3):
+        store["k"].a.id = 7
+        other["k"].b = store["k"].a
+kept = Two()
+kept.a = store["k"].a
+here = other["k"]
+here.a = store["k"].a
+store.close()
+assert is_free(path)
+assert here.b.id == here.a.id == kept.a.id == 7
+other.close()
+assert not is_free(other.path)
+del here
+assert is_free(other.path)
+"""
+    )

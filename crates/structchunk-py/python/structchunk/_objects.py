@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import math
 import sys
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from . import _layouts, _native, _rebuild
@@ -138,7 +139,10 @@ class Place:
         # Those of the metaclass: a field may have such a name.
         meta = type(cls)
         make = meta.from_buffer if self.writable else meta.from_buffer_copy
-        return make(cls, self.memory, self.offset)
+        made = make(cls, self.memory, self.offset)
+        if isinstance(self.memory, _native.Memory) and self.writable:
+            watch(made)
+        return made
 
     def array(self, face: Any = None) -> np.ndarray[Any, np.dtype[Any]]:
         """A numpy array; of no dimensions for what is no array."""
@@ -159,7 +163,12 @@ class Place:
         # numpy knows where the memory ends, which is that of many objects, not where this one does.
         if math.prod(shape) * dtype.itemsize != self.bytes:
             raise CorruptError(f"an object of {self.bytes} bytes says that it is {dtype} of shape {shape}")
-        return np.ndarray(shape, dtype, self.memory, self.offset)
+        if isinstance(self.memory, _native.Memory):
+            memory: Any = self.memory
+            return np.ndarray(shape, dtype, memory, self.offset)
+        # (An array made as above does not keep memory of Python from being resized.)
+        flat = np.frombuffer(self.memory, dtype, math.prod(shape), self.offset)
+        return flat.reshape((*shape, *dtype.shape))
 
 
 def is_same(one: Any, other: Any) -> bool:
@@ -181,26 +190,64 @@ def is_live(obj: Any) -> bool:
 
     Also for parts of it. False for copies, and for objects that were replaced or removed: those stay readable, and writes to them go nowhere.
     """
-    chain = [obj]
-    if isinstance(obj, _layouts.CData):
-        while chain[-1]._b_base_ is not None:
-            chain.append(chain[-1]._b_base_)
-        kept = chain[-1]._objects
-        values = kept.values() if isinstance(kept, dict) else ()
-        memory = next((view.obj for view in values if isinstance(view, memoryview)), None)
-        if not isinstance(memory, _native.Memory):
-            return False
-        # What ctypes objects are items of is no object, but as large as a chunk.
-        objects = [
-            one for one in chain if len(chain) == 1 or memory.is_one or 4 * ctypes.sizeof(one) < memory.bytes
-        ]
-        places = [ctypes.addressof(one) for one in objects]
-    else:
-        while getattr(chain[-1], "base", None) is not None and not isinstance(chain[-1], _native.Memory):
-            chain.append(chain[-1].base)
-        memory = chain[-1].obj if isinstance(chain[-1], memoryview) else chain[-1]
-        if not isinstance(memory, _native.Memory):
-            return False
-        places = [one.__array_interface__["data"][0] for one in chain if hasattr(one, "__array_interface__")]
+    chain: list[Any] = []
+    memory = obj
+    while memory is not None and not isinstance(memory, _native.Memory):
+        chain.append(memory)
+        memory = _below(memory)
+    if memory is None:
+        return False
+    objects = [one for one in chain if is_class(type(one))]
+    # What ctypes objects are items of is no object, but as large as a chunk.
+    places = [
+        ctypes.addressof(one)
+        for one in objects
+        if len(objects) == 1 or memory.is_one or 4 * ctypes.sizeof(one) < memory.bytes
+    ]
+    places += [one.__array_interface__["data"][0] for one in chain if hasattr(one, "__array_interface__")]
     offsets = [memory.offset_of(place) for place in places]
     return any(offset is not None and memory.is_current(offset) for offset in offsets)
+
+
+def _below(obj: Any) -> Any:
+    """What an object is a part of, or has its memory from; `None`: its own."""
+    if is_class(type(obj)):
+        if obj._b_base_ is not None:
+            return obj._b_base_
+        kept = obj._objects
+        # (What has no fields keeps one thing only.)
+        values = kept.values() if isinstance(kept, dict) else (kept,)
+        return next((value for value in values if isinstance(value, memoryview)), None)
+    if isinstance(obj, memoryview):
+        return obj.obj
+    numpy = sys.modules.get("numpy")
+    return obj.base if numpy is not None and isinstance(obj, numpy.ndarray) else None
+
+
+class _Note(weakref.ref[Any]):
+    """Of an object over the memory of a store, with what ctypes has noted for it."""
+
+    kept: dict[Any, Any]
+
+
+#: The notes of all objects that are alive.
+_notes: dict[int, _Note] = {}
+
+
+def watch(obj: Any) -> None:
+    """Sees to it that an object made by ``from_buffer`` lets go of its memory when it goes.
+
+    When a struct or array is assigned to a field, ctypes notes in the object what the assigned one keeps alive, in case there are pointers in
+    it. Between objects of a store, which have none, that is a dictionary in itself, which would keep the store until the next collection
+    of garbage.
+    """
+    kept = obj._objects
+    if isinstance(kept, dict):
+        note = _Note(obj, _forget)
+        note.kept = kept
+        _notes[id(note)] = note
+
+
+def _forget(note: _Note) -> None:
+    note.kept.clear()
+    _notes.pop(id(note), None)
