@@ -167,18 +167,24 @@ impl Atomic {
     }
 
     /// Adds, and wraps around; gives the number before.
-    #[pyo3(signature = (value=None))]
-    fn add<'py>(&self, py: Python<'py>, value: Option<&Bound<'_, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
-        let before =
-            change!(self, py, value.map_or(Ok(1), Self::wrapped)?, fetch_add, |now, by| now.wrapping_add(by));
+    #[pyo3(signature = (value=1))]
+    fn add<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = Self::wrapped)] value: u64,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let before = change!(self, py, value, fetch_add, |now, by| now.wrapping_add(by));
         self.shown(py, before)
     }
 
     /// Subtracts, and wraps around; gives the number before.
-    #[pyo3(signature = (value=None))]
-    fn sub<'py>(&self, py: Python<'py>, value: Option<&Bound<'_, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
-        let before =
-            change!(self, py, value.map_or(Ok(1), Self::wrapped)?, fetch_sub, |now, by| now.wrapping_sub(by));
+    #[pyo3(signature = (value=1))]
+    fn sub<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = Self::wrapped)] value: u64,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let before = change!(self, py, value, fetch_sub, |now, by| now.wrapping_sub(by));
         self.shown(py, before)
     }
 

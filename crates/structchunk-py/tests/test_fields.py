@@ -242,3 +242,24 @@ def test_a_column_has_one_field_of_many_objects(path: Path, store: structchunk.S
     column = store.column(Named, "z")
     column[:] = 0
     assert store["k010"].z == 5
+
+
+def test_operands_that_are_no_integers_are_type_errors(store: structchunk.Store, outer: Outer) -> None:
+    atomic = store.atomic("k", "hits")
+    for odd in (None, 1.5, "1", b"1", []):
+        for change in (atomic.add, atomic.sub, atomic.and_, atomic.exchange, atomic.store):
+            with pytest.raises(TypeError):
+                change(odd)
+        for change in (store.add, store.sub, store.or_, store.exchange):
+            with pytest.raises(TypeError):
+                change("k", "hits", odd)
+        with pytest.raises(TypeError):
+            atomic.compare_exchange(0, odd)
+    assert (atomic.load(), atomic.add(np.int64(3)), atomic.add(True), atomic.load()) == (0, 0, 3, 4)
+
+
+def test_a_column_is_of_objects_and_not_of_arrays(store: structchunk.Store) -> None:
+    store["a"] = (Inner * 3)()
+    for cls in (Inner * 3, np.dtype(("f8", (3,)))):
+        with pytest.raises(TypeError, match="array"):
+            store.column(cls, "x")

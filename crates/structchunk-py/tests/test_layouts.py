@@ -166,3 +166,14 @@ def test_layouts_that_share_what_is_nested_are_rebuilt_once(store: structchunk.S
     assert ctypes.sizeof(cls) == 8
     dtype, _ = _rebuild.dtype_of(layout)
     assert dtype.itemsize == 8
+
+
+def test_masked_arrays_are_refused(store: structchunk.Store) -> None:
+    masked = np.ma.masked_array([1, 2, 3], mask=[False, True, False])
+    for value in (masked, masked[:1], np.ma.masked):
+        with pytest.raises(TypeError, match=r"mask.*filled"):
+            store["m"] = value
+    with pytest.raises(TypeError, match="mask"):
+        store.put_many("abc", masked)
+    store["m"] = masked.filled(0)
+    assert store["m"].tolist() == [1, 0, 3]

@@ -258,6 +258,10 @@ def of_value(value: Any) -> tuple[Kind, Any]:
     numpy = sys.modules.get("numpy")
     # (A single structured value is a view of its array, and would go on to change.)
     if numpy is not None and isinstance(value, numpy.ndarray | numpy.generic):
+        if isinstance(value, numpy.ma.MaskedArray):
+            raise TypeError(
+                "an array with a mask has no layout: store value.filled(), or value.data and value.mask"
+            )
         array = numpy.asarray(value)
         kind = of_dtype(array.dtype, array.shape or None)
         if array.size == 0:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from . import _native
 from ._base import Base, Key
@@ -14,18 +15,32 @@ if TYPE_CHECKING:
     from ._base import Array
 
 
+def _dimensions(shape: Any) -> tuple[int, ...]:
+    """The dimensions of an array, given as numpy takes them."""
+    lengths = (shape,) if hasattr(shape, "__index__") and not getattr(shape, "shape", ()) else shape
+    outer = tuple(operator.index(length) for length in lengths)
+    if any(length < 0 for length in outer):
+        raise ValueError(f"negative dimensions: {outer}")
+    return outer
+
+
 class Loans(Base):
     """The part of a store that lends memory."""
 
     def create_array(
-        self, key: Key, dtype: Any, shape: int | Iterable[int], *, sparse: bool | None = None
+        self,
+        key: Key,
+        dtype: Any,
+        shape: SupportsIndex | Iterable[SupportsIndex],
+        *,
+        sparse: bool | None = None,
     ) -> Array:
         """Makes an array of zeroes under a key that has nothing, and gives it as a live numpy array.
 
         `sparse=True`: a file of its own, which takes disk space only where it is touched (on a full disk, touching a new page then ends the
         process); `False`: backed by disk space from the start; `None`: sparse above 64 MiB. Raises `FileExistsError` where there is something.
         """
-        described, face = self._array_kind(dtype, shape)
+        described, face = self._array_kind(dtype, _dimensions(shape))
         loan = self._loan(key, described, sparse)
         if not loan.publish_new():
             raise FileExistsError(f"object {key!r} exists already")
@@ -33,9 +48,8 @@ class Loans(Base):
         return place.array(face)
 
     @staticmethod
-    def _array_kind(dtype: Any, shape: int | Iterable[int]) -> tuple[_native.Described, Any]:
+    def _array_kind(dtype: Any, outer: tuple[int, ...]) -> tuple[_native.Described, Any]:
         kind = kind_of(dtype)
-        outer = (shape,) if isinstance(shape, int) else tuple(int(length) for length in shape)
         described = _native.Described(kind.layout, [*outer, *(kind.shape or ())])
         if not is_class(dtype):
             remember(kind._replace(shape=outer))
@@ -54,12 +68,17 @@ class Loans(Base):
 
     @contextmanager
     def loan_array(
-        self, key: Key, dtype: Any, shape: int | Iterable[int], *, sparse: bool | None = None
+        self,
+        key: Key,
+        dtype: Any,
+        shape: SupportsIndex | Iterable[SupportsIndex],
+        *,
+        sparse: bool | None = None,
     ) -> Iterator[Array]:
         """Lends a zeroed array in the same way; `sparse` as in `create_array`."""
-        described, face = self._array_kind(dtype, shape)
+        outer = _dimensions(shape)
+        described, face = self._array_kind(dtype, outer)
         kind = kind_of(dtype)
-        outer = (shape,) if isinstance(shape, int) else tuple(shape)
         with self._lent(key, described, kind.layout, (*outer, *(kind.shape or ())), sparse) as place:
             yield place.array(face)
 

@@ -48,7 +48,9 @@ class Many(Base):
         """
         import numpy as np
 
-        layout = kind_of(cls).layout
+        layout, dimensions = kind_of(cls)[:2]
+        if dimensions is not None:
+            raise TypeError(f"{cls!r} is an array; a column is of objects that are none")
         listed = None if keys is None else list(keys)
         content, presentation, shape, count, data = self._column(layout, field, listed)
         left: tuple[int, ...]
