@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
+import threading
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -129,3 +130,30 @@ def test_an_inherited_reader_sees_what_is_written_after_the_fork(filled: Path) -
         os.write(tell, b"!")
         assert os.waitpid(child, 0)[1] == 0
         assert view["label"] == 1
+
+
+def test_a_handle_that_was_pickled_opens_the_store_in_the_same_way_from_everywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    with structchunk.open("a.store", "a", "bytes", index=False, busy_timeout=0.01) as store:
+        store["k"] = Sample(label=7)
+        assert store.path == os.fspath(tmp_path / "a.store")
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        pickled = pickle.dumps(store)
+    with pickle.loads(pickled) as again:
+        assert (list(again), again["k"].label) == ([b"k"], 7)
+        assert not (tmp_path / "a.store" / "index").exists()
+        refused = threading.Event()
+
+        def change() -> None:
+            with pytest.raises(structchunk.Busy), again.update("k"):
+                pass
+            refused.set()
+
+        with again.update("k"):
+            thread = threading.Thread(target=change)
+            thread.start()
+            assert refused.wait(5)
+        thread.join()

@@ -33,6 +33,7 @@ class Base(_native.Store):
     _mode: Mode
     _closed: bool
     _keys_as: Literal["str", "bytes"]
+    _opened_with: dict[str, Any]
 
     def _check_open(self) -> None:
         if self._closed:

@@ -39,7 +39,8 @@ def open(
     if keys not in ("str", "bytes"):
         raise ValueError(f"keys {keys!r}: str or bytes")
     store = Store(
-        os.fspath(path),
+        # (A handle may go to a process that is elsewhere.)
+        os.path.abspath(path),
         create=mode in ("a", "w"),
         create_new=mode == "x",
         read_only=mode == "r",
@@ -49,6 +50,7 @@ def open(
         index=index,
     )
     store._mode, store._closed, store._keys_as = mode, False, keys
+    store._opened_with = {"busy_timeout": busy_timeout, "index": index}
     if mode == "w":
         store.clear()
     return store

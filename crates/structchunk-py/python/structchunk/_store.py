@@ -6,6 +6,7 @@ import ctypes
 import os
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, overload
 
@@ -299,7 +300,7 @@ class Store(Loans, Many, Fields, MutableMapping[Any, Any]):
         mode = "r" if self._mode == "r" else "r+"
         from ._open import open
 
-        return open, (self.path, mode, self._keys_as)
+        return partial(open, **self._opened_with), (self.path, mode, self._keys_as)
 
     def _repr_html_(self) -> str:
         """For notebooks: what it is, and its first objects."""
