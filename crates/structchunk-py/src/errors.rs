@@ -39,10 +39,7 @@ pub fn to_python(py: Python<'_>, error: &Error) -> PyErr {
             } else {
                 text
             };
-            let made = ours(py, "Locked", &text);
-            // Without it the message still says all.
-            let _ = made.value(py).setattr("pid", *pid);
-            made
+            made(py, "Locked", &text, |exception| exception.setattr("pid", *pid))
         }
         Error::LayoutMismatch { .. } | Error::NoExtension { .. } => ours(py, "LayoutMismatch", &text),
         Error::Corrupt { .. } | Error::TableKey { .. } => ours(py, "CorruptError", &text),
@@ -61,7 +58,37 @@ pub fn to_python(py: Python<'_>, error: &Error) -> PyErr {
 
 /// An exception of `structchunk._errors`.
 pub fn ours(py: Python<'_>, name: &str, text: &str) -> PyErr {
-    let make = || py.import("structchunk._errors")?.getattr(name)?.call1((text,));
+    made(py, name, text, |_| Ok(()))
+}
+
+/// The numbers that the system has for what is an `OSError`, on Linux.
+fn number(name: &str) -> Option<i32> {
+    match name {
+        "Poisoned" => Some(5),              // EIO
+        "Locked" => Some(11),               // EAGAIN
+        "NoSpace" => Some(28),              // ENOSPC
+        "ReadOnly" => Some(30),             // EROFS
+        "Busy" | "Recovering" => Some(110), // ETIMEDOUT
+        _ => None,
+    }
+}
+
+/// The same, with something more in it.
+fn made(
+    py: Python<'_>,
+    name: &str,
+    text: &str,
+    complete: impl FnOnce(&Bound<'_, PyAny>) -> PyResult<()>,
+) -> PyErr {
+    let make = || {
+        let class = py.import("structchunk._errors")?.getattr(name)?;
+        let exception = match number(name) {
+            Some(number) => class.call1((number, text)),
+            None => class.call1((text,)),
+        }?;
+        complete(&exception)?;
+        Ok(exception)
+    };
     match make() {
         Ok(exception) => PyErr::from_value(exception),
         Err(error) => error,

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import gc
+import os
 import threading
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -144,3 +148,127 @@ def test_notebooks_show_the_first_objects(store: structchunk.Store) -> None:
     assert "&lt;</td>" in store._repr_html_()
     store.close()
     assert store._repr_html_().endswith("closed&gt;</p>")
+
+
+def test_parts_that_other_libraries_made_of_an_object_are_live(store: structchunk.Store) -> None:
+    store["p"], store["q"] = Point(1, 2), Point(3, 4)
+    store["p"], store["p"]
+    point = store["p"]
+    ring = store.create("r", structchunk.Ring.of(ctypes.c_double, 5))
+    ring.append(1)
+    array = store.create_array("a", "f8", 10)
+    parts = [
+        memoryview(point),
+        np.asarray(point),
+        np.frombuffer(point, "u1")[3:],
+        memoryview(np.asarray(point)),
+        ctypes.c_double.from_buffer(memoryview(point), 8),
+        ring.parts()[0],
+        ring.bytes,
+        np.frombuffer(ring.bytes, "u1"),
+        memoryview(array)[2:],
+        memoryview(memoryview(array).cast("B"))[5:],
+    ]
+    assert [is_live(part) for part in parts] == [True] * len(parts)
+    store["p"] = Point()
+    del store["r"], store["a"]
+    assert [is_live(part) for part in parts] == [False] * len(parts)
+    copied = Point()
+    copied_from = memoryview(copied)
+    assert [is_live(other) for other in (copied, copied_from, np.zeros(3), b"x", 5, None)] == [False] * 6
+    # What was assigned to it is no part of it.
+    store["line"] = (Point * 2)()
+    outer = (Point * 2)()
+    outer[0] = store["q"]
+    assert not is_live(outer)
+
+
+def test_dimensions_are_whatever_gives_whole_numbers(store: structchunk.Store) -> None:
+    for number, shape in enumerate((np.int64(6), [2, np.uint8(3)], (2, 3), np.array([6]), 6)):
+        made = store.create_array(f"c{number}", "f4", shape)
+        assert made.size == 6
+    with store.loan_array("l", "f4", iter([2, 3])) as lent:
+        lent[1, 2] = 7
+    assert (store["l"].shape, store["l"][1, 2]) == ((2, 3), 7)
+    assert store.create_array("g", "f4", (length for length in (2, 3))).shape == (2, 3)
+    for shape in (-5, (2, -1)):
+        with pytest.raises(ValueError, match="negative"):
+            store.create_array("n", "f4", shape)
+        with pytest.raises(ValueError, match="negative"), store.loan_array("n", "f4", shape):
+            pass
+    for odd in (2.0, "ab", (2, "a"), None):
+        with pytest.raises(TypeError):
+            store.create_array("n", "f4", odd)
+    assert "n" not in store
+
+
+def test_a_copy_keeps_its_memory(store: structchunk.Store, path: Path) -> None:
+    store["a"], store["r"], store["s"] = np.arange(6.0).reshape(2, 3), np.ones((), "i4,f8"), np.array("text")
+    copies = [store.load("a"), store.load("r"), store.load("s"), store.load_many(["a"])[0]]
+    with structchunk.open(path, "r") as reader:
+        read = reader["r"]
+    for copy in [*copies, read]:
+        below = copy
+        while isinstance(below, np.ndarray):
+            below = below.base
+        memory = below.obj if isinstance(below, memoryview) else below
+        with pytest.raises((BufferError, AttributeError)):
+            memory.clear()
+    assert (copies[0][1].tolist(), copies[1]["f1"], str(copies[2])) == ([3, 4, 5], 1, "text")
+    copies[0][0, 0] = 9
+    assert (copies[0].sum(), store["a"][0, 0]) == (24, 0)
+    with pytest.raises(ValueError, match="WRITEABLE"):
+        read.setflags(write=True)
+
+
+def test_a_metaclass_may_make_what_it_likes_of_a_multiplication(store: structchunk.Store) -> None:
+    class Meta(type(ctypes.Structure)):  # type: ignore[misc]
+        def __mul__(cls, length: int) -> type:
+            return ctypes.c_uint8 * length
+
+    class Other(type(ctypes.Structure)):  # type: ignore[misc]
+        def __mul__(cls, length: int) -> str:
+            return "nothing"
+
+    for number, meta in enumerate((Meta, Other)):
+        body = {"_fields_": [("a", ctypes.c_uint32), (f"b{number}", ctypes.c_uint32)]}
+        cls = meta("Odd", (ctypes.Structure,), body)
+        store["k"] = cls(1, 2)
+        for look in range(4):
+            odd = store["k"]
+            assert (type(odd), odd.a, type(store.view("k", cls))) == (cls, 1, cls)
+            odd.a = 1 + (look == 3)
+        assert store.load("k").a == 2
+        store["array"] = type(ctypes.Structure).__mul__(cls, 3)()
+        assert type(store["array"][2]) in (cls, np.void)
+
+
+def test_refusals_have_the_number_that_the_system_has_for_them(path: Path) -> None:
+    store = structchunk.open(path, "a")
+    with pytest.raises(structchunk.Locked) as refusal:
+        structchunk.open(path, "r+")
+    assert (refusal.value.errno, refusal.value.pid) == (errno.EAGAIN, os.getpid())
+    assert "in use by this process" in str(refusal.value)
+    with structchunk.open(path, "r") as reader, pytest.raises(structchunk.ReadOnly) as read_only:
+        reader["k"] = Point()
+    assert (read_only.value.errno, "read-only" in str(read_only.value)) == (errno.EROFS, True)
+    store.close()
+
+
+def test_a_full_disk_has_its_number(run: Callable[[str], str]) -> None:
+    run("""
+        import errno, resource, signal, sys
+        import numpy as np
+        import structchunk
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        store = structchunk.open(sys.argv[1] + "/a.store", "a", chunk_capacity=256 << 10)
+        store["a"] = np.zeros(10)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, -1))
+        try:
+            store["b"] = np.zeros(1 << 20)
+        except structchunk.NoSpace as refusal:
+            assert refusal.errno == errno.ENOSPC, refusal.errno
+            assert "no space" in str(refusal)
+        else:
+            raise AssertionError
+    """)
