@@ -46,6 +46,9 @@ impl<'a> Column<'a> {
             let reason = "an object is shorter than its type".to_owned();
             return Err(Error::Corrupt { path: self.path.clone(), offset: 0, reason });
         };
+        let bytes = (self.out.len() + field.len()) as u64;
+        let refused = |_| Error::NoMemory { what: "a column", bytes };
+        self.out.try_reserve(field.len()).map_err(refused)?;
         self.out.extend_from_slice(field);
         self.count += 1;
         Ok(())

@@ -1,6 +1,6 @@
 //! From the library's error to Python's exceptions: the built-in one where there is one.
 
-use pyo3::exceptions::{PyFileExistsError, PyFileNotFoundError, PyOSError, PyValueError};
+use pyo3::exceptions::{PyFileExistsError, PyFileNotFoundError, PyMemoryError, PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use structchunk::Error;
@@ -41,6 +41,7 @@ pub fn to_python(py: Python<'_>, error: &Error) -> PyErr {
             };
             made(py, "Locked", &text, |exception| exception.setattr("pid", *pid))
         }
+        Error::NoMemory { .. } => PyMemoryError::new_err(text),
         Error::LayoutMismatch { .. } | Error::NoExtension { .. } => ours(py, "LayoutMismatch", &text),
         Error::Corrupt { .. } | Error::TableKey { .. } => ours(py, "CorruptError", &text),
         Error::NoSpace { .. } => ours(py, "NoSpace", &text),

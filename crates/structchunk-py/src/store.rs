@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use pyo3::exceptions::PyMemoryError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyDict, PyList, PyType};
@@ -36,11 +37,27 @@ const PUT_AT_ONCE: usize = 256;
 /// Number of the type, its layout, dimensions, bytes.
 type Copied<'py> = (u32, Layout, Option<Vec<u64>>, Bound<'py, PyByteArray>);
 
-fn copied(py: Python<'_>, copy: Option<Copy>) -> Option<Copied<'_>> {
-    copy.map(|copy| {
-        let bytes = PyByteArray::new(py, &copy.bytes);
-        (copy.type_number, Layout(copy.layout), copy.shape, bytes)
+fn copied(py: Python<'_>, copy: Option<Copy>) -> PyResult<Option<Copied<'_>>> {
+    let Some(copy) = copy else { return Ok(None) };
+    let bytes = bytearray(py, &copy.bytes)?;
+    Ok(Some((copy.type_number, Layout(copy.layout), copy.shape, bytes)))
+}
+
+/// A copy of bytes for Python, where there is memory for it.
+fn bytearray<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyByteArray>> {
+    PyByteArray::new_with(py, bytes.len(), |memory| {
+        memory.copy_from_slice(bytes);
+        Ok(())
     })
+}
+
+/// A copy of bytes, for whoever goes on without the GIL.
+fn copy_of(bytes: &[u8]) -> PyResult<Vec<u8>> {
+    let mut copy = Vec::new();
+    let refused = |_| PyMemoryError::new_err(format!("no memory for a copy of {} bytes", bytes.len()));
+    copy.try_reserve_exact(bytes.len()).map_err(refused)?;
+    copy.extend_from_slice(bytes);
+    Ok(copy)
 }
 
 #[pymethods]
@@ -163,7 +180,7 @@ impl Store {
         match raw.try_put(&key, what, bytes.as_slice(py), when) {
             // Whoever changes the object may need the GIL to come to an end.
             Err(Error::Busy { .. }) => {
-                let copy = bytes.as_slice(py).to_vec();
+                let copy = copy_of(bytes.as_slice(py))?;
                 py.detach(|| raw.put(&key, what, &copy, when)).or_raise(py)
             }
             outcome => outcome.or_raise(py),
@@ -184,13 +201,13 @@ impl Store {
             Some(reader) => py.detach(|| reader.raw().load(&key)),
             None => py.detach(|| self.raw()?.load(&key)),
         };
-        Ok(copied(py, copy.or_raise(py)?))
+        copied(py, copy.or_raise(py)?)
     }
 
     fn _take<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Option<Copied<'py>>> {
         let key = keys::to_bytes(key)?;
         let copy = py.detach(|| self.raw()?.take(&key)).or_raise(py)?;
-        Ok(copied(py, copy))
+        copied(py, copy)
     }
 
     /// Puts and removes (`None`), all or nothing.
@@ -236,7 +253,7 @@ impl Store {
                 (keys, items) = (&keys[done..], &items[done * item_bytes..]);
                 let Some((key, rest)) = keys.split_first() else { break };
                 // (Without the GIL the buffer is anybody's.)
-                let copy = items[..item_bytes].to_vec();
+                let copy = copy_of(&items[..item_bytes])?;
                 py.detach(|| raw.put(key, what, &copy, When::Always)).or_raise(py)?;
                 (keys, items) = (rest, &items[item_bytes..]);
             }
@@ -320,7 +337,7 @@ impl Store {
         }
         let (count, bytes) = column.finish();
         let content = show_content(py, &spot.content)?;
-        Ok((content, show_presentation(spot.presentation), spot.shape, count, PyByteArray::new(py, &bytes)))
+        Ok((content, show_presentation(spot.presentation), spot.shape, count, bytearray(py, &bytes)?))
     }
 
     fn _sync(&self, py: Python<'_>) -> PyResult<()> {

@@ -32,6 +32,14 @@ pub enum Error {
         /// How many bytes were asked for.
         bytes: u64,
     },
+    /// The process gets no more memory. Nothing was changed; the store stays usable.
+    #[error("no memory for {what} of {}", size(*bytes))]
+    NoMemory {
+        /// What it was for.
+        what: &'static str,
+        /// How many bytes were asked for.
+        bytes: u64,
+    },
     /// Another process has the store open.
     #[error("{} is in use by {}", path.display(), pid.map_or("another process".to_owned(), |pid| format!("process {pid}")))]
     Locked {
@@ -269,6 +277,7 @@ impl Error {
             Self::Busy { .. }
                 | Self::Locked { .. }
                 | Self::NoSpace { .. }
+                | Self::NoMemory { .. }
                 | Self::Recovering { .. }
                 | Self::SessionOver { .. }
         )

@@ -4,6 +4,7 @@
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
 
+use crate::error::{Error, Result};
 use crate::layout::Object;
 
 /// Zeroed bytes at an aligned address.
@@ -18,32 +19,44 @@ unsafe impl Send for Buffer {}
 unsafe impl Sync for Buffer {}
 
 impl Buffer {
+    /// So few zeroes that a program without memory for them cannot go on: `bytes` of them (at least one), aligned to `align`, the alignment of
+    /// some type.
+    pub(crate) fn few_zeroes(bytes: usize, align: usize) -> Self {
+        Self::zeroed(bytes, align).unwrap_or_else(|_| handle_alloc_error(Layout::new::<u128>()))
+    }
+
     /// `bytes` zeroes (at least one), aligned to `align`, the alignment of some type.
-    pub(crate) fn zeroed(bytes: usize, align: usize) -> Self {
-        let Ok(layout) = Layout::from_size_align(bytes.max(1), align) else {
-            // More than the address space holds: what is asked for does not exist, and is never asked for.
-            handle_alloc_error(Layout::new::<u128>())
-        };
+    ///
+    /// # Errors
+    /// [`Error::NoMemory`].
+    pub(crate) fn zeroed(bytes: usize, align: usize) -> Result<Self> {
+        let refused = || Error::NoMemory { what: "a copy", bytes: bytes as u64 };
+        let layout = Layout::from_size_align(bytes.max(1), align).map_err(|_| refused())?;
         // SAFETY: the layout's size is not zero.
         let memory = unsafe { alloc_zeroed(layout) };
-        let memory = NonNull::new(memory).unwrap_or_else(|| handle_alloc_error(layout));
-        Self { memory, layout }
+        Ok(Self { memory: NonNull::new(memory).ok_or_else(refused)?, layout })
     }
 
     /// A copy of bytes.
-    pub(crate) fn copy_of(bytes: &[u8]) -> Self {
-        let buffer = Self::zeroed(bytes.len(), 16);
+    ///
+    /// # Errors
+    /// [`Error::NoMemory`].
+    pub(crate) fn copy_of(bytes: &[u8]) -> Result<Self> {
+        let buffer = Self::zeroed(bytes.len(), 16)?;
         // SAFETY: both are `bytes.len()` bytes long, and the buffer is new.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), buffer.as_ptr(), bytes.len()) };
-        buffer
+        Ok(buffer)
     }
 
     /// A copy of an object's bytes.
-    pub(crate) fn copy_of_object<T: Object + ?Sized>(value: &T) -> Self {
-        let buffer = Self::zeroed(value.byte_len(), T::ALIGN);
+    ///
+    /// # Errors
+    /// [`Error::NoMemory`].
+    pub(crate) fn copy_of_object<T: Object + ?Sized>(value: &T) -> Result<Self> {
+        let buffer = Self::zeroed(value.byte_len(), T::ALIGN)?;
         // SAFETY: the buffer has room for the value and is aligned for it, and nobody else uses it.
         unsafe { T::copy_racy(std::ptr::from_ref(value).cast(), buffer.as_ptr(), value.byte_len()) };
-        buffer
+        Ok(buffer)
     }
 
     /// The object of `bytes` bytes in it; `None` when a `T` has another size or alignment.

@@ -288,7 +288,7 @@ impl Batch<'_> {
         bytes: usize,
         number: TypeOf,
         large: impl FnOnce(&Mapping) -> Option<()>,
-        small: impl FnOnce() -> Buffer,
+        small: impl FnOnce() -> Result<Buffer>,
     ) -> Result<()> {
         Inner::check_key(key)?;
         if bytes == 0 {
@@ -299,9 +299,9 @@ impl Batch<'_> {
             let body = self.inner.begin_body(bytes as u64, Space::Auto)?;
             large(&body.body.map).ok_or_else(|| body.truncated())?;
             let (pointer, version_word) = body.pointer();
-            (Kind::Extern, Buffer::copy_of(&pointer), pointer.len(), version_word, Some(body))
+            (Kind::Extern, Buffer::copy_of(&pointer)?, pointer.len(), version_word, Some(body))
         } else {
-            (Kind::Object, small(), bytes, FRESH_VERSION, None)
+            (Kind::Object, small()?, bytes, FRESH_VERSION, None)
         };
         let new = New {
             kind,

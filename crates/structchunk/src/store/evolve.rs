@@ -102,7 +102,7 @@ impl Inner {
 impl Older<'_> {
     /// The whole new object, aligned so.
     pub(super) fn converted(&self, align: usize) -> Result<Buffer> {
-        let mut buffer = Buffer::zeroed(self.new_bytes as usize, align);
+        let mut buffer = Buffer::zeroed(self.new_bytes as usize, align)?;
         self.convert(|at, piece| {
             let end = at as usize + piece.len();
             let target = buffer.bytes_mut().get_mut(at as usize..end);
@@ -148,8 +148,8 @@ impl Older<'_> {
 /// Memory for a copy, where there is so much.
 fn zeroes(bytes: usize) -> Result<Vec<u8>> {
     let mut memory = Vec::new();
-    let too_large = |_| Error::TooLarge { what: "a copy", bytes: bytes as u64, limit: isize::MAX as u64 };
-    memory.try_reserve_exact(bytes).map_err(too_large)?;
+    let refused = |_| Error::NoMemory { what: "a copy", bytes: bytes as u64 };
+    memory.try_reserve_exact(bytes).map_err(refused)?;
     memory.resize(bytes, 0);
     Ok(memory)
 }

@@ -301,7 +301,7 @@ impl Store {
         let memory = if bytes > self.inner.chunks.geometry.largest_inline() || space == Space::Sparse {
             Memory::Body(self.inner.begin_body(bytes, space)?)
         } else {
-            Memory::Staged(Buffer::zeroed(bytes as usize, T::ALIGN))
+            Memory::Staged(Buffer::zeroed(bytes as usize, T::ALIGN)?)
         };
         Ok(Loan {
             inner: &self.inner,

@@ -18,9 +18,9 @@ impl Inner {
             Kind::Extern => {
                 let pointer = self.extern_payload(record)?.encode();
                 let checksum = u64::from(self.chunks.seed.payload_checksum(&pointer));
-                (Buffer::copy_of(&pointer), checksum << 32 | FRESH_VERSION)
+                (Buffer::copy_of(&pointer)?, checksum << 32 | FRESH_VERSION)
             }
-            _ => (Buffer::copy_of(&self.copy_bytes(record, u64::MAX)?), FRESH_VERSION),
+            _ => (Buffer::copy_of(&self.copy_bytes(record, u64::MAX)?)?, FRESH_VERSION),
         };
         Ok(New {
             kind: record.header().kind,

@@ -298,8 +298,8 @@ impl Inner {
         let payload = self.payload(record)?;
         let wanted = payload.bytes.min(limit);
         let mut bytes = Vec::new();
-        let too_large = |_| Error::TooLarge { what: "a copy", bytes: wanted, limit: isize::MAX as u64 };
-        bytes.try_reserve_exact(wanted as usize).map_err(too_large)?;
+        let refused = |_| Error::NoMemory { what: "a copy", bytes: wanted };
+        bytes.try_reserve_exact(wanted as usize).map_err(refused)?;
         bytes.resize(wanted as usize, 0);
         for _ in 0..MOST_TRIES {
             let before = record.version_word(Ordering::Acquire);

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use structchunk::raw::{Described, FileId, Hold, Place, When};
+use structchunk::testing::{Call, Fault, Faults};
 use structchunk::{Error, Found, LeftReason, Object, Space, Store};
 
 use crate::common::{Point, Sample, Wide, folder, open, open_with, options};
@@ -294,6 +295,40 @@ fn an_update_is_written_back_as_a_whole_or_not_at_all_and_excludes_others() {
         assert_eq!(store.get::<[u8]>("n").unwrap().unwrap()[15], 8);
         assert!(raw.update(b"absent").unwrap().is_none());
     }
+}
+
+#[test]
+fn an_update_of_a_sparse_object_takes_space_for_what_it_changes_only_and_is_refused_where_there_is_none() {
+    let (folder, faults) = (folder(), Faults::recorded());
+    let store = open_with(options().faults(faults.clone()), folder.path()).unwrap();
+    let (raw, length) = (store.raw(), (48_u64 << 20) + 100);
+    raw.loan(b"n", &array::<u8>(&[length]), Space::Sparse).unwrap().publish(When::Always).unwrap();
+    let allocated = || store.stats().unwrap().bytes_allocated;
+    let before = allocated();
+    let change = |at: &[u64], to: u8| {
+        let mut update = raw.update(b"n").unwrap().unwrap();
+        for &at in at {
+            // SAFETY: in bounds of the update.
+            unsafe { update.as_ptr().wrapping_add(at as usize).write(to) };
+        }
+        update.commit()
+    };
+    let ends = [0, 4095, 4096, 20 << 20, length - 1];
+    change(&ends, 8).unwrap();
+    assert!(allocated() - before < 1 << 20, "{before}, then {}", allocated());
+    let seen = |at: u64| store.get::<[u8]>("n").unwrap().unwrap()[at as usize];
+    assert!(ends.iter().all(|&at| seen(at) == 8));
+    // Nothing where there is something already takes any room; what is made zero stays so.
+    faults.plan(Fault::nth(1, libc::ENOSPC).of(Call::Allocate).from_then_on());
+    change(&ends, 0).unwrap();
+    change(&[5000], 9).unwrap();
+    assert!(ends.iter().all(|&at| seen(at) == 0) && seen(5000) == 9);
+    let refused = change(&[5000, 30 << 20], 7);
+    assert!(matches!(refused, Err(Error::NoSpace { .. })), "{refused:?}");
+    assert_eq!((seen(5000), seen(30 << 20)), (9, 0));
+    faults.heal();
+    change(&[5000, 30 << 20], 7).unwrap();
+    assert_eq!((seen(5000), seen(30 << 20), seen(length - 1)), (7, 7, 0));
 }
 
 #[test]

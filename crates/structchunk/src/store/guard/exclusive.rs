@@ -112,7 +112,7 @@ impl Inner {
         let Some(hold) = self.borrow_to_write::<T>(key, Want::Exclusive, wait)? else { return Ok(None) };
         let bytes = hold.payload.bytes as usize;
         let staged = hold.payload.bytes <= LARGEST_STAGED;
-        let buffer = staged.then(|| Buffer::zeroed(bytes, T::ALIGN));
+        let buffer = staged.then(|| Buffer::few_zeroes(bytes, T::ALIGN));
         let address = if let Some(buffer) = &buffer {
             // SAFETY: the object was checked to be a `T` of this size, aligned; the buffer is as large, and nobody else's.
             unsafe { T::copy_racy(hold.address(), buffer.as_ptr(), bytes) };

@@ -59,7 +59,7 @@ impl Raw<'_> {
             let inner = unsafe { outlived(inner) };
             Memory::New(inner.begin_body(bytes, space)?)
         } else {
-            Memory::Staged(Buffer::zeroed(bytes as usize, what.layout().align() as usize))
+            Memory::Staged(Buffer::zeroed(bytes as usize, what.layout().align() as usize)?)
         };
         Ok(Lent {
             memory,
@@ -134,16 +134,17 @@ impl Lent {
         }
         let description = self.what.description()?;
         let change = Change { key: &self.key, condition: when.into(), deadline, sure: false };
+        if let Memory::Staged(buffer) = &self.memory {
+            // (It stays where it is whatever happens: somebody may still look into it.)
+            let draft = description.draft(&self.key, self.bytes);
+            let bytes = buffer.bytes().get(..self.bytes as usize).unwrap_or_default();
+            let fill = |chunk: &crate::chunk::Chunk, at| chunk.map.copy_in(at, bytes);
+            let number = self.what.number();
+            let outcome = self.inner.store_record(&change, draft, number, |_| Ok(()), |_| Ok(()), fill)?;
+            self.is_over = true;
+            return Ok(outcome == Outcome::Stored);
+        }
         let outcome = match std::mem::replace(&mut self.memory, Memory::Away) {
-            Memory::Staged(buffer) => {
-                let draft = description.draft(&self.key, self.bytes);
-                let bytes = buffer.bytes().get(..self.bytes as usize).unwrap_or_default();
-                let fill = |chunk: &crate::chunk::Chunk, at| chunk.map.copy_in(at, bytes);
-                let number = self.what.number();
-                let outcome = self.inner.store_record(&change, draft, number, |_| Ok(()), |_| Ok(()), fill);
-                self.memory = Memory::Staged(buffer);
-                outcome?
-            }
             Memory::New(new) => {
                 // It may be written to from the moment that it is an object.
                 let hold = match FileHold::of_new_body(&self.inner, &new.body) {
@@ -158,7 +159,7 @@ impl Lent {
                 let inner = unsafe { outlived(&self.inner) };
                 inner.publish_body(&change, &description, new, self.what.number(), |_| Ok(()))?
             }
-            other @ (Memory::Over(_) | Memory::Away) => {
+            other @ (Memory::Staged(_) | Memory::Over(_) | Memory::Away) => {
                 self.memory = other;
                 return Err(Error::KeyExists { key: self.key.clone() });
             }

@@ -2,15 +2,18 @@
 #![expect(unsafe_code, reason = "an update outlives the handle that it came from, with the store in it")]
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::Raw;
 use super::loan::outlived;
 use crate::error::{Error, Result};
+use crate::format::PAGE_BYTES;
 use crate::layout::{Layout, support::copy_words, support::write_words};
 use crate::map::Buffer;
 use crate::store::Inner;
 use crate::store::borrow::Want;
+use crate::store::find::Payload;
 use crate::store::guard::WriteHold;
 use crate::store::read::out_of_bounds;
 
@@ -65,10 +68,15 @@ impl Raw<'_> {
         let layout = inner.stored_type(header.type_number)?.layout.clone();
         let shape = header.flags.array.then(|| hold.record.extension().shape);
         let bytes = hold.payload.bytes;
-        let staged = Buffer::zeroed(bytes as usize, 1 << header.align_log2.min(12));
-        // SAFETY: the object's bytes are mapped, as was looked up, and only changed by those who have the borrow, or by atomic stores; the
-        // buffer is as large, and nobody else's.
-        unsafe { copy_words(hold.address(), staged.as_ptr(), bytes as usize) };
+        let staged = Buffer::zeroed(bytes as usize, 1 << header.align_log2.min(12))?;
+        // What is a hole stays one, here and there.
+        for part in data_of(&hold.payload)? {
+            let (from, to) = (part.start as usize, (part.end - part.start) as usize);
+            let (source, target) = (hold.address().wrapping_add(from), staged.as_ptr().wrapping_add(from));
+            // SAFETY: the object's bytes are mapped, as was looked up, and only changed by those who have the borrow, or by atomic stores;
+            // the buffer is as large, and nobody else's; the part is one of both.
+            unsafe { copy_words(source, target, to) };
+        }
         let (type_number, inner) = (header.type_number, self.store.inner.clone());
         Ok(Some(Update { hold: Some(hold), staged, bytes, type_number, layout, shape, inner }))
     }
@@ -114,22 +122,79 @@ impl Update {
     /// As for [`RefMut`](crate::RefMut).
     ///
     /// # Errors
-    /// [`Error::Closed`], [`Error::Poisoned`], [`Error::Forked`]; the change is lost then.
+    /// [`Error::Closed`], [`Error::Poisoned`], [`Error::Forked`]; [`Error::NoSpace`] where the change needs room in a sparse object and the disk
+    /// has none. The change is lost then.
     pub fn commit(&mut self) -> Result<()> {
         let Some(hold) = self.hold.take() else { return Ok(()) };
         self.inner.check_writable()?;
+        let mut parts = data_of(&hold.payload)?;
+        if let Some(body) = hold.payload.body() {
+            // Before the first byte is written: a full disk is an error here, and would end the process there.
+            let filled = self.filled_holes(&parts);
+            for hole in &filled {
+                body.reserve(hole.start, hole.end - hole.start)?;
+            }
+            parts.extend(filled);
+        }
         hold.begin_writing();
-        // SAFETY: the copy is as large as the object, which is mapped, may be written and is borrowed exclusively; others read it by
-        // atomic loads of the same words only.
-        unsafe { write_words(self.staged.as_ptr(), hold.address(), self.bytes as usize) };
+        for part in parts {
+            let (from, bytes) = (part.start as usize, (part.end - part.start) as usize);
+            let (source, target) =
+                (self.staged.as_ptr().wrapping_add(from), hold.address().wrapping_add(from));
+            // SAFETY: the part is one of the copy, which is as large as the object, and of the object, which is mapped, may be written and is
+            // borrowed exclusively; others read it by atomic loads of the same words only.
+            unsafe { write_words(source, target, bytes) };
+        }
         hold.end_writing();
         Ok(())
+    }
+
+    /// The pages outside of these parts in which the copy has anything but zeroes; what follows each other as one.
+    fn filled_holes(&self, parts: &[Range<u64>]) -> Vec<Range<u64>> {
+        let all = self.staged.bytes().get(..self.bytes as usize).unwrap_or_default();
+        let mut filled: Vec<Range<u64>> = Vec::new();
+        let mut behind = 0;
+        for part in parts.iter().cloned().chain([self.bytes..self.bytes]) {
+            for from in (behind..part.start).step_by(PAGE_BYTES as usize) {
+                let page = from..(from + PAGE_BYTES).min(part.start);
+                let bytes = all.get(page.start as usize..page.end as usize).unwrap_or_default();
+                if bytes.iter().all(|&byte| byte == 0) {
+                    continue;
+                }
+                match filled.last_mut() {
+                    Some(last) if last.end == page.start => last.end = page.end,
+                    _ => filled.push(page),
+                }
+            }
+            behind = part.end;
+        }
+        filled
     }
 
     /// Lets go of the object without a change.
     pub fn cancel(&mut self) {
         self.hold = None;
     }
+}
+
+/// The parts of an object that may be anything but zero, in whole pages of it: all but the holes of a body.
+fn data_of(payload: &Payload<'_>) -> Result<Vec<Range<u64>>> {
+    let Some(body) = payload.body() else { return Ok(vec![0..payload.bytes]) };
+    let mut parts: Vec<Range<u64>> = Vec::new();
+    let mut from = 0;
+    while from < payload.bytes
+        && let Some(data) = body.next_data(from)?
+        && data.start < payload.bytes
+    {
+        let start = data.start / PAGE_BYTES * PAGE_BYTES;
+        let end = data.end.next_multiple_of(PAGE_BYTES).min(payload.bytes).max(start);
+        match parts.last_mut() {
+            Some(last) if last.end >= start => last.end = end.max(last.end),
+            _ => parts.push(start..end),
+        }
+        from = data.end.max(from + 1);
+    }
+    Ok(parts)
 }
 
 impl fmt::Debug for Update {
