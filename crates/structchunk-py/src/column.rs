@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use pyo3::exceptions::{PyKeyError, PyMemoryError};
 use pyo3::prelude::*;
 use structchunk::raw::RawReader;
-use structchunk::{Entry, Error, Result, Store};
+use structchunk::{Entry, Error, Reader, Result, Store};
 
 use crate::errors::OrRaise;
 use crate::handle::Handle;
@@ -59,11 +59,15 @@ impl<'a> Column<'a> {
     }
 
     /// Of the objects under these keys, which have to be of the type.
-    pub fn of_keys(&mut self, handle: &Handle, keys: &[Vec<u8>]) -> std::result::Result<(), Stop> {
+    pub fn of_keys(
+        &mut self,
+        handle: &Handle,
+        reader: Option<&Reader>,
+        keys: &[Vec<u8>],
+    ) -> std::result::Result<(), Stop> {
         let what = structchunk::raw::Described::one(self.layout.clone());
-        let reader = handle.reader()?;
         for (index, key) in keys.iter().enumerate() {
-            let taken = match &reader {
+            let taken = match reader {
                 Some(reader) => self.of_reader(reader.raw(), &what, key)?,
                 None => self.of_key(handle.own()?, &what, key)?,
             };
@@ -96,8 +100,8 @@ impl<'a> Column<'a> {
     }
 
     /// Of all objects of the type, in the order of their keys.
-    pub fn of_all(&mut self, handle: &Handle) -> Result<()> {
-        let Some(reader) = handle.reader()? else {
+    pub fn of_all(&mut self, handle: &Handle, reader: Option<&Reader>) -> Result<()> {
+        let Some(reader) = reader else {
             return self.of_entries(handle.own()?.ordered()?);
         };
         loop {

@@ -1,9 +1,15 @@
 //! Who has the store: this process, to write it, or another one, beside which it is read.
-#![expect(unsafe_code, reason = "opening a store is unsafe: others could change its files")]
+#![expect(
+    unsafe_code,
+    reason = "opening a store is unsafe: others could change its files; the GIL is a lock"
+)]
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use pyo3::prelude::*;
 use structchunk::{Error, Options, Reader, Result, Store, StoredType};
 
 /// A store, or a reader beside whoever writes it.
@@ -15,7 +21,25 @@ pub enum Handle {
 /// A reader, until it is closed.
 pub struct Beside {
     path: PathBuf,
-    reader: Mutex<Option<Arc<Reader>>>,
+    closed: AtomicBool,
+    reader: UnderGil<Option<Arc<Reader>>>,
+}
+
+/// What only those look into who have the GIL. Unlike a mutex it is never closed in a forked child: who forks has the GIL.
+struct UnderGil<T>(RefCell<T>);
+
+// SAFETY: `get` and `take` are the only ways in, take a proof of having the GIL, and run nothing that could give it away. (Interpreters without
+// a GIL do not load modules of the stable ABI, which this one is.) What is inside may go from thread to thread.
+unsafe impl<T: Send + Sync> Sync for UnderGil<T> {}
+
+impl<T: Clone + Default> UnderGil<T> {
+    fn get(&self, _: Python<'_>) -> T {
+        self.0.borrow().clone()
+    }
+
+    fn take(&self, _: Python<'_>) -> T {
+        self.0.take()
+    }
 }
 
 impl Handle {
@@ -27,7 +51,8 @@ impl Handle {
     pub fn attach(options: Options, path: PathBuf) -> Result<Self> {
         // SAFETY: as for `open`.
         let reader = unsafe { options.attach(&path) }?;
-        Ok(Self::Beside(Beside { path, reader: Mutex::new(Some(Arc::new(reader))) }))
+        let reader = UnderGil(RefCell::new(Some(Arc::new(reader))));
+        Ok(Self::Beside(Beside { path, closed: AtomicBool::new(false), reader }))
     }
 
     /// The store, for who may change it.
@@ -39,7 +64,7 @@ impl Handle {
         match self {
             Self::Own(store) => Ok(store),
             Self::Beside(beside) => {
-                beside.reader()?;
+                beside.check_open()?;
                 Err(Error::ReadOnly { path: beside.path.clone() })
             }
         }
@@ -50,10 +75,10 @@ impl Handle {
     /// # Errors
     /// [`Error::Closed`].
     #[inline]
-    pub fn reader(&self) -> Result<Option<Arc<Reader>>> {
+    pub fn reader(&self, py: Python<'_>) -> Result<Option<Arc<Reader>>> {
         match self {
             Self::Own(_) => Ok(None),
-            Self::Beside(beside) => beside.reader().map(Some),
+            Self::Beside(beside) => beside.reader(py).map(Some),
         }
     }
 
@@ -65,7 +90,7 @@ impl Handle {
         match self {
             Self::Own(store) => question(store),
             Self::Beside(beside) => {
-                beside.reader()?;
+                beside.check_open()?;
                 // SAFETY: as for `open`.
                 let store = unsafe { Store::options().read_only(true).open(&beside.path) }?;
                 question(&store)
@@ -87,24 +112,26 @@ impl Handle {
         }
     }
 
-    pub fn len(&self) -> Result<u64> {
+    // (A reader may have to wait for the end of a recovery.)
+
+    pub fn len(&self, py: Python<'_>) -> Result<u64> {
         match self {
             Self::Own(store) => Ok(store.len()),
-            Self::Beside(beside) => beside.reader()?.len(),
+            Self::Beside(beside) => beside.ask(py, Reader::len),
         }
     }
 
-    pub fn contains(&self, key: &[u8]) -> Result<bool> {
+    pub fn contains(&self, py: Python<'_>, key: &[u8]) -> Result<bool> {
         match self {
             Self::Own(store) => store.contains(key),
-            Self::Beside(beside) => beside.reader()?.contains(key),
+            Self::Beside(beside) => beside.ask(py, |reader| reader.contains(key)),
         }
     }
 
-    pub fn types(&self) -> Result<Vec<StoredType>> {
+    pub fn types(&self, py: Python<'_>) -> Result<Vec<StoredType>> {
         match self {
             Self::Own(store) => store.types(),
-            Self::Beside(beside) => beside.reader()?.types(),
+            Self::Beside(beside) => beside.ask(py, Reader::types),
         }
     }
 
@@ -116,11 +143,13 @@ impl Handle {
         }
     }
 
-    pub fn close(&self) -> Result<()> {
+    pub fn close(&self, py: Python<'_>) -> Result<()> {
         match self {
-            Self::Own(store) => store.clone().close(),
+            Self::Own(store) => py.detach(|| store.clone().close()),
             Self::Beside(beside) => {
-                beside.reader.lock().unwrap_or_else(PoisonError::into_inner).take();
+                beside.closed.store(true, Ordering::Release);
+                let reader = beside.reader.take(py);
+                py.detach(|| drop(reader));
                 Ok(())
             }
         }
@@ -128,7 +157,16 @@ impl Handle {
 }
 
 impl Beside {
-    fn reader(&self) -> Result<Arc<Reader>> {
-        self.reader.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or(Error::Closed)
+    fn check_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
+    }
+
+    fn reader(&self, py: Python<'_>) -> Result<Arc<Reader>> {
+        self.reader.get(py).ok_or(Error::Closed)
+    }
+
+    fn ask<R: Send>(&self, py: Python<'_>, question: impl FnOnce(&Reader) -> Result<R> + Send) -> Result<R> {
+        let reader = self.reader(py)?;
+        py.detach(|| question(&reader))
     }
 }

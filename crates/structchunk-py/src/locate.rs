@@ -120,7 +120,7 @@ impl Store {
     /// Where an object lies, with what it is.
     pub fn locate(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<Option<Found>> {
         let key = keys::to_bytes(key)?;
-        if let Some(reader) = self.handle.reader().or_raise(py)? {
+        if let Some(reader) = self.handle.reader(py).or_raise(py)? {
             let seen = py.detach(|| reader.raw().view(&key)).or_raise(py)?;
             let Some(Seen { hold, place, layout, shape, .. }) = seen else { return Ok(None) };
             let memory = Py::new(py, Memory::of_hold(hold, place.file))?;

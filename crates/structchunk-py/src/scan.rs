@@ -3,7 +3,7 @@
 use std::ops::Bound as End;
 
 use pyo3::prelude::*;
-use structchunk::{Error, Keys, Result};
+use structchunk::{Error, Keys, Reader, Result};
 
 use crate::handle::Handle;
 use crate::keys;
@@ -32,10 +32,10 @@ impl Within {
         Ok(Self { low, high, reverse })
     }
 
-    /// The first keys.
-    pub fn keys(&self, handle: &Handle, limit: usize) -> Result<Vec<Vec<u8>>> {
+    /// The first keys, of a reader where there is one.
+    pub fn keys(&self, handle: &Handle, reader: Option<&Reader>, limit: usize) -> Result<Vec<Vec<u8>>> {
         let range = || (self.low.clone(), self.high.clone());
-        let Some(reader) = handle.reader()? else {
+        let Some(reader) = reader else {
             return self.first(handle.own()?.range(range())?.keys(), limit);
         };
         loop {

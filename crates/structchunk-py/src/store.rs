@@ -106,12 +106,12 @@ impl Store {
     }
 
     fn _len(&self, py: Python<'_>) -> PyResult<u64> {
-        self.handle.len().or_raise(py)
+        self.handle.len(py).or_raise(py)
     }
 
     fn _close(&self, py: Python<'_>) -> PyResult<()> {
         self.let_go(py);
-        py.detach(|| self.handle.close()).or_raise(py)
+        self.handle.close(py).or_raise(py)
     }
 
     /// Lets go of what is cached and keeps chunks in their places.
@@ -141,7 +141,7 @@ impl Store {
     }
 
     fn __contains__(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<bool> {
-        self.handle.contains(&keys::to_bytes(key)?).or_raise(py)
+        self.handle.contains(py, &keys::to_bytes(key)?).or_raise(py)
     }
 
     fn _locate(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<Option<Found>> {
@@ -151,8 +151,8 @@ impl Store {
     /// The layout of the object under `key`, and whether it is an array.
     fn _what(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<Option<(Layout, bool)>> {
         let key = keys::to_bytes(key)?;
-        let what = match self.handle.reader().or_raise(py)? {
-            Some(reader) => reader.raw().what(&key),
+        let what = match self.handle.reader(py).or_raise(py)? {
+            Some(reader) => py.detach(|| reader.raw().what(&key)),
             None => self.raw().and_then(|raw| raw.what(&key)),
         };
         Ok(what.or_raise(py)?.map(|(layout, is_array)| (Layout(layout), is_array)))
@@ -197,7 +197,7 @@ impl Store {
 
     fn _load<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Option<Copied<'py>>> {
         let key = keys::to_bytes(key)?;
-        let copy = match self.handle.reader().or_raise(py)? {
+        let copy = match self.handle.reader(py).or_raise(py)? {
             Some(reader) => py.detach(|| reader.raw().load(&key)),
             None => py.detach(|| self.raw()?.load(&key)),
         };
@@ -305,7 +305,8 @@ impl Store {
         limit: usize,
     ) -> PyResult<Vec<Bound<'py, PyAny>>> {
         let within = Within::of([start, stop, prefix, after], reverse)?;
-        let found = py.detach(|| within.keys(&self.handle, limit)).or_raise(py)?;
+        let reader = self.handle.reader(py).or_raise(py)?;
+        let found = py.detach(|| within.keys(&self.handle, reader.as_deref(), limit)).or_raise(py)?;
         found.iter().map(|key| keys::to_python(py, key, self.as_text)).collect()
     }
 
@@ -327,13 +328,14 @@ impl Store {
     ) -> PyResult<(Bound<'py, PyAny>, String, Vec<u64>, usize, Bound<'py, PyByteArray>)> {
         let spot = Spot::find(&layout.0, &[], path)?;
         let mut column = Column::new(&self.handle, &layout.0, &spot)?;
+        let reader = self.handle.reader(py).or_raise(py)?;
         if let Some(keys) = keys {
             let owned = |key| keys::to_bytes(key).map(std::borrow::Cow::into_owned);
             let bytes: Vec<Vec<u8>> = keys.iter().map(owned).collect::<PyResult<_>>()?;
-            let outcome = py.detach(|| column.of_keys(&self.handle, &bytes));
+            let outcome = py.detach(|| column.of_keys(&self.handle, reader.as_deref(), &bytes));
             column::raise(py, outcome, &keys)?;
         } else {
-            py.detach(|| column.of_all(&self.handle)).or_raise(py)?;
+            py.detach(|| column.of_all(&self.handle, reader.as_deref())).or_raise(py)?;
         }
         let (count, bytes) = column.finish();
         let content = show_content(py, &spot.content)?;
@@ -361,7 +363,7 @@ impl Store {
     }
 
     fn _types(&self, py: Python<'_>) -> PyResult<Vec<Layout>> {
-        let types = self.handle.types().or_raise(py)?;
+        let types = self.handle.types(py).or_raise(py)?;
         Ok(types.into_iter().map(|stored| Layout(stored.layout)).collect())
     }
 

@@ -16,6 +16,7 @@ mod holes;
 mod inherited;
 mod lock;
 mod memory;
+mod per_process;
 mod real;
 mod sabotage;
 #[cfg(feature = "leveldb")]
@@ -32,6 +33,7 @@ pub(crate) use folder::Folder;
 pub(crate) use fork::forks;
 pub(crate) use inherited::InheritedLength;
 pub(crate) use lock::Lock;
+pub(crate) use per_process::PerProcess;
 pub use sabotage::Sabotage;
 pub(crate) use sabotage::last_sequence;
 #[cfg(feature = "leveldb")]

@@ -11,7 +11,7 @@ use super::Inner;
 use super::report::Found;
 use super::since::Walked;
 use super::{Options, Store};
-use crate::disk::{Folder, Sabotage};
+use crate::disk::{Folder, PerProcess, Sabotage};
 use crate::error::{Error, Result};
 use crate::format::IndexMark;
 use crate::index::{self, Changes, Covered, Index, Runs, Snapshot};
@@ -44,7 +44,7 @@ pub(crate) struct Ordered {
     boot: Option<[u8; 16]>,
     // Either is locked before the writer.
     disk: Mutex<OnDisk>,
-    runs: Mutex<Runs>,
+    runs: PerProcess<Mutex<Runs>>,
     /// How far the index on disk is known to go.
     sequence: AtomicU64,
     /// How many scans it has served.
@@ -121,7 +121,7 @@ impl Ordered {
             sorted_keys: options.sorted_keys,
             boot: root.boot_id().filter(|_| options.trust_page_cache),
             disk: Mutex::default(),
-            runs: Mutex::default(),
+            runs: PerProcess::new(Mutex::default()),
             sequence: AtomicU64::new(NONE),
             scans: AtomicU64::new(0),
         }
@@ -138,7 +138,11 @@ impl Ordered {
     }
 
     fn lock_runs(&self) -> MutexGuard<'_, Runs> {
-        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+        let runs = self.runs.here(|of_parent| {
+            let sorted = of_parent.try_lock().map(|runs| runs.clone());
+            Mutex::new(sorted.unwrap_or_default())
+        });
+        runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -185,7 +189,7 @@ impl Inner {
 
     /// Whether nothing was appended behind this.
     fn is_at_end(&self, covered: Covered) -> bool {
-        if self.follows() {
+        if self.reads_shared() {
             return covered.position.get() == self.shared.end();
         }
         covered.sequence == self.last_sequence()
@@ -196,7 +200,7 @@ impl Inner {
             if runs.covered.is_some_and(|covered| self.is_at_end(covered)) {
                 return Ok(());
             }
-            let now = if self.follows() { self.log_of_others(runs.covered)? } else { self.log_now()? };
+            let now = if self.reads_shared() { self.log_of_others(runs.covered)? } else { self.log_now()? };
             let walked = self.changes_since::<Error>(runs.covered, &now, &mut |changes, covered| {
                 runs.extend(&changes.sorted(), covered);
                 Ok(())

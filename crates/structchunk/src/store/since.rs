@@ -80,7 +80,8 @@ impl Inner {
         for &id in now.chunks.iter().filter(|&&id| id >= first) {
             let chunk = match self.chunks.get(id) {
                 Err(error)
-                    if error.is_absent() && (self.follows() || !self.lock_writer().chunks.contains(&id)) =>
+                    if error.is_absent()
+                        && (self.reads_shared() || !self.lock_writer().chunks.contains(&id)) =>
                 {
                     return Ok(Walked::Gap);
                 }

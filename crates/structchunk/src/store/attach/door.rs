@@ -51,6 +51,11 @@ impl Door {
         Ok(Self { root, options: Options { index: false, ..options.clone() } })
     }
 
+    /// Where the store is.
+    pub(super) fn path(&self) -> &std::path::Path {
+        self.root.path()
+    }
+
     /// Attaches to the store as it is now.
     pub(super) fn attach(&self) -> Result<Store> {
         let end = Instant::now() + self.options.busy_timeout;

@@ -22,6 +22,13 @@ impl Inner {
         self.attached.as_ref().is_some_and(super::Watch::follows)
     }
 
+    /// Whether the log is looked up in `shared`: others append to it, and in a child of the writer what the handle knows may be behind a lock
+    /// that nobody opens any more. (Before its first change a writer has not said there where its log ends.)
+    #[inline]
+    pub(crate) fn reads_shared(&self) -> bool {
+        self.follows() || self.is_forked() && !self.read_only && self.session_open.load(Ordering::Acquire)
+    }
+
     /// Whether nobody has ended what this reader is attached to.
     #[inline]
     pub(super) fn goes_on(&self) -> bool {
@@ -79,7 +86,11 @@ impl Inner {
 
     /// The number of the next type.
     pub(crate) fn next_type(&self) -> u32 {
-        if self.follows() { self.shared.next_type().min(MAX_TYPES) } else { self.lock_writer().next_type }
+        if self.reads_shared() {
+            self.shared.next_type().min(MAX_TYPES)
+        } else {
+            self.lock_writer().next_type
+        }
     }
 
     /// The log as it is at this moment, for one who follows it. `from`: what lies before that is of no interest.

@@ -24,6 +24,7 @@ pub(crate) use watch::Watch;
 
 use self::door::Door;
 use super::{Options, Store, StoredType};
+use crate::disk::PerProcess;
 use crate::error::{Error, Result};
 use crate::layout::Object;
 
@@ -36,13 +37,14 @@ use crate::layout::Object;
 /// of a [`Reader::session`].
 pub struct Reader {
     place: Arc<Place>,
-    own: RwLock<Session>,
+    /// `None`: a child, which has not attached for itself yet.
+    own: PerProcess<RwLock<Option<Session>>>,
 }
 
 /// What the clones of a reader share.
 struct Place {
     door: Door,
-    newest: Mutex<Session>,
+    newest: PerProcess<Mutex<Option<Session>>>,
 }
 
 impl Options {
@@ -59,8 +61,11 @@ impl Options {
     pub unsafe fn attach(self, path: impl AsRef<Path>) -> Result<Reader> {
         let door = Door::new(&self, path.as_ref())?;
         let session = Session::new(door.attach()?);
-        let place = Place { door, newest: Mutex::new(session.clone()) };
-        Ok(Reader { place: Arc::new(place), own: RwLock::new(session) })
+        let newest = PerProcess::new(Mutex::new(Some(session.clone())));
+        Ok(Reader {
+            place: Arc::new(Place { door, newest }),
+            own: PerProcess::new(RwLock::new(Some(session))),
+        })
     }
 }
 
@@ -169,11 +174,19 @@ impl Reader {
     /// Asks the present session, and the next one where that is over before it has answered.
     #[inline]
     pub(in crate::store) fn ask<R>(&self, question: impl Fn(&Session) -> Result<R>) -> Result<R> {
-        let answer = question(&self.own.read().unwrap_or_else(PoisonError::into_inner));
+        let answer = {
+            let own = self.own().read().unwrap_or_else(PoisonError::into_inner);
+            own.as_ref().map(&question)
+        };
         match answer {
-            Err(Error::SessionOver { .. }) => self.ask_next(question),
-            answer => answer,
+            None | Some(Err(Error::SessionOver { .. })) => self.ask_next(question),
+            Some(answer) => answer,
         }
+    }
+
+    #[inline]
+    fn own(&self) -> &RwLock<Option<Session>> {
+        self.own.here(|_| RwLock::default())
     }
 
     #[cold]
@@ -181,7 +194,7 @@ impl Reader {
         loop {
             let session = self.place.next()?;
             let answer = question(&session);
-            *self.own.write().unwrap_or_else(PoisonError::into_inner) = session;
+            *self.own().write().unwrap_or_else(PoisonError::into_inner) = Some(session);
             match answer {
                 Err(Error::SessionOver { .. }) => {}
                 answer => return answer,
@@ -193,26 +206,29 @@ impl Reader {
 impl Place {
     /// A session that is not over, as far as is known.
     fn next(&self) -> Result<Session> {
-        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        if newest.check().is_err() {
-            let session = Session::new(self.door.attach()?);
-            session.adopt(&newest);
-            *newest = session;
+        let newest = self.newest.here(|_| Mutex::default());
+        let mut newest = newest.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(session) = newest.as_ref().filter(|session| session.check().is_ok()) {
+            return Ok(session.clone());
         }
-        Ok(newest.clone())
+        let session = Session::new(self.door.attach()?);
+        if let Some(before) = &*newest {
+            session.adopt(before);
+        }
+        *newest = Some(session.clone());
+        Ok(session)
     }
 }
 
 impl Clone for Reader {
     fn clone(&self) -> Self {
-        let session = self.own.read().unwrap_or_else(PoisonError::into_inner).clone();
-        Self { place: self.place.clone(), own: RwLock::new(session) }
+        let session = self.own().read().unwrap_or_else(PoisonError::into_inner).clone();
+        Self { place: self.place.clone(), own: PerProcess::new(RwLock::new(session)) }
     }
 }
 
 impl fmt::Debug for Reader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let session = self.own.read().unwrap_or_else(PoisonError::into_inner);
-        f.debug_struct("Reader").field("path", &session.path()).finish_non_exhaustive()
+        f.debug_struct("Reader").field("path", &self.place.door.path()).finish_non_exhaustive()
     }
 }
