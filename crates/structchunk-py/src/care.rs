@@ -15,7 +15,12 @@ pub fn check(py: Python<'_>, handle: &Handle) -> PyResult<Vec<String>> {
 }
 
 pub fn copy_to(py: Python<'_>, handle: &Handle, path: PathBuf) -> PyResult<u64> {
-    py.detach(|| handle.alone(|store| store.copy_to(path))).or_raise(py).map(|report| report.objects)
+    let reader = handle.reader(py).or_raise(py)?;
+    let report = py.detach(|| match reader {
+        Some(reader) => reader.copy_to(path),
+        None => handle.own()?.copy_to(path),
+    });
+    report.or_raise(py).map(|report| report.objects)
 }
 
 pub fn compact<'py>(py: Python<'py>, store: &Store, fill_ratio: Option<f64>) -> PyResult<Bound<'py, PyDict>> {

@@ -82,7 +82,7 @@ impl Handle {
         }
     }
 
-    /// Asks something that takes a store which nobody changes meanwhile, or one of one's own.
+    /// Asks something that takes a store which nobody changes meanwhile, or one of one's own. A reader keeps writers out for as long.
     ///
     /// # Errors
     /// [`Error::Locked`] for a reader beside a writer.

@@ -273,8 +273,9 @@ impl Store {
             Some(true) => Space::Sparse,
             Some(false) => Space::Reserved,
         };
-        let raw = self.raw().or_raise(py)?;
-        raw.loan(&keys::to_bytes(key)?, &what.get().0, space).map(Memory::of_loan).or_raise(py)
+        let (raw, key, what) = (self.raw().or_raise(py)?, keys::to_bytes(key)?, &what.get().0);
+        // It may take a while to find space for it.
+        py.detach(|| raw.loan(&key, what, space)).map(Memory::of_loan).or_raise(py)
     }
 
     #[expect(clippy::type_complexity, reason = "a tuple of Python")]

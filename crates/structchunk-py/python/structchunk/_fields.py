@@ -17,7 +17,8 @@ class Fields(Base):
     """
 
     def atomic(self, key: Key, field: str) -> _native.Atomic:
-        """The integer itself, for many changes: no look-up for each, and forked children go on with it. ``hits += 1`` changes it in the file.
+        """The integer itself, for many changes: no look-up for each, and ``hits += 1`` changes it in the file. Forked children go on with it, as
+        long as the parent keeps its own.
 
         It belongs to the object that is there now: after a put or remove its changes go nowhere. It keeps the object mapped and in its place.
         """

@@ -253,7 +253,7 @@ class Store(Loans, Many, Fields, MutableMapping[Any, Any]):
         self._sync()
 
     def check(self) -> list[str]:
-        """Looks at everything; what is damaged, a line each."""
+        """Looks at everything; what is damaged, a line each. With mode ``r`` it keeps writers out meanwhile, and is `Locked` out by them."""
         return self._check()
 
     def compact(self, fill_ratio: float | None = None) -> dict[str, Any]:
@@ -277,7 +277,7 @@ class Store(Loans, Many, Fields, MutableMapping[Any, Any]):
         return _rebuild.array_class(place.layout, place.shape or ())
 
     def stats(self) -> dict[str, int]:
-        """Sizes and counts, in bytes."""
+        """Sizes and counts, in bytes. With mode ``r`` as for `check`."""
         return self._stats()
 
     def close(self) -> None:
