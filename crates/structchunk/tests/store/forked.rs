@@ -1,9 +1,10 @@
 //! What a child of the writing process reads while its parent goes on changing objects where they lie.
 #![expect(unsafe_code, reason = "fork")]
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use structchunk::{Error, Store};
+use structchunk::{Error, Reader, Store};
 
 use crate::common::{Grown, Sample, Wide, folder, open, open_with, options};
 
@@ -157,4 +158,46 @@ fn a_child_opens_and_writes_a_store_although_its_parent_has_used_an_index() {
     let keys: Vec<_> = store.keys().unwrap().map(|key| key.unwrap().into_key()).collect();
     assert_eq!(keys, [b"child".to_vec(), b"parent".to_vec()]);
     assert_eq!(store.check().unwrap().count(), 0);
+}
+
+#[test]
+fn a_child_waits_for_no_lock_that_a_thread_of_its_parent_had() {
+    let folder = folder();
+    let store = open(folder.path());
+    store.put("k", &[7_u64; 4096]).expect("put");
+    // SAFETY: nobody but this test has the files.
+    let reader = unsafe { Reader::attach(folder.path()) }.expect("attach");
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                assert!(reader.load::<[u64; 4096]>("k").expect("load").is_some());
+            }
+        });
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                store.put("l", &1_u64).expect("put");
+                assert_eq!(store.keys().expect("a scan").count(), 2);
+            }
+        });
+        let mut ends = Vec::new();
+        for _ in 0..40 {
+            // SAFETY: that the child does with threads of its parent about what the test is about, and nothing that takes a lock otherwise.
+            let child = unsafe { libc::fork() };
+            if child == 0 {
+                // SAFETY: ends the process if it hangs.
+                unsafe { libc::alarm(20) };
+                let seen = reader.load::<[u64; 4096]>("k").is_ok_and(|object| object.is_some());
+                let keys = store.keys().is_ok_and(|mut keys| keys.all(|key| key.is_ok()));
+                // SAFETY: ends the process without running anything else.
+                unsafe { libc::_exit(i32::from(!(seen && keys))) };
+            }
+            let mut status = 0;
+            // SAFETY: waits for the child above, and writes its status.
+            unsafe { libc::waitpid(child, &raw mut status, 0) };
+            ends.push(status);
+        }
+        over.store(true, Ordering::Relaxed);
+        assert!(ends.iter().all(|&status| status == 0), "{ends:?}");
+    });
 }

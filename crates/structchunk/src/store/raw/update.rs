@@ -154,7 +154,7 @@ impl Update {
         let all = self.staged.bytes().get(..self.bytes as usize).unwrap_or_default();
         let mut filled: Vec<Range<u64>> = Vec::new();
         let mut behind = 0;
-        for part in parts.iter().cloned().chain([self.bytes..self.bytes]) {
+        for part in parts.iter().cloned().chain(std::iter::once(self.bytes..self.bytes)) {
             for from in (behind..part.start).step_by(PAGE_BYTES as usize) {
                 let page = from..(from + PAGE_BYTES).min(part.start);
                 let bytes = all.get(page.start as usize..page.end as usize).unwrap_or_default();
@@ -179,7 +179,10 @@ impl Update {
 
 /// The parts of an object that may be anything but zero, in whole pages of it: all but the holes of a body.
 fn data_of(payload: &Payload<'_>) -> Result<Vec<Range<u64>>> {
-    let Some(body) = payload.body() else { return Ok(vec![0..payload.bytes]) };
+    let Some(body) = payload.body() else {
+        let all = 0..payload.bytes;
+        return Ok(vec![all]);
+    };
     let mut parts: Vec<Range<u64>> = Vec::new();
     let mut from = 0;
     while from < payload.bytes
