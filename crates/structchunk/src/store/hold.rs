@@ -190,6 +190,10 @@ impl FileHold {
 
 impl Drop for FileHold {
     fn drop(&mut self) {
+        if self.inner.is_forked() {
+            // It counts for the parent only; and a lock that a thread of the parent had is never opened here.
+            return;
+        }
         match &self.file {
             HeldFile::Chunk(chunk) => {
                 if self.writable
