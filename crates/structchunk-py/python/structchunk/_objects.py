@@ -243,7 +243,11 @@ def watch(obj: Any) -> None:
     """
     kept = obj._objects
     if isinstance(kept, dict):
-        note = _Note(obj, _forget)
+        try:
+            note = _Note(obj, _forget)
+        except TypeError:
+            # Its class has slots, and none for references like this: then it waits for the garbage.
+            return
         note.kept = kept
         _notes[id(note)] = note
 
