@@ -220,11 +220,24 @@ pub enum Error {
         /// The store.
         path: PathBuf,
     },
+    /// The object was sealed: nobody changes it in place, ever. Another object may be put in its place.
+    #[error("object {} is sealed: it cannot be changed in place", EscapedKey(key))]
+    Sealed {
+        /// The object's key.
+        key: Vec<u8>,
+    },
     /// The process that was changing the object died before it was done: half of it may be changed.
     #[error("object {} is half changed: the process that was at it died", EscapedKey(key))]
     Torn {
         /// The object's key.
         key: Vec<u8>,
+    },
+    /// Objects are changed by other processes only in a session of a writer: one that has the store open, or died with it in this boot of the
+    /// machine. Nobody has opened it since it was closed.
+    #[error("nobody has {} open for writing: its objects cannot be changed now", path.display())]
+    NoWriter {
+        /// The store.
+        path: PathBuf,
     },
     /// The store handle was closed.
     #[error("the store is closed")]
@@ -279,6 +292,7 @@ impl Error {
                 | Self::NoSpace { .. }
                 | Self::NoMemory { .. }
                 | Self::Recovering { .. }
+                | Self::NoWriter { .. }
                 | Self::SessionOver { .. }
         )
     }

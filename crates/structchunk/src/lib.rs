@@ -63,9 +63,9 @@ pub use map::explain_bus_errors;
 #[cfg(not(loom))]
 pub use store::{
     AtomicRef, AtomicView, Batch, Check, ChunkStats, CompactProgress, CompactReport, Compaction,
-    CopyProgress, CopyReport, Entry, Finding, Found, Iter, KeyEntry, Keys, LeftReason, Loan, Options,
-    OwnedRef, Range, Reader, RebuildReport, RecoveryReport, Ref, RefMut, Session, Space, Sparse, Stats,
-    Store, StoredType, Upgraded,
+    CopyProgress, CopyReport, Entry, Finding, Found, Iter, KeyEntry, Keys, LeftReason, Loan, Mutator,
+    MutatorSession, Options, OwnedRef, Range, Reader, RebuildReport, RecoveryReport, Ref, RefMut, Session,
+    Space, Sparse, Stats, Store, StoredType, Upgraded,
 };
 pub use structchunk_derive::Object;
 #[cfg(not(loom))]

@@ -125,3 +125,15 @@ fn readers_of_a_board_see_whole_quotes_only_and_outlive_its_feed() {
         assert!(symbols == 4 && looks > 100 && last == 4000, "{shown}");
     }
 }
+
+#[test]
+fn counters_that_several_processes_raise_come_to_the_exact_total_and_a_death_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let shown = run("shared_counters", folder.path());
+    let requests = numbers(line(&shown, "4 processes"));
+    assert!(requests[1] > 1000 && requests[1] == requests[2], "{shown}");
+    let changes = numbers(shown.lines().nth(1).unwrap());
+    assert!(changes[0] > 0 && changes == [changes[0]; 3], "{shown}");
+    assert!(line(&shown, "after a death").contains("half changed"), "{shown}");
+    assert_eq!(numbers(line(&shown, "mended")), [changes[0]], "{shown}");
+}

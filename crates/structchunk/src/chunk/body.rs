@@ -9,7 +9,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use super::nanoseconds_since_1970;
 use crate::disk::{Access, File, Folder};
 use crate::error::{Error, Result};
-use crate::format::{BodyIdentity, BodyNumber, FileName, PAGE_BYTES, SECTOR_BYTES, align_up};
+use crate::format::{
+    BodyIdentity, BodyNumber, BodySeal, FileName, PAGE_BYTES, RecordSeed, SECTOR_BYTES, align_up,
+};
 use crate::map::{Mapping, Present, Resident, Residents};
 
 /// A body that stays mapped.
@@ -133,6 +135,40 @@ impl Body {
         Ok(found.map(|data| data.start - PAGE_BYTES..data.end - PAGE_BYTES))
     }
 
+    /// The checksum of the payload as it is now. Holes are not looked into: on some file systems that takes space.
+    pub(crate) fn payload_checksum(&self, seed: RecordSeed) -> Result<u32> {
+        let mut sum = seed.begin_payload();
+        let mut piece = vec![0; PIECE_BYTES.min(self.payload_bytes) as usize];
+        let mut at = 0;
+        while let Some(data) = self.next_data(at)?.filter(|data| data.start < self.payload_bytes) {
+            let end = data.end.min(self.payload_bytes);
+            sum.append_zeroes(data.start.saturating_sub(at));
+            at = data.start.max(at);
+            while at < end {
+                let piece = &mut piece[..(end - at).min(PIECE_BYTES) as usize];
+                let short =
+                    || Error::corrupt(self.path(), PAGE_BYTES + at, "the file is shorter than it was");
+                self.map.copy_out(PAGE_BYTES + at, piece).ok_or_else(short)?;
+                sum.append(piece);
+                at += piece.len() as u64;
+            }
+        }
+        sum.append_zeroes(self.payload_bytes.saturating_sub(at));
+        Ok(sum.finish())
+    }
+
+    /// Notes the checksum of a payload that will not change any more; durable with the next sync.
+    pub(crate) fn seal(&self, store: [u8; 16], seal: BodySeal) -> Option<()> {
+        self.map.copy_in(SECTOR_BYTES as u64, &seal.encode(store, self.number))
+    }
+
+    /// What was noted.
+    pub(crate) fn seal_mark(&self, store: [u8; 16]) -> Option<BodySeal> {
+        let mut sector = [0; SECTOR_BYTES];
+        self.map.copy_out(SECTOR_BYTES as u64, &mut sector)?;
+        BodySeal::decode(&sector, store, self.number)
+    }
+
     /// The file, for messages.
     pub(crate) fn path(&self) -> &Path {
         self.file.path()
@@ -143,6 +179,9 @@ impl Body {
         self.file.reserve(PAGE_BYTES + from, bytes)
     }
 }
+
+/// Payloads are read in pieces of this, in bytes.
+const PIECE_BYTES: u64 = 1 << 20;
 
 /// Size of the file of a body: header page, payload, padding to whole words.
 fn file_bytes(payload_bytes: u64) -> Result<u64> {

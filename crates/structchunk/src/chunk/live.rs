@@ -20,6 +20,7 @@ const AT_STAMP: u64 = 5;
 const AT_FIRST_CHUNK: u64 = 6;
 
 // Words of a chunk's region: a line of counters, then the bits.
+const AT_DIRTY: u64 = 0;
 const AT_LIVE_BYTES: u64 = 1;
 const AT_LIVE_RECORDS: u64 = AT_LIVE_BYTES + 1;
 const AT_TOMBSTONE_BYTES: u64 = 3;
@@ -107,6 +108,24 @@ impl LiveMap {
     #[inline]
     fn region(&self, chunk: ChunkId) -> Option<u64> {
         Some(HEADER_WORDS + u64::from(chunk.0).checked_sub(self.first_chunk)? * self.region_words)
+    }
+
+    /// Adds bits to a chunk's dirty word; false where the file has no such word. (The words of a region are backed before its chunk is in the log.)
+    pub(crate) fn mark_dirty(&self, chunk: ChunkId, bits: u64) -> bool {
+        let cell = self.region(chunk).and_then(|region| self.words.cell(region + AT_DIRTY));
+        // With a full fence: what was changed before is there for whoever takes the bits.
+        cell.map(|cell| cell.fetch_or(bits, Ordering::SeqCst)).is_some()
+    }
+
+    /// Whether there is a dirty word.
+    pub(crate) fn can_mark(&self, chunk: ChunkId) -> bool {
+        self.region(chunk).is_some_and(|region| self.words.cell(region + AT_DIRTY).is_some())
+    }
+
+    /// Takes the bits of a chunk's dirty word away.
+    pub(crate) fn take_dirty(&self, chunk: ChunkId) -> u64 {
+        let cell = self.region(chunk).and_then(|region| self.words.cell(region + AT_DIRTY));
+        cell.map_or(0, |cell| cell.swap(0, Ordering::SeqCst))
     }
 
     /// The words of a chunk that is no longer in the log: nothing in them is of any use.

@@ -1,12 +1,14 @@
 //! A record where it lies.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Chunk, ChunkRef};
 use crate::format::{Extension, Kind, Location, PAGE_BYTES, Placement, RecordHeader, RecordSeed};
 
 /// The lowest bit of the version: somebody changes the object in place.
 pub(crate) const WRITING: u64 = 1;
+/// The highest bit of the version: the object never changes, and its payload has a checksum.
+pub(crate) const SEALED: u64 = 1 << 31;
 /// Versions have 31 bits; the 32nd means sealed.
 const LARGEST_VERSION: u64 = 0x7fff_fffe;
 
@@ -127,14 +129,37 @@ impl<'a> Record<'a> {
         word & WRITING != 0 || (word >> 32) as u32 == seed.payload_checksum(self.frozen_payload())
     }
 
+    /// Whether the object was sealed: nobody changes it in place, in this process or another.
+    #[inline]
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.version_word(Ordering::Acquire) & SEALED != 0
+    }
+
+    /// Whether a sealed object in the log has the bytes that were sealed.
+    pub(crate) fn sealed_payload_holds(&self, seed: RecordSeed) -> bool {
+        let header = self.header();
+        let payload = self.chunk.map.frozen(header.place(self.offset).payload, header.payload_length);
+        (self.version_word(Ordering::Acquire) >> 32) as u32 == seed.payload_checksum(payload)
+    }
+
+    /// The word at 24 itself, of a chunk that may be written.
+    pub(crate) fn version_cell(&self) -> Option<&AtomicU64> {
+        self.chunk.map.word(self.offset + 24)
+    }
+
     /// Ends a change: the version becomes even, another one than before, and the payload checksum comes back.
     pub(crate) fn settle_version(&self, version: u64, seed: RecordSeed) {
+        self.set_version_word(self.settled_word(version, seed), Ordering::Release);
+    }
+
+    /// What the word at 24 becomes when a change ends that began at this version.
+    pub(crate) fn settled_word(&self, version: u64, seed: RecordSeed) -> u64 {
         let next = (version & !WRITING).wrapping_add(2) & LARGEST_VERSION;
         let checksum = match self.header().kind {
             Kind::Type | Kind::Extern => u64::from(seed.payload_checksum(self.frozen_payload())),
             _ => 0,
         };
-        self.set_version_word(checksum << 32 | next, Ordering::Release);
+        checksum << 32 | next
     }
 
     /// The extension as it lies there.

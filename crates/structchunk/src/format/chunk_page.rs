@@ -10,6 +10,7 @@ use super::{BodyNumber, ChunkId, FORMAT_VERSION, Features, Sector};
 const CHUNK_MAGIC: [u8; 8] = *b"SCCHUNK\x01";
 const BODY_MAGIC: [u8; 8] = *b"SCBODY\0\x01";
 const SEAL_MAGIC: [u8; 8] = *b"SCSEAL\0\x01";
+const BODY_SEAL_MAGIC: [u8; 8] = *b"SCSEALB\x01";
 
 /// Sector 0 of a chunk: which chunk of which store it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +53,13 @@ pub(crate) struct Seal {
     pub first_sequence: u64,
     /// Sequence of its last record.
     pub last_sequence: u64,
+}
+
+/// Sector 1 of a body: the checksum of its payload. Counts only where the record that points to the body is sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BodySeal {
+    /// Of the payload, as [`RecordSeed::payload_checksum`](super::RecordSeed::payload_checksum) has it.
+    pub payload_checksum: u32,
 }
 
 #[derive(Clone, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
@@ -100,6 +108,24 @@ const _: () = assert!(offset_of!(RawSeal, store) == 48 && offset_of!(RawSeal, ch
 
 impl Sector for RawSeal {
     const SEED: &'static [u8] = b"seal";
+}
+
+#[derive(Clone, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct RawBodySeal {
+    magic: [u8; 8],
+    number: U64,
+    store: [u8; 16],
+    payload_checksum: U32,
+    reserved: [u8; 472],
+    checksum: U32,
+}
+
+const _: () =
+    assert!(offset_of!(RawBodySeal, payload_checksum) == 32 && offset_of!(RawBodySeal, checksum) == 508);
+
+impl Sector for RawBodySeal {
+    const SEED: &'static [u8] = b"sealed";
 }
 
 impl ChunkIdentity {
@@ -202,9 +228,42 @@ impl Seal {
     }
 }
 
+impl BodySeal {
+    /// The bytes of sector 1 of a body of `store`.
+    pub(crate) fn encode(self, store: [u8; 16], number: BodyNumber) -> [u8; 512] {
+        RawBodySeal {
+            magic: BODY_SEAL_MAGIC,
+            number: number.0.into(),
+            store,
+            payload_checksum: self.payload_checksum.into(),
+            reserved: [0; 472],
+            checksum: U32::ZERO,
+        }
+        .to_sector()
+    }
+
+    /// The seal in sector 1; `None` when there is none for this body of this store.
+    pub(crate) fn decode(bytes: &[u8], store: [u8; 16], number: BodyNumber) -> Option<Self> {
+        let raw = RawBodySeal::from_sector(bytes).filter(|raw| {
+            raw.magic == BODY_SEAL_MAGIC && raw.store == store && raw.number.get() == number.0
+        })?;
+        Some(Self { payload_checksum: raw.payload_checksum.get() })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_seal_of_a_body_counts_only_for_its_own_body_and_store() {
+        let seal = BodySeal { payload_checksum: 3 };
+        let bytes = seal.encode([5; 16], BodyNumber(6));
+        assert_eq!(BodySeal::decode(&bytes, [5; 16], BodyNumber(6)), Some(seal));
+        assert_eq!(BodySeal::decode(&bytes, [5; 16], BodyNumber(7)), None);
+        assert_eq!(BodySeal::decode(&bytes, [4; 16], BodyNumber(6)), None);
+        assert_eq!(Seal::decode(&bytes, [5; 16], ChunkId(6)), None);
+    }
 
     #[test]
     fn identities_come_back_and_are_not_taken_for_each_other() {

@@ -19,15 +19,40 @@ pub(crate) struct Features {
 
 /// In `incompat`: the files of chunks grow in steps, and may be shorter than the capacity.
 const STEPWISE: u64 = 1;
+/// In `incompat`: other processes than the writer change objects in place, so nobody may refer to one that is not sealed.
+const SHARED: u64 = 2;
+
+/// In `ro_compat`: there are or were sealed objects, which nobody may change in place.
+const SEALED: u64 = 1;
 
 /// What this version knows.
 pub(crate) const KNOWN: Features =
-    Features { compat: U64::ZERO, ro_compat: U64::ZERO, incompat: U64::new(STEPWISE) };
+    Features { compat: U64::ZERO, ro_compat: U64::new(SEALED), incompat: U64::new(STEPWISE | SHARED) };
 
 impl Features {
     /// Of a store whose files have no holes.
     pub(crate) fn stepwise() -> Self {
         Self { incompat: U64::new(STEPWISE), ..Self::default() }
+    }
+
+    /// Of a store whose objects other processes change.
+    pub(crate) fn shared() -> Self {
+        Self { incompat: U64::new(SHARED), ..Self::default() }
+    }
+
+    /// Whether other processes than the writer change objects in place.
+    pub(crate) fn shares_changes(&self) -> bool {
+        self.incompat.get() & SHARED != 0
+    }
+
+    /// Of a store with sealed objects.
+    pub(crate) fn sealed() -> Self {
+        Self { ro_compat: U64::new(SEALED), ..Self::default() }
+    }
+
+    /// Whether there may be sealed objects.
+    pub(crate) fn has_sealed(&self) -> bool {
+        self.ro_compat.get() & SEALED != 0
     }
 
     /// Whether files have no holes: those of chunks grow in steps, and bodies are written in full.
@@ -74,9 +99,11 @@ mod tests {
         assert_eq!(told(&Features::default()), (0, 0, false));
         assert_eq!(told(&Features::stepwise()), (0, 0, false));
         assert_eq!(told(&features(u64::MAX, 0, STEPWISE)), (0, 0, false), "compat is ignored");
-        assert_eq!(told(&features(0, 4, STEPWISE)), (0, 4, true));
-        assert_eq!(told(&features(0, 0, 6 | STEPWISE)), (6, 0, true));
-        assert_eq!(told(&features(0, 6, 6)), (6, 6, true));
+        assert_eq!(told(&Features::shared()), (0, 0, false));
+        assert_eq!(told(&Features::sealed()), (0, 0, false));
+        assert_eq!(told(&features(0, 4 | SEALED, STEPWISE)), (0, 4, true));
+        assert_eq!(told(&features(0, 0, 6 | STEPWISE)), (4, 0, true));
+        assert_eq!(told(&features(0, 6, 6)), (4, 6, true));
     }
 
     #[test]

@@ -17,7 +17,7 @@ mod sector;
 mod session;
 
 pub(crate) use checkpoint::{Checkpoint, ChunkNumbers, Evidence};
-pub(crate) use chunk_page::{BodyIdentity, ChunkIdentity, Seal};
+pub(crate) use chunk_page::{BodyIdentity, BodySeal, ChunkIdentity, Seal};
 pub(crate) use dropped::DroppedChunks;
 pub(crate) use extension::{Extension, MAX_DIMENSIONS};
 pub(crate) use extern_payload::ExternPayload;

@@ -266,6 +266,43 @@ impl RecordSeed {
     pub(crate) fn payload_checksum(self, payload: &[u8]) -> u32 {
         crc32c::crc32c_append(self.0, payload).max(1)
     }
+
+    /// The same for a payload that is met in parts.
+    pub(crate) fn begin_payload(self) -> PayloadSum {
+        PayloadSum(self.0)
+    }
+}
+
+/// The checksum of a payload, as far as it was met.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PayloadSum(u32);
+
+impl PayloadSum {
+    /// Goes on with these bytes.
+    pub(crate) fn append(&mut self, bytes: &[u8]) {
+        self.0 = crc32c::crc32c_append(self.0, bytes);
+    }
+
+    /// Goes on with so many zeroes, in as many steps as their number has bits.
+    pub(crate) fn append_zeroes(&mut self, count: u64) {
+        // Of 1, 2, 4.. zeroes.
+        let (mut power, mut length, mut left) = (crc32c::crc32c(&[0]), 1_usize, count);
+        while left != 0 {
+            if left & 1 != 0 {
+                self.0 = crc32c::crc32c_combine(self.0, power, length);
+            }
+            left >>= 1;
+            if left != 0 {
+                power = crc32c::crc32c_combine(power, power, length);
+                length = length.saturating_mul(2);
+            }
+        }
+    }
+
+    /// The checksum: never 0.
+    pub(crate) fn finish(self) -> u32 {
+        self.0.max(1)
+    }
 }
 
 #[cfg(test)]
@@ -397,6 +434,19 @@ mod tests {
     fn the_checksum_of_a_payload_begins_with_the_uuid() {
         let sum = crc32c::crc32c(&[&[1; 16][..], b"payload"].concat());
         assert_eq!(RecordSeed::new([1; 16]).payload_checksum(b"payload"), sum);
+    }
+
+    #[test]
+    fn zeroes_that_are_only_counted_sum_up_as_those_that_are_there() {
+        let seed = RecordSeed::new([1; 16]);
+        for count in [0, 1, 2, 3, 7, 8, 4095, 4096, 100_001] {
+            let mut sum = seed.begin_payload();
+            sum.append(b"before");
+            sum.append_zeroes(count as u64);
+            sum.append(b"behind");
+            let all = [&b"before"[..], &vec![0; count], b"behind"].concat();
+            assert_eq!(sum.finish(), seed.payload_checksum(&all), "{count} zeroes");
+        }
     }
 
     #[test]

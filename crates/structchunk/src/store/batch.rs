@@ -7,6 +7,7 @@ use super::borrow::{Deadline, Subject};
 use super::inner::Writer;
 use super::loan::{NewBody, Space};
 use super::log::{Draft, FRESH_VERSION, Room};
+use super::mutate::OldClaim;
 use super::write::Description;
 use super::{Inner, Store};
 use crate::chunk::Record;
@@ -121,11 +122,21 @@ impl Inner {
                 self.wait_for_writer(&old, deadline)?;
                 continue;
             }
+            let claims: Result<Vec<_>> =
+                plan.iter().map(|planned| self.claim_old(planned.old.as_ref(), true)).collect();
+            let claims = claims?;
+            if let Some(at) = claims.iter().position(|claim| matches!(claim, OldClaim::Busy)) {
+                let old = plan[at].old.clone();
+                // None is kept while one is waited for: whoever has that one may wait for another.
+                drop((claims, plan, writer));
+                Self::wait_for_claim(old.as_ref(), deadline)?;
+                continue;
+            }
             return self.carry_out(&mut writer, &mut plan);
         }
     }
 
-    /// Makes all changes at once, under the writer's lock, where nobody changes any of the objects.
+    /// Makes all changes at once, under the writer's lock, where nobody changes any of the objects, in this process or another.
     pub(crate) fn commit_locked<'a>(
         &'a self,
         writer: &mut Writer,

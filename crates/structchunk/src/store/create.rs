@@ -75,7 +75,10 @@ pub(crate) fn create(root: &Folder, options: &Options) -> Result<()> {
     for name in folder.list()? {
         folder.remove(&name)?;
     }
-    let (first, features) = (ChunkId(0), if sparse { Features::default() } else { Features::stepwise() });
+    let (first, mut features) = (ChunkId(0), if sparse { Features::default() } else { Features::stepwise() });
+    if options.shared_mutation {
+        features.join(&Features::shared());
+    }
     Chunk::create(&folder, identity.uuid, geometry, features, first, PAGE_BYTES)?.sync()?;
     folder.sync()?;
     let checkpoint = Checkpoint {

@@ -90,9 +90,10 @@ impl Inner {
         let Some(conversion) = self.conversion_of::<T>(record)? else { return self.copy_object(record) };
         let older = self.hold_older(record, conversion)?;
         self.check_kind::<T>(&older)?;
-        let buffer = match self.attached {
-            None => older.converted(T::ALIGN)?,
-            Some(_) => self.steadily(record, || older.converted(T::ALIGN))?,
+        let buffer = if self.attached.is_some() || self.shares_changes {
+            self.steadily(record, || older.converted(T::ALIGN))?
+        } else {
+            older.converted(T::ALIGN)?
         };
         self.check_not_given_back(record, &older.payload)?;
         buffer.read_object(older.new_bytes as usize).ok_or_else(|| out_of_bounds(record))

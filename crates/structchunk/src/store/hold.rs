@@ -18,6 +18,8 @@ use crate::format::{BodyNumber, ChunkId};
 
 /// The byte of chunk 0.
 pub(super) const FIRST_BYTE: u64 = 1 << 32;
+/// The byte of body 0.
+pub(super) const FIRST_BODY_BYTE: u64 = 1 << 48;
 
 /// How long to wait before it is tried again whether a chunk is free.
 const PAUSE: Duration = Duration::from_micros(200);
@@ -27,8 +29,10 @@ pub(crate) type Holds = Mutex<Table>;
 
 #[derive(Default)]
 pub(crate) struct Table {
-    /// Chunks whose byte it has, alone or (as a reader) with others, and how often.
-    pub counts: BTreeMap<ChunkId, u32>,
+    /// Chunks whose byte it has alone, and how often.
+    counts: BTreeMap<ChunkId, u32>,
+    /// Bytes that it has, as a reader or mutator, together with others, and how often.
+    pub with_others: BTreeMap<u64, u32>,
     /// Chunks that references of another language lead into, and how many holds there are of each.
     views: BTreeMap<ChunkId, u32>,
     /// How many such holds there are, those of bodies included.
@@ -39,6 +43,21 @@ pub(crate) struct Table {
 pub(crate) struct Held<'a> {
     inner: &'a Inner,
     chunk: ChunkId,
+}
+
+/// A body that no other process changes, for as long as this lives.
+pub(crate) struct HeldBody<'a> {
+    inner: &'a Inner,
+    byte: u64,
+}
+
+impl Drop for HeldBody<'_> {
+    fn drop(&mut self) {
+        let lock = self.inner.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Err(error)) = lock.as_ref().map(|file| file.unlock(self.byte)) {
+            tracing::debug!(%error, "the hold goes with the lock's file");
+        }
+    }
 }
 
 /// A file that stays mapped, and whose objects stay where they are, for as long as this lives.
@@ -84,6 +103,15 @@ impl Inner {
             }
         }
         Some(Held { inner: self, chunk })
+    }
+
+    /// Holds a body alone; `None` when another process holds it, or nobody can say. Under the writer's lock, so once at a time.
+    pub(crate) fn hold_body_alone(&self, body: BodyNumber) -> Option<HeldBody<'_>> {
+        let byte = FIRST_BODY_BYTE.checked_add(body.0).filter(|byte| i64::try_from(*byte).is_ok())?;
+        let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = lock.as_ref()?.try_lock(byte, Lock::Exclusive).unwrap_or(false);
+        // Made only when it is taken: one that is dropped gives the byte back.
+        held.then(|| HeldBody { inner: self, byte })
     }
 
     /// Holds a chunk beside others. Whoever is emptying it is waited for, at most the busy timeout; false when that has passed.

@@ -12,6 +12,7 @@ use super::borrow::{Borrows, Deadline};
 use super::compact::Auto;
 use super::hold::Holds;
 use super::lock::WRITER_BYTE;
+use super::mutate::Slot;
 use super::ordered::Ordered;
 use super::overlap::Lingering;
 use super::pace::Pace;
@@ -19,7 +20,7 @@ use super::report::RecoveryReport;
 use super::shared::Shared;
 use super::types::{Types, TypesHere};
 use super::views::Views;
-use crate::chunk::{Body, BodySet, ChunkSet};
+use crate::chunk::{Body, BodySet, ChunkSet, LiveMap};
 use crate::disk::{self, File, Folder};
 use crate::error::{Error, Result};
 use crate::format::{BodyNumber, Checkpoint, ChunkId, Location, MAX_SEQUENCE, StoreIdentity};
@@ -49,6 +50,12 @@ pub(crate) struct Inner {
     pub lingering: Lingering,
     pub ordered: Ordered,
 
+    /// Whether other processes change objects in place.
+    pub shares_changes: bool,
+    /// Of a process that changes objects beside the writer.
+    pub slot: Option<Arc<Slot>>,
+    /// The live map once more, where this process may only mark chunks in it.
+    pub dirty: Option<LiveMap>,
     /// For a reader beside a writer in another process: how it hears of what that one does.
     pub attached: Option<Watch>,
 
@@ -56,6 +63,8 @@ pub(crate) struct Inner {
     pub poisoned: OnceLock<String>,
     /// Whether this session has announced that it changes things.
     pub session_open: AtomicBool,
+    /// Whether the checkpoints say that there may be sealed objects.
+    pub seals_announced: AtomicBool,
     /// Rises before anything that was superseded may become a hole, and when objects are moved.
     pub relocations: AtomicU64,
     /// Whether the file system makes holes, and the store may have some.

@@ -8,10 +8,10 @@ use super::inner::Writer;
 use super::log::{Draft, FRESH_VERSION};
 use super::write::{Change, Condition, Description, Outcome};
 use super::{Inner, Store};
-use crate::chunk::{BodyRef, Record};
+use crate::chunk::{BodyRef, Record, SEALED};
 use crate::disk::Sabotage;
 use crate::error::{Error, Result};
-use crate::format::{BodyNumber, ExternPayload, Kind, PAGE_BYTES};
+use crate::format::{BodyNumber, BodySeal, ExternPayload, Kind, PAGE_BYTES};
 use crate::layout::{Object, Plain, Shape};
 use crate::map::{Buffer, object_at};
 
@@ -39,6 +39,8 @@ pub(crate) struct NewBody<'a> {
     pub body: BodyRef,
     named: bool,
     kept: bool,
+    /// The record will say that it is sealed.
+    sealed: bool,
 }
 
 impl NewBody<'_> {
@@ -50,7 +52,15 @@ impl NewBody<'_> {
     pub(crate) fn pointer(&self) -> ([u8; ExternPayload::BYTES], u64) {
         let payload = ExternPayload { body: self.body.number, bytes: self.body.payload_bytes }.encode();
         let checksum = u64::from(self.inner.chunks.seed.payload_checksum(&payload));
-        (payload, checksum << 32 | FRESH_VERSION)
+        (payload, checksum << 32 | if self.sealed { SEALED } else { 0 } | FRESH_VERSION)
+    }
+
+    /// The body will be that of a sealed object, whose payload has this checksum.
+    pub(crate) fn seal(&mut self, payload_checksum: u32) -> Result<()> {
+        let seal = BodySeal { payload_checksum };
+        self.body.seal(self.inner.identity.uuid, seal).ok_or_else(|| self.truncated())?;
+        self.sealed = true;
+        Ok(())
     }
 
     /// Gives the body its name. It exists for readers only when an extern record points to it.
@@ -107,7 +117,7 @@ impl Inner {
             Space::Reserved => true,
         };
         let body = self.bodies.create(number, bytes, reserved)?;
-        Ok(NewBody { inner: self, body, named: false, kept: false })
+        Ok(NewBody { inner: self, body, named: false, kept: false, sealed: false })
     }
 
     /// Gives a body its name and appends the extern record that makes the object exist.

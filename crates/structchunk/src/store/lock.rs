@@ -13,6 +13,11 @@ pub(crate) const WRITER_BYTE: u64 = 0;
 pub(crate) struct Taken(Option<File>);
 
 impl Taken {
+    /// The file, where there is one.
+    pub(crate) fn file(&self) -> Option<&File> {
+        self.0.as_ref()
+    }
+
     /// From here on whoever has the file unlocks it.
     pub(crate) fn keep(mut self) -> Option<File> {
         self.0.take()

@@ -9,6 +9,7 @@ use super::borrow::Borrows;
 use super::create::{chunks_folder, create, is_unfinished};
 use super::extent::Log;
 use super::lock::lock;
+use super::mutate::Slot;
 use super::ordered::Ordered;
 use super::overlap::Lingering;
 use super::recover;
@@ -18,7 +19,7 @@ use super::store_file::StoreFile;
 use super::types::Types;
 use super::views::Views;
 use super::{Inner, Options, Store};
-use crate::chunk::{BodySet, ChunkSet};
+use crate::chunk::{BodySet, ChunkSet, LiveMap};
 use crate::disk::{self, Access, Faults, File, Folder};
 use crate::error::{Error, Result};
 use crate::format::Features;
@@ -145,6 +146,8 @@ pub(crate) fn open_folder(root: Folder, options: &Options, created: bool) -> Res
                 trust_page_cache: options.trust_page_cache,
                 reserve_step: options.step(identity.geometry, features.is_stepwise())?,
                 keeps_files: options.keeps_files,
+                lock: lock.file().filter(|_| !read_only),
+                busy_timeout: options.busy_timeout,
             },
             log,
             &mut report,
@@ -154,8 +157,21 @@ pub(crate) fn open_folder(root: Folder, options: &Options, created: bool) -> Res
         report.found = Found::New;
     }
     let lock = lock.keep();
-    let parts =
-        Parts { store_file, chunks, bodies, views, log, shared, report, lock, read_only, attached: None };
+    let (attached, slot, dirty) = (None, None, None);
+    let parts = Parts {
+        store_file,
+        chunks,
+        bodies,
+        views,
+        log,
+        shared,
+        report,
+        lock,
+        read_only,
+        attached,
+        slot,
+        dirty,
+    };
     let inner = assemble(root, options, parts)?;
     {
         let writer = inner.lock_writer();
@@ -165,8 +181,10 @@ pub(crate) fn open_folder(root: Folder, options: &Options, created: bool) -> Res
         }
     }
     let store = Store { inner: Arc::new(inner) };
-    if !read_only && matches!(store.inner.report.found, Found::ViewsLost | Found::New) {
-        // So that close stamps the new views, and the next open believes them.
+    let begins =
+        store.inner.shares_changes || matches!(store.inner.report.found, Found::ViewsLost | Found::New);
+    if !read_only && begins {
+        // So that close stamps the new views, and the next open believes them; and so that mutators find a session.
         store.inner.begin_session()?;
     }
     Ok(store)
@@ -184,11 +202,26 @@ pub(super) struct Parts {
     pub lock: Option<File>,
     pub read_only: bool,
     pub attached: Option<Watch>,
+    pub slot: Option<Arc<Slot>>,
+    pub dirty: Option<LiveMap>,
 }
 
 /// Puts the parts of a store together.
 pub(super) fn assemble(root: Folder, options: &Options, parts: Parts) -> Result<Inner> {
-    let Parts { store_file, chunks, bodies, views, log, shared, report, lock, read_only, attached } = parts;
+    let Parts {
+        store_file,
+        chunks,
+        bodies,
+        views,
+        log,
+        shared,
+        report,
+        lock,
+        read_only,
+        attached,
+        slot,
+        dirty,
+    } = parts;
     let (identity, features) = (store_file.identity, store_file.newest.features);
     let session_open = !read_only && matches!(report.found, Found::ProcessDied | Found::MachineDied);
     Ok(Inner {
@@ -217,6 +250,7 @@ pub(super) fn assemble(root: Folder, options: &Options, parts: Parts) -> Result<
         closed: AtomicBool::new(false),
         poisoned: OnceLock::new(),
         session_open: AtomicBool::new(session_open),
+        seals_announced: AtomicBool::new(features.has_sealed()),
         relocations: AtomicU64::new(0),
         can_punch: AtomicBool::new(!features.is_stepwise()),
         gone: Mutex::default(),
@@ -225,5 +259,8 @@ pub(super) fn assemble(root: Folder, options: &Options, parts: Parts) -> Result<
         process: disk::forks(),
         lock: Mutex::new(lock),
         attached,
+        shares_changes: features.shares_changes(),
+        slot,
+        dirty,
     })
 }

@@ -25,6 +25,7 @@ pub struct Options {
     pub(crate) allow_network_file_system: bool,
     pub(crate) index: bool,
     pub(crate) sorted_keys: u64,
+    pub(crate) shared_mutation: bool,
     pub(crate) mapped_limit: Option<u64>,
     /// Recovery puts aside what nothing points to, instead of removing it.
     pub(crate) keeps_files: bool,
@@ -60,6 +61,7 @@ impl Options {
             allow_network_file_system: false,
             index: true,
             sorted_keys: 4 << 20,
+            shared_mutation: false,
             mapped_limit: None,
             keeps_files: false,
             faults: Faults::none(),
@@ -110,6 +112,16 @@ impl Options {
     /// 128 KiB), large objects are written in full, and [`Space::Sparse`](crate::Space::Sparse) is refused.
     pub fn sparse(mut self, sparse: Sparse) -> Self {
         self.sparse = sparse;
+        self
+    }
+
+    /// Whether other processes may change objects of a *new* store in place, through [`Mutator::attach`](crate::Mutator::attach). A store stays what it was made
+    /// as. Default: false.
+    ///
+    /// Then nobody may refer to an object that is not [sealed](Store::seal): [`Store::get`] and [`Store::get_mut`] answer
+    /// [`Error::SharedStore`]; there are [`Store::load`], [`Store::update`], which changes a copy and stores it back whatever its size, and [`Store::get_atomic`].
+    pub fn shared_mutation(mut self, shared: bool) -> Self {
+        self.shared_mutation = shared;
         self
     }
 

@@ -173,7 +173,7 @@ impl Inner {
 }
 
 #[cold]
-fn overlapping(record: &Record<'_>) -> Error {
+pub(super) fn overlapping(record: &Record<'_>) -> Error {
     let reason = "the live map does not have it as an object of its own; run check, or delete `live`";
     Error::corrupt(record.chunk.path(), record.offset(), reason)
 }

@@ -38,7 +38,7 @@ impl Inner {
         }
         let before = record.version_word(Ordering::Acquire);
         // A read-only handle keeps writers out: what is odd was left by one that died, and is in the report.
-        if before & WRITING == 0 || self.read_only && self.attached.is_none() {
+        if before & WRITING == 0 || self.read_only && self.attached.is_none() && !self.shares_changes {
             let copy = Self::copy_once::<T>(record, &payload)?;
             fence(Ordering::Acquire);
             if record.version_word(Ordering::Relaxed) == before {

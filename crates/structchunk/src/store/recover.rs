@@ -1,9 +1,12 @@
 //! Recovery: what exists after an unclean stop, and bringing everything else in line with it.
 
+mod alone;
+
 use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::thread;
+use std::time::Duration;
 
 use super::extent::{Log, split_end};
 use super::replay::ReplayBeside;
@@ -12,11 +15,12 @@ use super::shared::{Left, Shared};
 use super::store_file::{StoreFile, new_evidence};
 use super::types::MAX_TYPES;
 use super::views::{Views, credible};
-use crate::chunk::{BodyRef, BodySet, ChunkRef, ChunkSet, Step, WRITING, Walk};
-use crate::disk::{self, Faults, Folder, Sabotage};
+use crate::chunk::{BodyRef, BodySet, ChunkRef, ChunkSet, SEALED, Step, WRITING, Walk};
+use crate::disk::{self, Faults, File, Folder, Sabotage};
 use crate::error::{Error, Result};
 use crate::format::{
-    BodyNumber, Checkpoint, ChunkId, DroppedChunks, ExternPayload, FileName, Kind, Location, PAGE_BYTES,
+    BodyNumber, Checkpoint, ChunkId, DroppedChunks, ExternPayload, Features, FileName, Kind, Location,
+    PAGE_BYTES,
 };
 use crate::map::{Advice, Mapping};
 
@@ -34,6 +38,9 @@ pub(crate) struct Situation<'s> {
     pub reserve_step: u64,
     /// A rebuild: what nothing points to is put aside, not removed.
     pub keeps_files: bool,
+    /// `LOCK`, for who may write.
+    pub lock: Option<&'s File>,
+    pub busy_timeout: Duration,
 }
 
 /// Brings the store into the state that its promise names, makes the views anew and, unless it is opened read-only, makes all of
@@ -47,6 +54,7 @@ pub(crate) fn recover(
         situation.shared.begin_recovery();
     }
     situation.decide(&mut log, report)?;
+    situation.check_nobody_changes(report)?;
     let first = log.chunks.first().copied().unwrap_or(ChunkId(0));
     let raise = report.found == Found::MachineDied && !situation.root.breaks(Sabotage::EpochKept);
     let epoch = situation.store.newest.epoch + u64::from(raise);
@@ -100,6 +108,8 @@ fn dirty_again(map: &Mapping, range: &Range<u64>) {
 struct Walked {
     /// Records that somebody was changing.
     odd: Vec<Location>,
+    /// There are sealed objects, current or not.
+    sealed: bool,
 }
 
 impl Situation<'_> {
@@ -268,9 +278,11 @@ impl Situation<'_> {
                     Step::Record(record) => {
                         report.accepted_records += 1;
                         replay.push(record.clone())?;
-                        if record.version_word(Ordering::Relaxed) & WRITING != 0 {
+                        let word = record.version_word(Ordering::Relaxed);
+                        if word & WRITING != 0 {
                             walked.odd.push(record.location());
                         }
+                        walked.sealed |= word & SEALED != 0 && record.header().kind.is_object();
                         if record.header().kind == Kind::Type && record.header().type_number < MAX_TYPES {
                             log.next_type = log.next_type.max(record.header().type_number + 1);
                         }
@@ -292,6 +304,7 @@ impl Situation<'_> {
         for location in &walked.odd {
             if views.live.is_live(*location)
                 && let Some(record) = self.chunks.record(*location)?
+                && !self.is_at_work(record.version_word(Ordering::Acquire))?
             {
                 report.torn.push(record.key().to_vec());
             }
@@ -333,10 +346,14 @@ impl Situation<'_> {
     ) -> Result<()> {
         for location in &walked.odd {
             if let Some(record) = self.chunks.record(*location)? {
-                record.settle_version(record.version_word(Ordering::Relaxed) & 0xffff_ffff, self.chunks.seed);
+                self.settle_odd(&record)?;
             }
         }
         let active = &self.chunks.get(log.active)?;
+        // Only where records are taken back that somebody may have seen: a reader may refer to a sealed one. Readers that come later go by the
+        // number of this recovery.
+        let takes_back = report.found == Found::MachineDied;
+        let _alone = if takes_back { self.hold_alone(log.active)? } else { None };
         let mut behind = Walk::new(active, self.chunks.seed, self.chunks.geometry.capacity(), log.sequence);
         behind.go_to(log.head);
         let mut dropped = 0;
@@ -362,7 +379,13 @@ impl Situation<'_> {
             Err(Error::NoSpace { .. }) => tracing::warn!("no space is kept back for deleting"),
             outcome => outcome?,
         }
+        if walked.sealed {
+            // Made by a rebuild, `STORE` may not know of them.
+            self.store.newest.features.join(&Features::sealed());
+        }
         let evidence = new_evidence(self.root, &self.store.file)?;
+        // What is changed from here on by those who were there before is in the first sync.
+        self.mark_held(log, views)?;
         self.sync_files(log, log.active)??;
         self.chunks.folder.sync()?;
         // Twice: then neither slot describes a store that needs a file which is removed below.

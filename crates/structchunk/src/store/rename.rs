@@ -1,10 +1,12 @@
 //! Giving an object another key.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 use super::batch::{Change, New, TypeOf};
 use super::borrow::Subject;
 use super::log::FRESH_VERSION;
+use super::mutate::OldClaim;
 use super::{Inner, Store};
 use crate::chunk::Record;
 use crate::error::{Error, Result};
@@ -14,13 +16,15 @@ use crate::map::Buffer;
 impl Inner {
     /// The object of a record, as a batch puts it under another key. A body is not copied: the new record points to it.
     fn moved<'a>(&'a self, record: &Record<'a>) -> Result<New<'a>> {
+        // What is sealed stays so, under any key.
+        let sealed = record.is_sealed().then(|| record.version_word(Ordering::Acquire));
         let (payload, version_word) = match record.header().kind {
             Kind::Extern => {
                 let pointer = self.extern_payload(record)?.encode();
                 let checksum = u64::from(self.chunks.seed.payload_checksum(&pointer));
                 (Buffer::copy_of(&pointer)?, checksum << 32 | FRESH_VERSION)
             }
-            _ => (Buffer::copy_of(&self.copy_bytes(record, u64::MAX)?)?, FRESH_VERSION),
+            _ => (Buffer::copy_of(&self.copy_settled_bytes(record, u64::MAX)?)?, FRESH_VERSION),
         };
         Ok(New {
             kind: record.header().kind,
@@ -29,7 +33,7 @@ impl Inner {
             shape: record.extension().shape,
             payload,
             payload_length: record.header().payload_length,
-            version_word,
+            version_word: sealed.unwrap_or(version_word),
             body: None,
             number: TypeOf::Stored(record.header().type_number),
         })
@@ -72,6 +76,15 @@ impl Inner {
                 self.wait_for_writer(&old, &mut deadline)?;
                 continue;
             }
+            let _claim = match self.claim_old(Some(&old), false)? {
+                OldClaim::Free(claim) => claim,
+                OldClaim::Busy => {
+                    drop(writer);
+                    Self::wait_for_claim(Some(&old), &mut deadline)?;
+                    continue;
+                }
+            };
+            self.keep_body_dirty(&mut writer, &old)?;
             let mut changes = BTreeMap::new();
             changes.insert(to.to_vec(), Change::Put(self.moved(&old)?));
             changes.insert(from.to_vec(), Change::Remove { moved: true });

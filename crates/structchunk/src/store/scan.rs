@@ -267,10 +267,10 @@ const MOST_TRIES: usize = 1000;
 impl Inner {
     /// A copy of up to `limit` bytes of an object that anybody may be changing: a larger one, where it lies.
     pub(super) fn copy_free_bytes(&self, record: &Record<'_>, limit: u64) -> Result<Vec<u8>> {
-        if self.attached.is_some() {
+        if self.attached.is_some() || self.shares_changes {
             let payload = self.payload(record)?;
             self.check_not_given_back(record, &payload)?;
-            let bytes = self.steadily(record, || self.copy_bytes(record, limit))?;
+            let bytes = self.steadily(record, || self.copy_settled_bytes(record, limit))?;
             // As for a copy of an object: what was changed or given back meanwhile has left word elsewhere.
             if payload.body().is_some() && !self.is_current(record)? {
                 return Err(given_back(record));
@@ -295,21 +295,27 @@ impl Inner {
 
     /// A copy of up to `limit` bytes of an object that nobody changes where it lies.
     pub(crate) fn copy_bytes(&self, record: &Record<'_>, limit: u64) -> Result<Vec<u8>> {
+        for _ in 0..MOST_TRIES {
+            let before = record.version_word(Ordering::Acquire);
+            let bytes = self.copy_settled_bytes(record, limit)?;
+            fence(Ordering::Acquire);
+            if before & WRITING == 0 && record.version_word(Ordering::Relaxed) == before {
+                return Ok(bytes);
+            }
+            std::thread::yield_now();
+        }
+        self.copy_settled_bytes(record, limit)
+    }
+
+    /// The same for who looks after the version, or has seen to it that there is nothing to look after.
+    pub(crate) fn copy_settled_bytes(&self, record: &Record<'_>, limit: u64) -> Result<Vec<u8>> {
         let payload = self.payload(record)?;
         let wanted = payload.bytes.min(limit);
         let mut bytes = Vec::new();
         let refused = |_| Error::NoMemory { what: "a copy", bytes: wanted };
         bytes.try_reserve_exact(wanted as usize).map_err(refused)?;
         bytes.resize(wanted as usize, 0);
-        for _ in 0..MOST_TRIES {
-            let before = record.version_word(Ordering::Acquire);
-            payload.map().copy_out(payload.offset, &mut bytes).ok_or_else(|| out_of_bounds(record))?;
-            fence(Ordering::Acquire);
-            if before & WRITING == 0 && record.version_word(Ordering::Relaxed) == before {
-                break;
-            }
-            std::thread::yield_now();
-        }
+        payload.map().copy_out(payload.offset, &mut bytes).ok_or_else(|| out_of_bounds(record))?;
         Ok(bytes)
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 
+use super::mutate::SLOTS;
 use super::view_file::ViewFile;
 use crate::chunk::uuid_words;
 use crate::disk::{Access, Folder};
@@ -25,10 +26,14 @@ const AT_NEXT_CHUNK: u64 = 9;
 const AT_NEXT_BODY: u64 = 10;
 const AT_RECOVERY: u64 = 11;
 const AT_NEXT_TYPE: u64 = 12;
+const AT_CLOSED: u64 = 13;
 /// In a cache line of its own: readers look at it for batch records.
 const AT_END: u64 = 16;
 /// The end before that: of the records in between, slots and marks may still be on their way.
 const AT_END_BEFORE: u64 = 17;
+/// That of slot 1 follows; a page has room for 494.
+const AT_GENERATION_0: u64 = 17;
+const _: () = assert!((AT_GENERATION_0 + SLOTS as u64 + 1) * 8 == PAGE_BYTES);
 
 /// What processes of the same boot tell each other.
 pub(crate) struct Shared {
@@ -58,7 +63,7 @@ impl Shared {
     }
 
     /// The page as it is; `None` when there is none.
-    fn open_to_write(folder: &Folder) -> Result<Option<Self>> {
+    pub(crate) fn open_to_write(folder: &Folder) -> Result<Option<Self>> {
         let file = ViewFile::open(folder, NAME, PAGE_BYTES, Access::Write)?;
         file.filter(|file| file.bytes() >= PAGE_BYTES).map(|file| Self::of(&file)).transpose()
     }
@@ -131,6 +136,7 @@ impl Shared {
         self.set(AT_END_BEFORE, left.end);
         self.set(AT_END, left.end);
         self.set(AT_NEXT_TYPE, left.next_type.into());
+        self.set(AT_CLOSED, 0);
         self.set(AT_MAGIC, MAGIC);
         self.set(AT_RECOVERY, self.at(AT_RECOVERY).wrapping_add(1) & !1);
         self.set(AT_SESSION, evidence.session);
@@ -208,6 +214,28 @@ impl Shared {
         if number >= self.next_type() {
             self.set(AT_NEXT_TYPE, u64::from(number) + 1);
         }
+    }
+
+    /// The generation of a mutator's slot; 0 when nobody has had it.
+    pub(crate) fn generation(&self, slot: u16) -> u32 {
+        self.at(AT_GENERATION_0 + u64::from(slot)) as u32
+    }
+
+    /// The slot has a new owner, who has its lock.
+    pub(crate) fn set_generation(&self, slot: u16, generation: u32) {
+        self.set(AT_GENERATION_0 + u64::from(slot), generation.into());
+    }
+
+    /// Whether the session ends, or has ended, with a clean mark: objects are not changed any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        fence(Ordering::SeqCst);
+        self.at(AT_CLOSED) != 0
+    }
+
+    /// Says so, or takes it back.
+    pub(crate) fn set_closed(&self, closed: bool) {
+        self.set(AT_CLOSED, closed.into());
+        fence(Ordering::SeqCst);
     }
 
     /// Who writes; 0 for nobody.

@@ -1,10 +1,11 @@
 //! Making things durable: sessions, checkpoints, sync, close.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use super::give_back::Superseded;
 use super::inner::{Checkpoints, Writer};
+use super::mutate::Claims;
 use super::shared::Left;
 use super::store_file::new_evidence;
 use super::{Inner, Store};
@@ -78,7 +79,7 @@ impl Inner {
     }
 
     /// Nothing is written after a failed sync. What the error says goes on.
-    fn poison(&self, checkpoints: &Checkpoints, error: Error) -> Error {
+    pub(super) fn poison(&self, checkpoints: &Checkpoints, error: Error) -> Error {
         tracing::error!(%error, "a sync failed; the store writes nothing more");
         if self.poisoned.set(error.to_string()).is_ok() && !self.root.breaks(Sabotage::PageCacheTrusted) {
             self.shared.poison();
@@ -154,6 +155,7 @@ impl Inner {
             let mut writer = self.lock_writer();
             // Whoever held the lock may have stopped in the middle of a batch.
             self.check_not_poisoned()?;
+            self.take_dirty(&mut writer)?;
             if !writer.changed && checkpoints.is_settled() {
                 return Ok(());
             }
@@ -199,6 +201,7 @@ impl Inner {
     }
 
     fn close_session(&self, checkpoints: &mut Checkpoints) -> Result<()> {
+        let nobody_changes = self.end_changes()?;
         self.sync_locked(checkpoints)?;
         // Further syncs give back what the first one retired (nobody would look for it after a clean open), and make durable what
         // guards wrote meanwhile.
@@ -212,7 +215,7 @@ impl Inner {
         let tidy = self.remove_spares(&mut writer) && checkpoints.is_settled();
         // Guards that may still write (or were forgotten) would change objects behind a clean mark. And what could not be removed is
         // for the next recovery to remove.
-        if self.borrows.any_writer() || writer.changed || !tidy {
+        if self.borrows.any_writer() || writer.changed || !tidy || !nobody_changes {
             return Ok(());
         }
         self.forget_gone_chunks();
@@ -224,6 +227,22 @@ impl Inner {
             .and_then(|()| self.views.stamp(&self.root, &self.chunks, self.epoch, sequence))
             .and_then(|()| checkpoints.write(Checkpoint { clean: true, ..checkpoints.newest }));
         durable.map_err(|error| self.poison(checkpoints, error))
+    }
+
+    /// Whether no other process changes objects, now and until the next session: whoever comes to do so takes its slot first, and looks then
+    /// whether the session has been closed; this is done the other way round. What such processes have left goes with the syncs that follow.
+    fn end_changes(&self) -> Result<bool> {
+        if !self.shares_changes {
+            return Ok(true);
+        }
+        self.shared.set_closed(true);
+        let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let nobody = !Claims { shared: &self.shared, lock: lock.as_ref() }.any_mutator()?;
+        if !nobody {
+            // They go on; the next open recovers.
+            self.shared.set_closed(false);
+        }
+        Ok(nobody)
     }
 
     /// Removes chunks that were made ahead and hold nothing; whether all are gone.

@@ -68,6 +68,7 @@ impl Inner {
             let Some(conversion) = self.conversion_of::<T>(&record)? else {
                 return current(&record).map(|()| false);
             };
+            Self::check_not_sealed(&record)?;
             let older = match self.hold_older(&record, conversion) {
                 // The object was replaced meanwhile, and its body given back: look again, unless nobody did.
                 Err(error) if error.is_absent() && gone != Some(record.location()) => {
@@ -144,11 +145,13 @@ impl Store {
     /// As for [`Store::put`].
     ///
     /// # Errors
-    /// As for [`Store::load_as`] and [`Store::put`]. Nothing has changed then.
+    /// As for [`Store::load_as`] and [`Store::put`]; [`Error::Sealed`], and [`Error::SharedStore`] where other processes change objects in place.
+    /// Nothing has changed then.
     pub fn upgrade<T: Evolves + ?Sized>(&self, key: impl AsRef<[u8]>) -> Result<bool> {
         const { T::CHECKED };
         let inner = &*self.inner;
         inner.check_writable()?;
+        inner.check_not_shared()?;
         let check = |older: &Older<'_>| inner.check_kind::<T>(older);
         inner.upgrade::<T>(key.as_ref(), check, |record| inner.typed_payload::<T>(record).map(drop))
     }
@@ -181,6 +184,7 @@ impl Store {
         const { T::CHECKED };
         let inner = &*self.inner;
         inner.check_writable()?;
+        inner.check_not_shared()?;
         // What does not fit is refused before anything is written.
         let next_type = inner.lock_writer().next_type;
         let plans = (1..next_type).map(|number| Ok((number, inner.plan_for::<T>(number)?)));
@@ -228,7 +232,9 @@ impl Store {
                 // Removed or replaced meanwhile.
                 Ok(false) => done.current += 1,
                 Err(Error::LayoutMismatch { .. }) => done.others += 1,
-                Err(error @ (Error::Busy { .. } | Error::Corrupt { .. })) => done.leave(error),
+                Err(error @ (Error::Busy { .. } | Error::Sealed { .. } | Error::Corrupt { .. })) => {
+                    done.leave(error);
+                }
                 Err(error) if error.is_absent() => done.leave(error),
                 Err(error) => return Err(error),
             },

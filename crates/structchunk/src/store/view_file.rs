@@ -48,14 +48,29 @@ impl ViewFile {
         }
     }
 
+    /// The same for one who follows the file as another process makes it longer, also to write.
+    pub(crate) fn join(
+        folder: &Folder,
+        name: &str,
+        largest: u64,
+        access: Access,
+    ) -> Result<Option<Arc<Self>>> {
+        match folder.open_file(name, access) {
+            Ok(file) => Self::of(file, largest, access, true).map(Some),
+            Err(error) if error.is_absent() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     fn new(file: File, largest: u64, access: Access) -> Result<Arc<Self>> {
+        Self::of(file, largest, access, access == Access::Read)
+    }
+
+    fn of(file: File, largest: u64, access: Access, follows: bool) -> Result<Arc<Self>> {
         let largest =
             if largest == LARGEST_VIEW { largest.max(file.len()?.saturating_mul(4)) } else { largest };
         let map = Mapping::new(&file, largest, access)?;
-        let map = match access {
-            Access::Write => map.followed_in_children(&file),
-            Access::Read => map.followed(&file),
-        };
+        let map = if follows { map.followed(&file) } else { map.followed_in_children(&file) };
         // Touching one page must not drag its neighbours to the disk (4 KiB instead of up to 2 MiB a write).
         map.advise(Advice::Random, 0..largest);
         Ok(Arc::new(Self { file, map: Arc::new(map), few: AtomicBool::new(false), let_go: Mutex::default() }))

@@ -78,6 +78,16 @@ impl Views {
         Self::open_stamped(folder, identity, epoch, None, Access::Read)
     }
 
+    /// The live map that a writer keeps once more, for one who marks what it changes; `None` as above.
+    pub(crate) fn join_to_mark(
+        folder: &Folder,
+        identity: &StoreIdentity,
+        epoch: u64,
+    ) -> Result<Option<LiveMap>> {
+        let file = ViewFile::join(folder, LIVE, LARGEST_VIEW, Access::Write)?;
+        Ok(file.and_then(|file| LiveMap::open(file.words(), identity.uuid, epoch, None, identity.geometry)))
+    }
+
     fn open_stamped(
         folder: &Folder,
         identity: &StoreIdentity,

@@ -4,6 +4,7 @@ use super::borrow::{Deadline, Subject};
 use super::inner::Writer;
 use super::loan::Space;
 use super::log::{Draft, FRESH_VERSION, Room};
+use super::mutate::OldClaim;
 use super::{Inner, Store};
 use crate::chunk::{Chunk, Record};
 use crate::directory::SlotRef;
@@ -20,6 +21,8 @@ const SMALL: u64 = 4 << 10;
 pub(crate) enum Condition {
     /// Whatever there is.
     Always,
+    /// Whatever there is, if it is whole: it will be read.
+    Whole,
     /// Only when there is nothing.
     Absent,
     /// Only when the current record has this sequence.
@@ -29,7 +32,7 @@ pub(crate) enum Condition {
 impl Condition {
     fn holds(self, old: Option<&Record<'_>>) -> bool {
         match self {
-            Self::Always => true,
+            Self::Always | Self::Whole => true,
             Self::Absent => old.is_none(),
             Self::Sequence(expected) => old.is_some_and(|old| old.header().sequence == expected),
         }
@@ -128,10 +131,12 @@ impl Inner {
         let hash = self.views.hashes.of_key(key);
         self.views.directory.prefetch_slot(hash);
         debug_assert!(!sure || condition == Condition::Always, "a condition asks what there is");
-        if sure && draft.payload_length <= SMALL && self.store_at_once(hash, &mut draft, &number, &fill)? {
+        // (Where other processes change objects, what is superseded is claimed first.)
+        let at_once = sure && !self.shares_changes && draft.payload_length <= SMALL;
+        if at_once && self.store_at_once(hash, &mut draft, &number, &fill)? {
             return Ok(Outcome::Stored);
         }
-        let (mut guard, slot, old) = loop {
+        let (mut guard, slot, old, _claim) = loop {
             let guard = self.begin_change()?;
             let (slot, old) = self.slot_of(key, hash)?;
             if !condition.holds(old.as_ref()) {
@@ -142,7 +147,13 @@ impl Inner {
                     drop(guard);
                     self.wait_for_writer(&old, &mut deadline)?;
                 }
-                old => break (guard, slot, old),
+                old => match self.claim_old(old.as_ref(), condition != Condition::Whole)? {
+                    OldClaim::Free(claim) => break (guard, slot, old, claim),
+                    OldClaim::Busy => {
+                        drop(guard);
+                        Self::wait_for_claim(old.as_ref(), &mut deadline)?;
+                    }
+                },
             }
         };
         let writer = &mut *guard;
@@ -220,27 +231,39 @@ impl Inner {
         self.views.directory.store(slot, record.location());
         self.views.live.set(record.location(), writer.head - record.offset());
         match old {
+            // Its body goes on under the new record.
+            Some(old) if old.header().kind == Kind::Extern && Subject::of(old) == Subject::of(record) => {
+                self.unmark(old);
+            }
             Some(old) => self.supersede(writer, old),
             None => self.views.directory.change_len(1),
         }
     }
 
-    /// Appends a tombstone for a key; what was there before, if anything was.
+    /// Appends a tombstone for a key; what was there before, if anything was. `condition`: [`Condition::Always`] or [`Condition::Whole`].
     pub(crate) fn remove_record<'a>(
         &'a self,
         key: &[u8],
+        condition: Condition,
         mut deadline: Deadline,
         before: impl FnOnce(&Record<'a>) -> Result<()>,
     ) -> Result<bool> {
         Self::check_key(key)?;
         let hash = self.views.hashes.of_key(key);
         let draft = Draft::tombstone(key);
-        let (mut guard, slot, old) = loop {
+        let (mut guard, slot, old, _claim) = loop {
             let guard = self.begin_change()?;
             let (slot, old) = self.slot_of(key, hash)?;
             let Some(old) = old else { return Ok(false) };
             if !self.borrows.is_exclusive(Subject::of(&old)) {
-                break (guard, slot, old);
+                match self.claim_old(Some(&old), condition != Condition::Whole)? {
+                    OldClaim::Free(claim) => break (guard, slot, old, claim),
+                    OldClaim::Busy => {
+                        drop(guard);
+                        Self::wait_for_claim(Some(&old), &mut deadline)?;
+                        continue;
+                    }
+                }
             }
             drop(guard);
             self.wait_for_writer(&old, &mut deadline)?;
@@ -397,7 +420,7 @@ impl Store {
     /// # Errors
     /// As for [`Store::put`] and [`Store::load`]: when the old object is no `T`, nothing changes.
     pub fn replace<T: Object>(&self, key: impl AsRef<[u8]>, value: &T) -> Result<Option<T>> {
-        let change = self.change(key.as_ref(), Condition::Always, true);
+        let change = self.change(key.as_ref(), Condition::Whole, true);
         let mut old = None;
         self.inner.put_value(&change, value, |record| {
             old = Some(self.inner.copy_settled(record)?);
@@ -416,7 +439,7 @@ impl Store {
     /// # Errors
     /// [`Error::Busy`], [`Error::KeyLength`], [`Error::ReadOnly`], [`Error::Poisoned`], [`Error::Closed`], [`Error::Forked`].
     pub fn remove(&self, key: impl AsRef<[u8]>) -> Result<bool> {
-        self.inner.remove_record(key.as_ref(), self.inner.patience(true), |_| Ok(()))
+        self.inner.remove_record(key.as_ref(), Condition::Always, self.inner.patience(true), |_| Ok(()))
     }
 
     /// [`Store::remove`] that answers [`Error::Busy`] at once instead of waiting.
@@ -424,7 +447,7 @@ impl Store {
     /// # Errors
     /// As for [`Store::remove`].
     pub fn try_remove(&self, key: impl AsRef<[u8]>) -> Result<bool> {
-        self.inner.remove_record(key.as_ref(), self.inner.patience(false), |_| Ok(()))
+        self.inner.remove_record(key.as_ref(), Condition::Always, self.inner.patience(false), |_| Ok(()))
     }
 
     /// Removes the object under `key` and gives a copy of it.
@@ -436,7 +459,7 @@ impl Store {
     /// As for [`Store::remove`] and [`Store::load`]: when the object is no `T`, nothing changes.
     pub fn take<T: Object>(&self, key: impl AsRef<[u8]>) -> Result<Option<T>> {
         let mut taken = None;
-        self.inner.remove_record(key.as_ref(), self.inner.patience(true), |record| {
+        self.inner.remove_record(key.as_ref(), Condition::Whole, self.inner.patience(true), |record| {
             taken = Some(self.inner.copy_settled(record)?);
             Ok(())
         })?;

@@ -126,6 +126,7 @@ fn fill(store: &Store) -> BTreeMap<Vec<u8>, Vec<u8>> {
     sparse[5] = 1;
     sparse.publish().unwrap();
     expected.insert(b"sparse".to_vec(), bytes(&[0, 0, 0, 0, 0, 1]));
+    assert!(store.seal("key 3").unwrap() && store.seal("large").unwrap());
     expected
 }
 
@@ -149,6 +150,7 @@ fn a_reader_written_from_the_document_reads_what_the_library_wrote() {
     assert_eq!(current[&b"key 3"[..]].shape(), [2]);
     assert_eq!(current[&b"key 1"[..]].shape(), [0; 0]);
     assert_eq!(current[&b"key 1"[..]].version, 4, "changed once in place");
+    assert!([&b"key 3"[..], b"large"].iter().all(|key| current[*key].version == 0x8000_0002), "sealed");
 
     let records = store.records();
     let batch: Vec<&Record> = records.iter().filter(|record| record.flags & 1 == 1).collect();

@@ -151,7 +151,9 @@ impl Store {
         let covered = [&self.uuid, &location.to_le_bytes()[..], &header[4..24], &chunk[offset + 32..key_end]];
         assert_eq!(number(header, 0, 4), u64::from(crc32c(&covered)), "record at {offset}");
         let (kind, payload) = (u64::from(header[6] & 15), &chunk[payload_at..payload_end]);
-        let sum = if matches!(kind, 2 | 4) { crc32c(&[&self.uuid, payload]).max(1) } else { 0 };
+        let is_sealed = number(header, 24, 4) >> 31 == 1;
+        let sum = if matches!(kind, 2 | 4) || is_sealed { crc32c(&[&self.uuid, payload]).max(1) } else { 0 };
+        assert!(!is_sealed || number(&self.checkpoint, 40, 8) & 1 == 1, "the feature is there");
         assert_eq!(number(header, 28, 4), u64::from(sum), "payload of the record at {offset}");
         let entry = |at: &[u8]| (number(at, 0, 2), number(at, 2, 2), number(at, 8, 8));
         Record {
@@ -193,7 +195,14 @@ impl Store {
         self.assert_is_ours(bytes, *b"SCBODY\0\x01", body);
         assert_eq!(number(bytes, 40, 8), length);
         assert_eq!(bytes.len(), 4096 + (length as usize).next_multiple_of(16));
-        bytes[4096..4096 + length as usize].to_vec()
+        let payload = &bytes[4096..4096 + length as usize];
+        if record.version >> 31 == 1 {
+            let seal = &bytes[512..];
+            assert!(is_sector(seal, *b"SCSEALB\x01", b"sealed"));
+            assert_eq!((number(seal, 8, 8), &seal[16..32]), (body, &*self.uuid));
+            assert_eq!(number(seal, 32, 4), u64::from(crc32c(&[&self.uuid, payload]).max(1)));
+        }
+        payload.to_vec()
     }
 
     fn derived(&self, name: &str, magic: [u8; 8]) -> &[u8] {

@@ -97,7 +97,7 @@ fn make(path: &Path) {
 }
 
 /// The files of a store as text.
-fn pack(store: &Path) -> String {
+pub fn pack(store: &Path) -> String {
     let mut text = String::new();
     let folders = [store.to_owned(), store.join("chunks")];
     let files: BTreeSet<_> = folders
@@ -121,7 +121,7 @@ fn pack(store: &Path) -> String {
     text
 }
 
-fn unpack(text: &str, store: &Path) {
+pub fn unpack(text: &str, store: &Path) {
     fs::create_dir_all(store.join("chunks")).unwrap();
     let mut file = None;
     for line in text.lines() {

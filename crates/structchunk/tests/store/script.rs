@@ -26,6 +26,7 @@ pub enum Op {
     Batch(Vec<(Vec<u8>, Option<Value>)>),
     /// A slice that is filled in place; dropped instead of published where `bool` is false.
     Loan(Vec<u8>, Vec<u64>, bool),
+    Seal(Vec<u8>),
     Sync,
     /// With a fill ratio, in percent.
     Compact(u8),
@@ -41,7 +42,7 @@ impl Op {
     /// Any of them; large objects are rarer than small ones.
     pub fn any(random: &mut Random) -> Self {
         let value = |random: &mut Random| Value::from_seed(random.next());
-        match random.below(45) {
+        match random.below(46) {
             0..12 => Self::Put(key(random), value(random)),
             12..14 => Self::InsertNew(key(random), value(random)),
             14..16 => Self::PutIf(key(random), value(random), !random.one_in(3)),
@@ -62,6 +63,7 @@ impl Op {
             36..40 => Self::Sync,
             40..42 => Self::Upgrade(key(random)),
             42 => Self::UpgradeAll,
+            43 => Self::Seal(key(random)),
             _ => Self::Compact([50, 90, 100][random.below(3) as usize]),
         }
     }
@@ -171,6 +173,11 @@ impl Tracked {
                     assert!(!store.update::<Point>(key, |_| {})?, "update of what is not there");
                     return Ok(());
                 };
+                if store.is_sealed(key)? == Some(true) {
+                    let refused = update(store, key, old, old);
+                    assert!(matches!(refused, Err(Error::Sealed { .. })), "{refused:?}");
+                    return Ok(());
+                }
                 let new = updated(old, *word);
                 // Also when the call fails: a change may have begun.
                 let versions = self.history.entry(self.object[key]).or_default();
@@ -190,6 +197,7 @@ impl Tracked {
                     self.set(key, Value::Numbers(words.clone()));
                 }
             }
+            Op::Seal(key) => assert_eq!(store.seal(key)?, self.model.contains_key(key), "seal"),
             Op::Sync => {
                 store.sync()?;
                 self.synced();
@@ -210,6 +218,9 @@ impl Tracked {
                 Err(Error::LayoutMismatch { .. }),
                 Some(Value::Point(_) | Value::Wide(_) | Value::Bytes(_) | Value::Numbers(_)),
             ) => {}
+            (Err(Error::Sealed { .. }), Some(Value::Sample(_))) => {
+                assert_eq!(store.is_sealed(key)?, Some(true));
+            }
             (Err(error), _) => return Err(error),
             (Ok(done), old) => panic!("upgrade of {old:?}: {done}"),
         }
@@ -221,6 +232,8 @@ impl Tracked {
         let samples: Vec<_> =
             self.model.iter().filter(|(_, value)| matches!(value, Value::Sample(_))).collect();
         let samples: Vec<Vec<u8>> = samples.into_iter().map(|(key, _)| key.clone()).collect();
+        let is_sealed = |key: &Vec<u8>| store.is_sealed(key).is_ok_and(|sealed| sealed == Some(true));
+        let (sealed, samples): (Vec<_>, Vec<_>) = samples.into_iter().partition(is_sealed);
         let outcome = store.upgrade_all::<Grown>();
         for key in &samples {
             let Some(Value::Sample(sample)) = self.model.get(key) else { continue };
@@ -230,7 +243,7 @@ impl Tracked {
             }
         }
         let done = outcome?;
-        assert_eq!((done.rewritten, done.left), (samples.len() as u64, 0), "{done:?}");
+        assert_eq!((done.rewritten, done.left), (samples.len() as u64, sealed.len() as u64), "{done:?}");
         assert_eq!(done.seen(), self.model.len() as u64, "every object is looked at: {done:?}");
         Ok(())
     }

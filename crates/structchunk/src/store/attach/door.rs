@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::super::create::chunks_folder;
 use super::super::extent::{Log, split_end};
+use super::super::mutate::Slot;
 use super::super::open::{Parts, assemble, check_features, check_no_network};
 use super::super::recover::{self, Situation};
 use super::super::report::RecoveryReport;
@@ -28,6 +29,8 @@ const TRIES_TO_JOIN: u32 = 5;
 pub(super) struct Door {
     root: Folder,
     options: Options,
+    /// For one who changes objects.
+    slot: Option<Arc<Slot>>,
 }
 
 /// What one attempt came to.
@@ -48,7 +51,25 @@ impl Door {
         let root = Folder::open(path, options.faults.clone())?;
         check_no_network(&root, options)?;
         // What need not be given away before a look at the store.
-        Ok(Self { root, options: Options { index: false, ..options.clone() } })
+        Ok(Self { root, options: Options { index: false, ..options.clone() }, slot: None })
+    }
+
+    /// The same for one who changes objects in place. The slot is taken before anything is looked at: a writer that closes the store, or
+    /// takes records back, finds it taken, or has said so before.
+    pub(super) fn to_change(options: &Options, path: &std::path::Path) -> Result<Self> {
+        let door = Self::new(options, path)?;
+        let store_file = StoreFile::read(&door.root, Access::Read)?;
+        check_features(&store_file.file, &store_file.newest.features)?;
+        if !store_file.newest.features.shares_changes() {
+            let what = "it was not created with shared_mutation: only its writer may change objects".into();
+            return Err(Error::Unsupported { path: path.to_owned(), what });
+        }
+        let slot = Some(Arc::new(Slot::take(&door.root)?));
+        Ok(Self { slot, ..door })
+    }
+
+    pub(super) fn slot(&self) -> Option<&Arc<Slot>> {
+        self.slot.as_ref()
     }
 
     /// Where the store is.
@@ -62,10 +83,23 @@ impl Door {
         let mut tries = 0;
         loop {
             let watch = Watch::begin(&self.root)?;
+            if self.slot.is_some() && watch.page().is_none_or(Shared::is_closed) {
+                if !watch.has_writer()? || Instant::now() >= end {
+                    return Err(Error::NoWriter { path: self.root.path().to_owned() });
+                }
+                std::thread::sleep(PAUSE);
+                continue;
+            }
             match self.attempt(&watch, tries < TRIES_TO_JOIN) {
                 Ok(Attempt::Joined(parts)) => {
                     if let Some(store) = self.enter(*parts, watch, true)? {
                         return Ok(store);
+                    }
+                }
+                // Nobody would hear of what is changed there.
+                Ok(Attempt::Alone(_)) if self.slot.is_some() => {
+                    if !watch.has_writer()? && watch.is_current() {
+                        return Err(Error::NoWriter { path: self.root.path().to_owned() });
                     }
                 }
                 Ok(Attempt::Alone(parts)) => {
@@ -119,12 +153,13 @@ impl Door {
         let (identity, features) = (store_file.identity, store_file.newest.features);
         let folder = chunks_folder(root)?;
         let (uuid, residents) = (identity.uuid, Arc::new(Residents::new(options.mapped_limit)));
-        let access = Access::Read;
+        let access = if self.slot.is_some() { Access::Write } else { Access::Read };
         let chunks =
             ChunkSet::new(folder.clone(), uuid, identity.geometry, features, access, residents.clone());
         let bodies = BodySet::new(folder, uuid, access, residents);
         let mut report = RecoveryReport::default();
         let (lock, read_only, attached) = (None, true, None);
+        let slot = self.slot.clone();
         if let Some(left) = self.left_by_session(watch, &store_file, has_writer)? {
             if let Some((views, shared)) = self.join(watch, &store_file)? {
                 if !has_writer {
@@ -132,6 +167,13 @@ impl Door {
                     Log::list(&chunks, &store_file)?;
                 }
                 let log = log_of_session(&store_file, &left)?;
+                let mut dirty = None;
+                if slot.is_some() {
+                    dirty = Views::join_to_mark(&self.root, &identity, store_file.newest.epoch)?;
+                    if dirty.is_none() {
+                        return Ok(Attempt::NotJoined);
+                    }
+                }
                 let parts = Parts {
                     store_file,
                     chunks,
@@ -143,10 +185,12 @@ impl Door {
                     lock,
                     read_only,
                     attached,
+                    slot,
+                    dirty,
                 };
                 return Ok(Attempt::Joined(Box::new(parts)));
             }
-            if joins && has_writer {
+            if self.slot.is_some() || joins && has_writer {
                 return Ok(Attempt::NotJoined);
             }
         }
@@ -154,7 +198,8 @@ impl Door {
         let log = Log::list(&chunks, &store_file)?;
         let shared = Shared::private(&Folder::in_memory(Faults::none()))?;
         let clean = store_file.newest.clean && store_file.both_valid;
-        let views = if clean { Views::open(root, &identity, &store_file.newest, access)? } else { None };
+        let views =
+            if clean { Views::open(root, &identity, &store_file.newest, Access::Read)? } else { None };
         let (views, log) = match views {
             Some(views) => (views, log.at_checkpoint(&store_file.newest)),
             None => recover::recover(
@@ -169,13 +214,27 @@ impl Door {
                     trust_page_cache: options.trust_page_cache || has_writer,
                     reserve_step: options.step(identity.geometry, features.is_stepwise())?,
                     keeps_files: false,
+                    lock: None,
+                    busy_timeout: options.busy_timeout,
                 },
                 log,
                 &mut report,
             )?,
         };
-        let parts =
-            Parts { store_file, chunks, bodies, views, log, shared, report, lock, read_only, attached };
+        let parts = Parts {
+            store_file,
+            chunks,
+            bodies,
+            views,
+            log,
+            shared,
+            report,
+            lock,
+            read_only,
+            attached,
+            slot,
+            dirty: None,
+        };
         Ok(Attempt::Alone(Box::new(parts)))
     }
 

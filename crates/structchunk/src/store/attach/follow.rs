@@ -56,7 +56,7 @@ impl Inner {
 
     /// Whether the borrows of this process say nothing of who changes an object.
     pub(crate) fn sees_no_borrows(&self) -> bool {
-        self.attached.is_some() || self.is_forked() && !self.read_only
+        self.attached.is_some() || self.shares_changes || self.is_forked() && !self.read_only
     }
 
     /// Whether a search may come to something else when it is done once more: its chunk was dropped before it was mapped here, or a file
@@ -76,7 +76,7 @@ impl Inner {
     }
 
     /// Takes note of how long chunks are now that grow in steps; whether one has grown.
-    pub(super) fn follow_files(&self) -> bool {
+    pub(in crate::store) fn follow_files(&self) -> bool {
         if !self.chunks.is_stepwise() || !self.follows() {
             return false;
         }
@@ -198,11 +198,17 @@ impl Inner {
         }
     }
 
-    /// Refuses an object whose writer died while it changed it: waiting will not help.
+    /// Refuses an object that a process which died has left half changed: waiting will not help.
     pub(crate) fn check_not_torn(&self, record: &Record<'_>) -> Result<()> {
-        let Some(watch) = &self.attached else { return Ok(()) };
-        // In this order: who came to its end in between has left the word even.
-        if watch.has_writer()? || record.version_word(Ordering::Acquire) & WRITING == 0 {
+        if self.attached.is_none() && !self.shares_changes {
+            return Ok(());
+        }
+        let word = record.version_word(Ordering::Acquire);
+        if word & WRITING == 0 || self.is_at_work(word)? {
+            return Ok(());
+        }
+        // In this order: who came to its end in between has left another word.
+        if record.version_word(Ordering::Acquire) != word {
             return Ok(());
         }
         Err(Error::Torn { key: record.key().to_vec() })

@@ -7,33 +7,60 @@ use std::time::Duration;
 
 use super::super::Inner;
 use super::super::find::Payload;
-use super::super::hold::FIRST_BYTE;
+use super::super::hold::{FIRST_BODY_BYTE, FIRST_BYTE};
 use super::super::read::out_of_bounds;
 use super::Session;
 use crate::chunk::Record;
 use crate::disk::Lock;
 use crate::error::{Error, Result};
-use crate::format::ChunkId;
+use crate::format::{BodyNumber, ChunkId};
 use crate::layout::SharedAtomic;
 
 /// While the writer is at work in a chunk.
 const PAUSE: Duration = Duration::from_micros(100);
 
-/// A chunk out of which nothing is moved, and in which no space is given back, as long as this lives.
+/// A file that stays as it is as long as this lives: nothing is moved out of a chunk, no space in it is given back, and a body is not sealed.
 pub(in crate::store) struct SharedHold<'a> {
     inner: &'a Inner,
-    chunk: ChunkId,
+    byte: u64,
+}
+
+impl SharedHold<'_> {
+    /// Goes over to one who ends it by [`Inner::let_go_with_others`].
+    pub(in crate::store) fn keep(self) -> u64 {
+        let byte = self.byte;
+        std::mem::forget(self);
+        byte
+    }
 }
 
 impl Inner {
     /// Holds a chunk together with others; `None` when somebody had it alone until the busy timeout.
     pub(in crate::store) fn hold_with_others(&self, chunk: ChunkId) -> Result<Option<SharedHold<'_>>> {
-        Ok(self.enter_with_others(chunk)?.then(|| SharedHold { inner: self, chunk }))
+        self.hold_byte(FIRST_BYTE + u64::from(chunk.0))
+    }
+
+    /// Holds a body in the same way.
+    pub(super) fn hold_body_with_others(&self, body: BodyNumber) -> Result<Option<SharedHold<'_>>> {
+        self.hold_byte(FIRST_BODY_BYTE.saturating_add(body.0))
+    }
+
+    fn hold_byte(&self, byte: u64) -> Result<Option<SharedHold<'_>>> {
+        Ok(self.enter_byte(byte)?.then(|| SharedHold { inner: self, byte }))
     }
 
     /// Holds a chunk together with others until as many calls of [`Inner::leave_to_others`]; false when somebody had it alone until the busy
     /// timeout.
     pub(in crate::store) fn enter_with_others(&self, chunk: ChunkId) -> Result<bool> {
+        self.enter_byte(FIRST_BYTE + u64::from(chunk.0))
+    }
+
+    /// Ends a hold of a chunk together with others.
+    pub(in crate::store) fn leave_to_others(&self, chunk: ChunkId) {
+        self.let_go_with_others(FIRST_BYTE + u64::from(chunk.0));
+    }
+
+    fn enter_byte(&self, byte: u64) -> Result<bool> {
         let Some(lock) = self.attached.as_ref().and_then(super::Watch::lock) else {
             // Whoever makes the file begins a session before anything is moved.
             return Ok(true);
@@ -41,9 +68,9 @@ impl Inner {
         let mut deadline = self.patience(true);
         loop {
             let mut holds = self.holds.lock().unwrap_or_else(PoisonError::into_inner);
-            let held = holds.counts.get(&chunk).is_some_and(|&count| count > 0);
-            if held || lock.try_lock(FIRST_BYTE + u64::from(chunk.0), Lock::Shared)? {
-                *holds.counts.entry(chunk).or_default() += 1;
+            let held = holds.with_others.get(&byte).is_some_and(|&count| count > 0);
+            if held || lock.try_lock(byte, Lock::Shared)? {
+                *holds.with_others.entry(byte).or_default() += 1;
                 return Ok(true);
             }
             drop(holds);
@@ -54,15 +81,15 @@ impl Inner {
         }
     }
 
-    /// Ends a hold together with others.
-    pub(in crate::store) fn leave_to_others(&self, chunk: ChunkId) {
+    /// Ends a shared hold.
+    pub(in crate::store) fn let_go_with_others(&self, byte: u64) {
         let Some(lock) = self.attached.as_ref().and_then(super::Watch::lock) else { return };
         let mut holds = self.holds.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(count) = holds.counts.get_mut(&chunk) else { return };
+        let Some(count) = holds.with_others.get_mut(&byte) else { return };
         *count -= 1;
         if *count == 0 {
-            holds.counts.remove(&chunk);
-            if let Err(error) = lock.unlock(FIRST_BYTE + u64::from(chunk.0)) {
+            holds.with_others.remove(&byte);
+            if let Err(error) = lock.unlock(byte) {
                 tracing::debug!(%error, "the hold goes with the lock's file");
             }
         }
@@ -71,7 +98,7 @@ impl Inner {
 
 impl Drop for SharedHold<'_> {
     fn drop(&mut self) {
-        self.inner.leave_to_others(self.chunk);
+        self.inner.let_go_with_others(self.byte);
     }
 }
 

@@ -8,6 +8,8 @@ mod copy;
 mod door;
 mod follow;
 mod hold;
+mod mutator;
+mod sealed;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -19,6 +21,9 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 pub use hold::AtomicView;
 pub(in crate::store) use hold::SharedHold;
+pub(in crate::store) use mutator::Beside;
+pub use mutator::{Mutator, MutatorSession};
+pub(in crate::store) use sealed::Frozen;
 pub use session::Session;
 pub(crate) use watch::Watch;
 

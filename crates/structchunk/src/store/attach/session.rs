@@ -25,6 +25,10 @@ impl Session {
         &self.store.inner
     }
 
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
     pub(super) fn new(store: Store) -> Self {
         Self { store }
     }
@@ -78,6 +82,14 @@ impl Session {
     /// As for [`Session::load`]; the first error ends the call.
     pub fn load_many<T: Object, K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<Vec<Option<T>>> {
         self.ask(|store| store.load_many(keys))
+    }
+
+    /// A copy of the object under `key`, also where a process died in the middle of changing it; see [`Store::load_torn`].
+    ///
+    /// # Errors
+    /// As for [`Session::load`], but for [`Error::Torn`](crate::Error::Torn).
+    pub fn load_torn<T: Object>(&self, key: impl AsRef<[u8]>) -> Result<Option<T>> {
+        self.ask(|store| store.load_torn(key.as_ref()))
     }
 
     /// Whether there is an object under `key`.

@@ -55,7 +55,7 @@ impl Watch {
     }
 
     /// The file `LOCK`, where there is one.
-    pub(super) fn lock(&self) -> Option<&File> {
+    pub(in crate::store) fn lock(&self) -> Option<&File> {
         self.lock.as_ref()
     }
 

@@ -153,10 +153,23 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Whether shape and place of an object fit its type. Its length is a multiple of the type's size.
+    /// Whether shape and place of an object fit its type, and a sealed one is as it was. Its length is a multiple of the type's size.
     pub(super) fn deep_object(&mut self, record: &Record<'a>) {
         if self.deep.is_none() {
             return;
+        }
+        // (What is superseded may have become a hole.)
+        if record.is_sealed() && self.inner.views.live.is_live(record.location()) {
+            let what = match self.inner.seal_holds(record) {
+                Ok(true) => None,
+                Ok(false) => {
+                    Some("the object is sealed, and is not what was sealed: its checksum differs".into())
+                }
+                Err(error) => Some(error.to_string()),
+            };
+            if let Some(what) = what {
+                self.find(record.chunk.path(), record.offset(), what);
+            }
         }
         let header = record.header();
         let (Ok(stored), Ok(bytes)) =
@@ -198,7 +211,7 @@ impl<'a> Checker<'a> {
 }
 
 impl Store {
-    /// [`Store::check`], and besides: whether shapes fit the lengths of arrays, and alignments their types; whether each chunk can be
+    /// [`Store::check`], and besides: whether sealed objects are what was sealed; whether shapes fit the lengths of arrays, and alignments their types; whether each chunk can be
     /// decoded on its own; the checksums of what is superseded; what seals say; bodies and chunks that nothing names (where no
     /// recovery is due that would remove them); and every key of the index on disk against the log, as far as the index goes.
     ///

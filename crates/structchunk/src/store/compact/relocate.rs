@@ -6,6 +6,7 @@ use super::super::Inner;
 use super::super::borrow::{Deadline, Subject, Want};
 use super::super::inner::Writer;
 use super::super::log::Draft;
+use super::super::mutate::OldClaim;
 use crate::chunk::{Chunk, Record, WRITING};
 use crate::error::Result;
 use crate::format::{Extension, Flags, Kind};
@@ -62,6 +63,12 @@ impl Inner {
         if version_word & WRITING != 0 {
             return Ok(Moved::Busy);
         }
+        // From here on no other process changes it: the copy has what was changed before, and who comes later finds the copy.
+        let _claim = match self.claim_old(Some(record), false)? {
+            OldClaim::Free(claim) => claim,
+            OldClaim::Busy => return Ok(Moved::Busy),
+        };
+        self.keep_body_dirty(writer, record)?;
         let extension = Extension::without_previous(record.extension_bytes());
         let draft = Draft {
             kind: header.kind,

@@ -7,6 +7,7 @@ use std::ops::Deref;
 use super::WriteHold;
 use crate::error::Result;
 use crate::layout::SharedAtomic;
+use crate::store::attach::Beside;
 use crate::store::borrow::Want;
 use crate::store::read::out_of_bounds;
 use crate::store::{Inner, Store};
@@ -18,7 +19,15 @@ use crate::store::{Inner, Store};
 /// Stores survive the death of the process at once; after a power cut, each atomic changed since the last sync is old or new.
 pub struct AtomicRef<'a, T: SharedAtomic> {
     target: *const T,
-    _hold: WriteHold<'a>,
+    _hold: AtomicHold<'a>,
+}
+
+/// What keeps the object where it is.
+pub(in crate::store) enum AtomicHold<'a> {
+    /// Of the process that writes the store.
+    Own(#[expect(dead_code, reason = "it is there to live")] WriteHold<'a>),
+    /// Of another one.
+    Beside(#[expect(dead_code, reason = "it is there to live")] Beside<'a>),
 }
 
 // SAFETY: it is a `&T`, and it can be dropped by any thread.
@@ -49,7 +58,20 @@ impl Inner {
         let address = hold.payload.map().address(hold.payload.offset, hold.payload.bytes);
         let target = address.and_then(|address| T::from_raw_parts(address, hold.payload.bytes as usize));
         let target = target.ok_or_else(|| out_of_bounds(&hold.record))?;
-        Ok(Some(AtomicRef { target, _hold: hold }))
+        Ok(Some(AtomicRef { target, _hold: AtomicHold::Own(hold) }))
+    }
+
+    /// The same in a process that changes objects beside the writer.
+    pub(in crate::store) fn borrow_atomic_beside<T: SharedAtomic>(
+        &self,
+        key: &[u8],
+    ) -> Result<Option<AtomicRef<'_, T>>> {
+        let Some(beside) = self.hold_beside::<T>(key)? else { return Ok(None) };
+        let payload = beside.payload();
+        let address = payload.map().address(payload.offset, payload.bytes);
+        let target = address.and_then(|address| T::from_raw_parts(address, payload.bytes as usize));
+        let target = target.ok_or_else(|| out_of_bounds(beside.record()))?;
+        Ok(Some(AtomicRef { target, _hold: AtomicHold::Beside(beside) }))
     }
 }
 

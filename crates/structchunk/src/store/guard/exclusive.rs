@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::layout::Plain;
 use crate::map::{Buffer, object_at};
 use crate::store::borrow::Want;
+use crate::store::mutate::Staged;
 use crate::store::read::{LARGEST_STAGED, out_of_bounds};
 use crate::store::{Inner, Store};
 
@@ -109,6 +110,7 @@ impl<T: Plain + ?Sized + fmt::Debug> fmt::Debug for RefMut<'_, T> {
 
 impl Inner {
     fn borrow_mut<T: Plain + ?Sized>(&self, key: &[u8], wait: bool) -> Result<Option<RefMut<'_, T>>> {
+        self.check_not_shared()?;
         let Some(hold) = self.borrow_to_write::<T>(key, Want::Exclusive, wait)? else { return Ok(None) };
         let bytes = hold.payload.bytes as usize;
         let staged = hold.payload.bytes <= LARGEST_STAGED;
@@ -128,6 +130,9 @@ impl Inner {
 
     #[inline]
     fn update<T: Plain>(&self, key: &[u8], wait: bool, change: impl FnOnce(&mut T)) -> Result<bool> {
+        if self.shares_changes {
+            return self.update_shared(key, wait, change);
+        }
         if size_of::<T>() as u64 > LARGEST_STAGED {
             let Some(mut object) = self.borrow_mut::<T>(key, wait)? else { return Ok(false) };
             change(&mut object);
@@ -143,13 +148,34 @@ impl Inner {
     }
 }
 
+impl Inner {
+    /// Refuses references to what other processes change in place.
+    pub(in crate::store) fn check_not_shared(&self) -> Result<()> {
+        if self.shares_changes { Err(Error::SharedStore { path: self.path.clone() }) } else { Ok(()) }
+    }
+
+    /// Changes an object of any size in a copy, which is written back under the claim that began before it was made.
+    #[cold]
+    fn update_shared<T: Plain>(&self, key: &[u8], wait: bool, change: impl FnOnce(&mut T)) -> Result<bool> {
+        let find = |hash| self.find_typed::<T>(key, hash);
+        let Some(hold) = self.borrow_found(key, Want::Exclusive, wait, find)? else { return Ok(false) };
+        let Some(claim) = &hold.claim else { return Err(Error::Busy { key: key.to_vec() }) };
+        let mut staged = Staged::copy::<T>(&hold.record, &hold.payload)?;
+        staged.change(change);
+        self.check_writable()?;
+        staged.write_back::<T>(&hold.record, &hold.payload, claim)?;
+        Ok(true)
+    }
+}
+
 impl Store {
     /// A mutable reference to the object under `key`, or `None`; see [`RefMut`].
     ///
     /// Waits for all other guards of the object, at most the busy timeout.
     ///
     /// # Errors
-    /// As for [`Store::get`], and [`Error::ReadOnly`], [`Error::Poisoned`], [`Error::Forked`].
+    /// As for [`Store::get`], and [`Error::Sealed`], [`Error::ReadOnly`], [`Error::Poisoned`], [`Error::Forked`];
+    /// [`Error::SharedStore`] in a store with [`shared_mutation`](crate::Options::shared_mutation), which has [`Store::update`].
     pub fn get_mut<T: Plain + ?Sized>(&self, key: impl AsRef<[u8]>) -> Result<Option<RefMut<'_, T>>> {
         self.inner.borrow_mut(key.as_ref(), true)
     }
@@ -165,11 +191,14 @@ impl Store {
     /// Changes the object under `key` in place; whether there was one. When `change` panics, objects up to 512 bytes stay as they
     /// were.
     ///
+    /// In a store with [`shared_mutation`](crate::Options::shared_mutation) an object of any size is changed in a copy, alone among all processes:
+    /// others wait meanwhile, at most their busy timeout.
+    ///
     /// # Durability
     /// As for [`RefMut`].
     ///
     /// # Errors
-    /// As for [`Store::get_mut`].
+    /// As for [`Store::get_mut`]; [`Error::Torn`] instead of [`Error::SharedStore`]: see [`Store::mend`].
     pub fn update<T: Plain>(&self, key: impl AsRef<[u8]>, change: impl FnOnce(&mut T)) -> Result<bool> {
         self.inner.update(key.as_ref(), true, change)
     }

@@ -17,6 +17,7 @@ pub use shared::{OwnedRef, Ref};
 use super::Inner;
 use super::borrow::{Deadline, Subject, Want};
 use super::find::Payload;
+use super::mutate::Claim;
 use crate::chunk::{Record, WRITING};
 use crate::error::{Error, Result};
 use crate::layout::Object;
@@ -55,19 +56,27 @@ impl Drop for Borrow<'_> {
 pub(in crate::store) struct WriteHold<'a> {
     pub(in crate::store) record: Record<'a>,
     pub(in crate::store) payload: Payload<'a>,
+    /// Where other processes change objects too: it is this one's turn. (Dropped before the borrow.)
+    claim: Option<Claim<'a>>,
     borrow: Borrow<'a>,
 }
 
 impl WriteHold<'_> {
     /// Makes the version odd. Its checksum half then names the writer: slot 0, the writer of the store.
     pub(in crate::store) fn begin_writing(&self) {
+        if self.claim.is_some() {
+            return;
+        }
         let version = self.record.version_word(Ordering::Relaxed) & VERSION_BITS;
         self.record.set_version_word(version | WRITING, Ordering::Relaxed);
         fence(Ordering::Release);
     }
 
-    /// Makes the version even again, another one than before.
+    /// Makes the version even again, another one than before. (A claim does so when it ends.)
     pub(in crate::store) fn end_writing(&self) {
+        if self.claim.is_some() {
+            return;
+        }
         let version = self.record.version_word(Ordering::Relaxed) & VERSION_BITS;
         self.record.settle_version(version, self.borrow.inner.chunks.seed);
     }
@@ -79,6 +88,8 @@ impl WriteHold<'_> {
 
 impl Drop for WriteHold<'_> {
     fn drop(&mut self) {
+        // First: that stores into the record, too.
+        drop(self.claim.take());
         for file in writers(&self.record, &self.payload) {
             file.fetch_sub(1, Ordering::SeqCst);
         }
@@ -122,6 +133,7 @@ impl Inner {
             let mut writer = self.begin_change()?;
             let Some((record, payload)) = find(hash)? else { return Ok(None) };
             self.check_alone_to_write(&record)?;
+            Self::check_not_sealed(&record)?;
             // What was waited for may have been superseded meanwhile.
             let borrow = match waited_for.take() {
                 Some(borrow) if borrow.subject == Subject::of(&record) => Some(borrow),
@@ -135,7 +147,13 @@ impl Inner {
                 for file in writers(&record, &payload) {
                     file.fetch_add(1, Ordering::SeqCst);
                 }
-                return Ok(Some(WriteHold { record, payload, borrow }));
+                drop(writer);
+                let mut hold = WriteHold { record, payload, claim: None, borrow };
+                if self.shares_changes && want == Want::Exclusive {
+                    // As long as it is borrowed alone, this process does not supersede or move it; and no other one can.
+                    hold.claim = Some(self.claim(&hold.record, &mut deadline, false)?);
+                }
+                return Ok(Some(hold));
             }
             drop(writer);
             waited_for = Borrow::acquire(self, &record, want, &mut deadline);

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Borrow;
+use crate::chunk::Record;
 use crate::error::{Error, Result};
 use crate::layout::Plain;
+use crate::store::attach::{Frozen, SharedHold};
 use crate::store::borrow::{Subject, Want};
 use crate::store::find::{Kept, Payload};
 use crate::store::read::out_of_bounds;
@@ -21,6 +23,8 @@ pub struct Ref<'a, T: ?Sized> {
     borrow: Borrow<'a>,
     /// Keeps it mapped.
     payload: Payload<'a>,
+    /// Where another process writes: keeps it as it is.
+    held: Option<SharedHold<'a>>,
 }
 
 // SAFETY: it is a `&T`, and the hold can be released by any thread.
@@ -34,7 +38,7 @@ impl<'a, T: ?Sized> Ref<'a, T> {
     /// An associated function, so that it hides no method of the object.
     pub fn map<U: ?Sized>(this: Self, part: impl FnOnce(&T) -> &U) -> Ref<'a, U> {
         let target = std::ptr::from_ref(part(&this));
-        Ref { target, borrow: this.borrow, payload: this.payload }
+        Ref { target, borrow: this.borrow, payload: this.payload, held: this.held }
     }
 }
 
@@ -59,6 +63,7 @@ pub struct OwnedRef<T: ?Sized> {
     target: *const T,
     subject: Subject,
     kept: Kept,
+    held: Option<u64>,
     inner: Arc<Inner>,
 }
 
@@ -83,6 +88,9 @@ impl<T: ?Sized> Drop for OwnedRef<T> {
         if let Kept::Chunk(chunk) = self.kept {
             self.inner.chunks.let_go(chunk);
         }
+        if let Some(byte) = self.held {
+            self.inner.let_go_with_others(byte);
+        }
         self.inner.release_lock_if_unused();
     }
 }
@@ -97,16 +105,19 @@ impl Inner {
     /// A guard of the object under a key.
     fn borrow_shared<T: Plain + ?Sized>(&self, key: &[u8], wait: bool) -> Result<Option<Ref<'_, T>>> {
         self.check_open()?;
-        // The writer, which sees none of our borrows, may change the object under us.
         if self.attached.is_some() {
-            return Err(Error::SharedStore { path: self.path.clone() });
+            return self.borrow_sealed(key);
         }
+        let sealed_only = |record: &Record<'_>| {
+            if self.shares_changes && !record.is_sealed() { self.check_not_shared() } else { Ok(()) }
+        };
         if self.is_forked() && !self.read_only {
             return Err(Error::Forked);
         }
         let hash = self.views.hashes.of_key(key);
         let (mut deadline, relocations) = (self.patience(wait), self.relocations.load(Ordering::SeqCst));
         let found = self.with_object(key, hash, |record| {
+            sealed_only(record)?;
             let payload = self.typed_payload::<T>(record)?;
             let borrow = Borrow::acquire(self, record, Want::Shared, &mut deadline);
             let borrow = borrow.ok_or_else(|| Error::Busy { key: key.to_vec() })?;
@@ -121,7 +132,18 @@ impl Inner {
         let address = payload.map().address(payload.offset, payload.bytes);
         let target = address.and_then(|address| T::from_raw_parts(address, payload.bytes as usize));
         let target = target.ok_or_else(|| out_of_bounds(&record))?;
-        Ok(Some(Ref { target, borrow, payload }))
+        Ok(Some(Ref { target, borrow, payload, held: None }))
+    }
+
+    /// A guard of a sealed object. The writer, which sees none of our borrows, may change any other under us.
+    fn borrow_sealed<T: Plain + ?Sized>(&self, key: &[u8]) -> Result<Option<Ref<'_, T>>> {
+        let Some(Frozen { record, payload, held }) = self.find_sealed::<T>(key)? else { return Ok(None) };
+        let borrow = Borrow::acquire(self, &record, Want::Shared, &mut self.patience(true));
+        let borrow = borrow.ok_or_else(|| Error::Busy { key: key.to_vec() })?;
+        let address = payload.map().address(payload.offset, payload.bytes);
+        let target = address.and_then(|address| T::from_raw_parts(address, payload.bytes as usize));
+        let target = target.ok_or_else(|| out_of_bounds(&record))?;
+        Ok(Some(Ref { target, borrow, payload, held }))
     }
 }
 
@@ -132,7 +154,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::LayoutMismatch`] when the object has another type or no such length, [`Error::Misaligned`], [`Error::Busy`],
-    /// [`Error::Closed`], [`Error::Corrupt`]; [`Error::Forked`] in a child of the process that writes, which can [`load`](Store::load).
+    /// [`Error::Closed`], [`Error::Corrupt`]; [`Error::Forked`] in a child of the process that writes, which can [`load`](Store::load);
+    /// [`Error::SharedStore`] in a store with [`shared_mutation`](crate::Options::shared_mutation), unless the object is sealed.
     pub fn get<T: Plain + ?Sized>(&self, key: impl AsRef<[u8]>) -> Result<Option<Ref<'_, T>>> {
         self.inner.borrow_shared(key.as_ref(), true)
     }
@@ -151,11 +174,17 @@ impl Store {
     /// As for [`Store::get`].
     pub fn get_owned<T: Plain + ?Sized>(&self, key: impl AsRef<[u8]>) -> Result<Option<OwnedRef<T>>> {
         let Some(guard) = self.inner.borrow_shared(key.as_ref(), true)? else { return Ok(None) };
-        let Ref { target, borrow, payload } = guard;
+        let Ref { target, borrow, payload, held } = guard;
         let subject = borrow.subject;
         // The borrow goes over to the owned guard.
         std::mem::forget(borrow);
-        Ok(Some(OwnedRef { target, subject, kept: payload.keep(), inner: self.inner.clone() }))
+        Ok(Some(OwnedRef {
+            target,
+            subject,
+            kept: payload.keep(),
+            held: held.map(SharedHold::keep),
+            inner: self.inner.clone(),
+        }))
     }
 
     /// A reference to the object under `key`, which is made and stored when there is none.

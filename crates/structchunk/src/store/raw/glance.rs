@@ -29,7 +29,12 @@ impl Inner {
         if !self.ends_in_log(location, chunk, parts.end) {
             return None;
         }
-        self.check_alone(&Record::recognised(ChunkRef::new(chunk), offset)).ok()?;
+        let record = Record::recognised(ChunkRef::new(chunk), offset);
+        // Who changes what is said there.
+        if self.shares_changes || record.is_sealed() {
+            return None;
+        }
+        self.check_alone(&record).ok()?;
         Some(Place::in_chunk(chunk.id, location, &header, &parts))
     }
 }

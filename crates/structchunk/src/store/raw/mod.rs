@@ -228,13 +228,13 @@ impl<'s> Raw<'s> {
     pub fn take(self, key: &[u8]) -> Result<Option<Copied>> {
         let inner = self.inner();
         let mut taken = None;
-        inner.remove_record(key, inner.patience(true), |record| {
+        inner.remove_record(key, Condition::Whole, inner.patience(true), |record| {
             let type_number = record.header().type_number;
             taken = Some(Copied {
                 type_number,
                 layout: inner.stored_type(type_number)?.layout.clone(),
                 shape: record.header().flags.array.then(|| record.extension().shape),
-                bytes: inner.copy_bytes(record, u64::MAX)?,
+                bytes: inner.copy_settled_bytes(record, u64::MAX)?,
             });
             Ok(())
         })?;

@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::format::{
     BodyNumber, ChunkId, HEADER_BYTES, Location, PAGE_BYTES, Placement, RECORD_ALIGN, RecordHeader,
 };
+use crate::store::Inner;
 use crate::store::find::Payload;
 use crate::store::hold::FileHold;
 use crate::store::read::out_of_bounds;
@@ -56,7 +57,8 @@ impl<'s> Raw<'s> {
     /// Hold the file before you look there; and when it was not held before this call, call again after: it may have been moved meanwhile.
     ///
     /// # Errors
-    /// [`Error::Closed`], [`Error::Corrupt`]; [`Error::Forked`] in a child of the process that writes, which can [`Raw::load`].
+    /// [`Error::Closed`], [`Error::Corrupt`]; [`Error::Sealed`] unless the store is open read-only: a sealed object can be copied by
+    /// [`Raw::load`]; [`Error::SharedStore`] where other processes change objects in place; [`Error::Forked`] in a child of the process that writes, which can [`Raw::load`].
     pub fn locate(self, key: &[u8]) -> Result<Option<Place>> {
         let inner = self.inner();
         inner.check_open()?;
@@ -71,6 +73,14 @@ impl<'s> Raw<'s> {
         }
         inner.with_object(key, hash, |record| {
             inner.check_alone(record)?;
+            if !record.is_sealed() {
+                // Who looks at it through memory would see it change, and change it without a claim.
+                inner.check_not_shared()?;
+            }
+            if !inner.read_only {
+                // Whoever holds its file could write into it.
+                Inner::check_not_sealed(record)?;
+            }
             place_of(record, &inner.payload(record)?)
         })
     }

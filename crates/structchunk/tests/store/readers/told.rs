@@ -1,9 +1,11 @@
 //! What the other process does.
 
+mod among_others;
+
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
-use structchunk::{AtomicView, Error, Reader, RefMut, Result, Store};
+use structchunk::{AtomicRef, AtomicView, Mutator, OwnedRef, Reader, RefMut, Result, Store};
 
 use super::{attach_with, process};
 use crate::common::*;
@@ -17,6 +19,9 @@ struct Hands {
     reader: Option<Reader>,
     view: Option<AtomicView<'static, Counter>>,
     work: Option<Work>,
+    reference: Option<OwnedRef<[u64]>>,
+    mutator: Option<Mutator>,
+    counter: Option<AtomicRef<'static, Counter>>,
 }
 
 #[test]
@@ -185,7 +190,7 @@ impl Hands {
                 self.work.take().expect("work").end();
                 done(Ok(()))
             }
-            _ => Err(Error::InvalidOption { option: "order", reason: words.join(" ") }),
+            _ => self.carry_out_among_others(path, words),
         }
     }
 }

@@ -1,0 +1,168 @@
+//! Claims: an odd version word.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::time::Duration;
+
+use super::super::Inner;
+use super::super::borrow::Deadline;
+use super::super::read::out_of_bounds;
+use super::owner::Owner;
+use crate::chunk::{Record, SEALED, WRITING};
+use crate::error::{Error, Result};
+
+const VERSION_BITS: u64 = 0xffff_ffff;
+/// So often a claim is tried again before the processor is given away for longer.
+const SPINS: u32 = 64;
+const PAUSE: Duration = Duration::from_micros(50);
+
+/// An object that nobody else changes, supersedes or moves, for as long as this lives.
+pub(crate) struct Claim<'a> {
+    inner: &'a Inner,
+    record: Record<'a>,
+    version: u64,
+    /// It was found torn, and is not mended yet.
+    torn: Cell<bool>,
+}
+
+/// What came of claiming an object that is about to be superseded.
+pub(crate) enum OldClaim<'a> {
+    /// Nobody changes it; `None`: nobody can.
+    Free(Option<Claim<'a>>),
+    Busy,
+}
+
+/// What one attempt came to.
+enum Attempt {
+    /// The version before.
+    Claimed(u64),
+    Sealed,
+    AtWork,
+    /// Left by a process that died.
+    Torn(u64),
+}
+
+impl Claim<'_> {
+    /// Whether the object was left half changed by a process that died, and is so still.
+    pub(crate) fn is_torn(&self) -> bool {
+        self.torn.get()
+    }
+
+    /// The object is whole again.
+    pub(crate) fn mended(&self) {
+        self.torn.set(false);
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        // A child has no part in its parent's claim, which the parent ends.
+        if self.inner.is_forked() {
+            return;
+        }
+        if self.torn.get() {
+            // Nobody is at work, and nobody is done.
+            let word = Owner::NOBODY.mark() | self.version | WRITING;
+            return self.record.set_version_word(word, Ordering::Release);
+        }
+        self.record.settle_version(self.version, self.inner.chunks.seed);
+    }
+}
+
+fn word_of<'r>(record: &'r Record<'_>) -> Result<&'r AtomicU64> {
+    record.version_cell().ok_or_else(|| out_of_bounds(record))
+}
+
+impl Inner {
+    fn attempt(&self, cell: &AtomicU64) -> Result<Attempt> {
+        let word = u64::from_le(cell.load(Ordering::Acquire));
+        if word & SEALED != 0 {
+            return Ok(Attempt::Sealed);
+        }
+        if word & WRITING != 0 {
+            if self.is_at_work(word)? {
+                return Ok(Attempt::AtWork);
+            }
+            // In this order: who came to its end in between has left another word.
+            let same = u64::from_le(cell.load(Ordering::Acquire)) == word;
+            return Ok(if same { Attempt::Torn(word) } else { Attempt::AtWork });
+        }
+        Ok(if self.turn_odd(cell, word) { Attempt::Claimed(word & VERSION_BITS) } else { Attempt::AtWork })
+    }
+
+    /// From the word that was seen, and from no other, to an odd one with the mark of this process. That the same word may have come back
+    /// meanwhile (its version wraps after 2^30 changes) is no matter: nothing that was read before the claim counts.
+    fn turn_odd(&self, cell: &AtomicU64, seen: u64) -> bool {
+        let odd = self.owner().mark() | seen & VERSION_BITS | WRITING;
+        let (seen, odd) = (seen.to_le(), odd.to_le());
+        let claimed = cell.compare_exchange(seen, odd, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+        // What is stored from here on is seen by nobody who does not see the odd word.
+        fence(Ordering::Release);
+        claimed
+    }
+
+    /// Claims an object; `over_torn`: also one that a dead process has left half changed.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], [`Error::Torn`], [`Error::Sealed`].
+    pub(crate) fn claim<'a>(
+        &'a self,
+        record: &Record<'a>,
+        deadline: &mut Deadline,
+        over_torn: bool,
+    ) -> Result<Claim<'a>> {
+        let cell = word_of(record)?;
+        let key = || record.key().to_vec();
+        let claimed =
+            |version, torn| Claim { inner: self, record: record.clone(), version, torn: Cell::new(torn) };
+        let mut tries = 0;
+        loop {
+            match self.attempt(cell)? {
+                Attempt::Claimed(version) => return Ok(claimed(version, false)),
+                Attempt::Sealed => return Err(Error::Sealed { key: key() }),
+                Attempt::Torn(_) if !over_torn => return Err(Error::Torn { key: key() }),
+                // Somebody else may mend it at the same time: one of the two gets it.
+                Attempt::Torn(word) if self.turn_odd(cell, word) => {
+                    return Ok(claimed(word & VERSION_BITS, true));
+                }
+                Attempt::Torn(_) | Attempt::AtWork => {}
+            }
+            if deadline.is_over() {
+                return Err(Error::Busy { key: key() });
+            }
+            tries += 1;
+            if tries < SPINS { std::hint::spin_loop() } else { std::thread::sleep(PAUSE) }
+        }
+    }
+
+    /// Claims the record that is about to be superseded, where other processes may be changing it; without waiting, so under the writer's lock.
+    /// What is torn may go `over_torn`, where nobody reads it.
+    pub(crate) fn claim_old<'a>(&'a self, old: Option<&Record<'a>>, over_torn: bool) -> Result<OldClaim<'a>> {
+        let Some(old) = old.filter(|_| self.shares_changes) else { return Ok(OldClaim::Free(None)) };
+        match self.claim(old, &mut Deadline::Now, over_torn) {
+            Ok(claim) => Ok(OldClaim::Free(Some(claim))),
+            Err(Error::Sealed { .. }) => Ok(OldClaim::Free(None)),
+            Err(Error::Busy { .. }) => Ok(OldClaim::Busy),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Waits a moment, without the writer's lock, for another process to end its change.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] when the time is up.
+    pub(crate) fn wait_for_claim(record: Option<&Record<'_>>, deadline: &mut Deadline) -> Result<()> {
+        if deadline.is_over() {
+            return Err(Error::Busy { key: record.map_or_else(Vec::new, |record| record.key().to_vec()) });
+        }
+        std::thread::sleep(PAUSE);
+        Ok(())
+    }
+}
+
+/// Makes a word even that a dead process has left odd, unless somebody else has by now; whether this did.
+pub(crate) fn settle_dead(record: &Record<'_>, odd: u64, seed: crate::format::RecordSeed) -> bool {
+    let Some(cell) = record.version_cell() else { return false };
+    let even = record.settled_word(odd & VERSION_BITS, seed);
+    cell.compare_exchange(odd.to_le(), even.to_le(), Ordering::AcqRel, Ordering::Relaxed).is_ok()
+}

@@ -1,0 +1,150 @@
+//! Changes of objects of any size in a copy, stored back word by word under the claim.
+#![expect(unsafe_code, reason = "copies objects from and to mapped memory")]
+
+use super::super::Inner;
+use super::super::find::Payload;
+use super::super::read::out_of_bounds;
+use super::claim::Claim;
+use crate::chunk::Record;
+use crate::error::{Error, Result};
+use crate::layout::Plain;
+use crate::map::{Buffer, object_at};
+
+/// A copy of an object that nobody else changes.
+pub(crate) struct Staged {
+    buffer: Buffer,
+    bytes: usize,
+}
+
+impl Staged {
+    /// Of an object that was checked to be a `T`, and is claimed.
+    pub(crate) fn copy<T: Plain + ?Sized>(record: &Record<'_>, payload: &Payload<'_>) -> Result<Self> {
+        let bytes = payload.bytes as usize;
+        let from =
+            payload.map().address(payload.offset, payload.bytes).ok_or_else(|| out_of_bounds(record))?;
+        let buffer = Buffer::zeroed(bytes, T::ALIGN)?;
+        // SAFETY: `from` is a whole, aligned `T` of a mapping, as its payload was checked to be, and others store there only by `write_racy`; the
+        // buffer is as large, aligned, and nobody else's.
+        unsafe { T::copy_racy(from, buffer.as_ptr(), bytes) };
+        Ok(Self { buffer, bytes })
+    }
+
+    /// The copy.
+    pub(crate) fn change<T: Plain + ?Sized>(&mut self, change: impl FnOnce(&mut T)) {
+        let object = object_at::<T>(self.buffer.as_ptr(), self.bytes).cast_mut();
+        // SAFETY: the buffer has a whole, aligned `T`, is borrowed exclusively, and nobody else has it.
+        change(unsafe { &mut *object });
+    }
+
+    /// Stores the copy into the object. The claim is what keeps others from doing the same.
+    pub(crate) fn write_back<T: Plain + ?Sized>(
+        &self,
+        record: &Record<'_>,
+        payload: &Payload<'_>,
+        _claim: &Claim<'_>,
+    ) -> Result<()> {
+        let to = payload.map().address(payload.offset, payload.bytes).ok_or_else(|| out_of_bounds(record))?;
+        // SAFETY: the buffer is a whole `T` of the payload's size. The target was checked to be one; it lies in a mapping that may be written (that of
+        // a writer, or of a mutator: nobody else has claims), and others use it only through `copy_racy` while it is claimed: no reference leads
+        // into an object of this store that is not sealed, and what is sealed is not claimed. Should a forged directory have led to a record
+        // that lies inside a sealed object, the live map would have been found to mark both, and neither is used then.
+        unsafe { T::write_racy(self.buffer.as_ptr(), to, self.bytes) };
+        Ok(())
+    }
+}
+
+/// Where a call of this process has found an object to be changed, claimed.
+struct Found<'a> {
+    record: Record<'a>,
+    payload: Payload<'a>,
+    claim: Claim<'a>,
+}
+
+impl Inner {
+    /// Finds the object under a key and claims it, in a process that is not the writer.
+    ///
+    /// The order: claim, then another look at the key and at the session. Nobody who follows the rules supersedes a claimed record, and a
+    /// recovery after the death of the writer alone leaves a living claim as it is; one that takes records back waits until no mutator is
+    /// left. So what is found current under the claim stays so until its end.
+    fn find_and_claim<T: Plain + ?Sized>(
+        &self,
+        key: &[u8],
+        wait: bool,
+        over_torn: bool,
+    ) -> Result<Option<Found<'_>>> {
+        let hash = self.views.hashes.of_key(key);
+        let (mut deadline, mut until_marked) = (self.patience(wait), self.patience(true));
+        loop {
+            self.follow_files();
+            let found =
+                self.with_object(key, hash, |record| Ok((record.clone(), self.typed_payload::<T>(record)?)));
+            let Some((record, payload)) = self.still(found)? else { return Ok(None) };
+            if !self.stands_alone_here(&record, &mut until_marked)? {
+                continue;
+            }
+            let claim = self.claim(&record, &mut deadline, over_torn)?;
+            if self.still(self.is_current(&record))? {
+                if self.shared.is_poisoned() {
+                    // Whatever is changed now, the next writer takes back.
+                    let cause = "the writer's sync failed".into();
+                    return Err(Error::Poisoned { cause });
+                }
+                return Ok(Some(Found { record, payload, claim }));
+            }
+        }
+    }
+
+    /// Changes an object from beside the writer; in which chunk it lies, and whether it has a body. `change` is taken when it is used.
+    pub(crate) fn update_beside<T: Plain + ?Sized, F: FnOnce(&mut T)>(
+        &self,
+        key: &[u8],
+        wait: bool,
+        change: &mut Option<F>,
+    ) -> Result<Option<Changed>> {
+        let Some(found) = self.find_and_claim::<T>(key, wait, false)? else { return Ok(None) };
+        self.change_claimed(found, change).map(Some)
+    }
+
+    /// Changes an object that a dead process has left half changed; `None` when there is none, or it is whole.
+    pub(crate) fn mend_beside<T: Plain + ?Sized, F: FnOnce(&mut T)>(
+        &self,
+        key: &[u8],
+        change: &mut Option<F>,
+    ) -> Result<Option<Changed>> {
+        let Some(found) = self.find_and_claim::<T>(key, true, true)? else { return Ok(None) };
+        if !found.claim.is_torn() {
+            return Ok(None);
+        }
+        self.change_claimed(found, change).map(Some)
+    }
+
+    fn change_claimed<T: Plain + ?Sized, F: FnOnce(&mut T)>(
+        &self,
+        found: Found<'_>,
+        change: &mut Option<F>,
+    ) -> Result<Changed> {
+        let Found { record, payload, claim } = found;
+        let changed = Changed { chunk: record.chunk.id, in_body: payload.body().is_some() };
+        self.check_can_mark(changed.chunk)?;
+        // Where `change` panics, the claim ends: what was whole is as it was, and what was torn still says so.
+        let mut staged = Staged::copy::<T>(&record, &payload)?;
+        if let Some(change) = change.take() {
+            staged.change(change);
+        }
+        claim.mended();
+        staged.write_back::<T>(&record, &payload, &claim)?;
+        // Before anybody sees the change, so that it is in the next sync even if this process dies now.
+        self.mark_dirty(changed.chunk, changed.in_body)?;
+        drop(claim);
+        // And the version word with it.
+        self.mark_dirty(changed.chunk, changed.in_body)?;
+        Ok(changed)
+    }
+}
+
+/// What a change has made dirty.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Changed {
+    pub chunk: crate::format::ChunkId,
+    pub in_body: bool,
+}

@@ -1,0 +1,132 @@
+//! Looking at objects that a process which died has left half changed.
+
+use std::sync::atomic::{Ordering, fence};
+
+use super::super::borrow::Deadline;
+use super::super::overlap::overlapping;
+use super::super::read::out_of_bounds;
+use super::super::{Inner, Store};
+use super::staged::Staged;
+use crate::chunk::{Record, WRITING};
+use crate::error::{Error, Result};
+use crate::layout::{Object, Plain};
+
+impl Inner {
+    /// Whether the record that a look-up has led to is one of its own; false when it may be so in a moment.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when it was not until the time was up.
+    pub(crate) fn stands_alone_here(&self, record: &Record<'_>, deadline: &mut Deadline) -> Result<bool> {
+        if self.views.live.stands_alone(record.location(), record.bytes()) {
+            return Ok(true);
+        }
+        // What was put a moment ago is marked in a moment; and what was superseded is not marked any more.
+        if deadline.is_over() && self.still(self.is_current(record))? {
+            return Err(overlapping(record));
+        }
+        std::thread::yield_now();
+        Ok(false)
+    }
+
+    pub(crate) fn load_torn<T: Object>(&self, key: &[u8]) -> Result<Option<T>> {
+        let hash = self.views.hashes.of_key(key);
+        let mut deadline = self.patience(true);
+        self.with_object(key, hash, |record| {
+            let payload = self.typed_payload::<T>(record)?;
+            loop {
+                let before = record.version_word(Ordering::Acquire);
+                if before & WRITING == 0 || !self.is_at_work(before)? {
+                    let copy = payload.map().read_object::<T>(payload.offset);
+                    let copy = copy.ok_or_else(|| out_of_bounds(record))?;
+                    fence(Ordering::Acquire);
+                    if record.version_word(Ordering::Relaxed) == before {
+                        self.check_not_given_back(record, &payload)?;
+                        return Ok(copy);
+                    }
+                }
+                if deadline.is_over() {
+                    return Err(Error::Busy { key: record.key().to_vec() });
+                }
+                std::thread::yield_now();
+            }
+        })
+    }
+}
+
+impl Inner {
+    /// Mends an object in the process that writes.
+    fn mend<T: Plain + ?Sized>(&self, key: &[u8], change: impl FnOnce(&mut T)) -> Result<bool> {
+        self.check_writable()?;
+        if !self.shares_changes {
+            // Nobody else can have left anything, and what this process has left is its guard's.
+            return Ok(false);
+        }
+        let hash = self.views.hashes.of_key(key);
+        let mut deadline = self.patience(true);
+        loop {
+            let found = {
+                let mut writer = self.begin_change()?;
+                let Some(record) = self.find_hashed(key, hash)? else { return Ok(false) };
+                self.check_alone_to_write(&record)?;
+                let payload = self.typed_payload::<T>(&record)?;
+                writer.dirty_chunks.insert(record.chunk.id);
+                writer.dirty_bodies.extend(payload.body().map(|body| (body.number, body.shared())));
+                writer.changed = true;
+                // Under the writer's lock it stays the current one; what is claimed stays so without it.
+                match self.claim(&record, &mut Deadline::Now, true) {
+                    Ok(claim) => Some((record, payload, claim)),
+                    Err(Error::Busy { .. }) => None,
+                    Err(error) => return Err(error),
+                }
+            };
+            let Some((record, payload, claim)) = found else {
+                if deadline.is_over() {
+                    return Err(Error::Busy { key: key.to_vec() });
+                }
+                std::thread::yield_now();
+                continue;
+            };
+            if !claim.is_torn() {
+                return Ok(false);
+            }
+            let mut staged = Staged::copy::<T>(&record, &payload)?;
+            staged.change(change);
+            claim.mended();
+            staged.write_back::<T>(&record, &payload, &claim)?;
+            // A sync may have come in between.
+            self.mark_dirty(record.chunk.id, payload.body().is_some())?;
+            drop(claim);
+            self.mark_dirty(record.chunk.id, payload.body().is_some())?;
+            return Ok(true);
+        }
+    }
+}
+
+impl Store {
+    /// Mends the object under `key` where a process died in the middle of changing it; whether that was so. `change` is given the object as it
+    /// was left, some of its bytes old and some new, and makes it whole. (What a writer leaves half changed, the next one's recovery makes whole as it is,
+    /// and reports.)
+    ///
+    /// # Durability
+    /// As for [`RefMut`](crate::RefMut).
+    ///
+    /// # Errors
+    /// As for [`Store::update`].
+    pub fn mend<T: Plain + ?Sized>(
+        &self,
+        key: impl AsRef<[u8]>,
+        change: impl FnOnce(&mut T),
+    ) -> Result<bool> {
+        self.inner.mend(key.as_ref(), change)
+    }
+
+    /// A copy of the object under `key`, also where a process died in the middle of changing it: then some of its bytes are old and some new, in
+    /// words of up to eight. `None` where there is none.
+    ///
+    /// # Errors
+    /// As for [`Store::load`], but for [`Error::Torn`].
+    pub fn load_torn<T: Object>(&self, key: impl AsRef<[u8]>) -> Result<Option<T>> {
+        self.inner.check_open()?;
+        self.inner.load_torn(key.as_ref())
+    }
+}

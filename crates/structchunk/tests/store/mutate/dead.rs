@@ -1,0 +1,262 @@
+//! Processes that die or stop while they change an object.
+
+use rustix::process::Signal;
+use structchunk::{Error, Found};
+
+use super::{attach, mutator, shared};
+use crate::common::*;
+use crate::readers::{process, writer};
+
+fn is_torn<T>(outcome: structchunk::Result<T>) -> bool {
+    matches!(outcome, Err(Error::Torn { key }) if key == b"key")
+}
+
+fn is_busy<T>(outcome: structchunk::Result<T>) -> bool {
+    matches!(outcome, Err(Error::Busy { key }) if key == b"key")
+}
+
+#[test]
+fn what_a_killed_process_was_changing_is_torn_until_somebody_mends_it() {
+    let folder = folder();
+    let store = shared(folder.path());
+    store.put("key", &7_u64).unwrap();
+    let mut child = mutator(folder.path());
+    assert_eq!(child.tell("dwell key"), "dwelling");
+    child.kill();
+    let (reader, beside) = (crate::readers::attach(folder.path()), attach(folder.path()).unwrap());
+    assert!(is_torn(store.load::<u64>("key")) && is_torn(reader.load::<u64>("key")));
+    assert!(is_torn(beside.load::<u64>("key")) && is_torn(beside.update("key", |_: &mut u64| {})));
+    assert!(is_torn(store.update("key", |_: &mut u64| {})));
+    assert!(is_torn(store.replace("key", &1_u64)) && is_torn(store.take::<u64>("key")));
+    assert!(is_torn(store.rename("key", "other")) && is_torn(store.seal("key")));
+    let copies =
+        [store.load_torn("key"), reader.session().unwrap().load_torn("key"), beside.load_torn("key")];
+    assert_eq!(copies.map(Result::unwrap), [Some(7_u64); 3]);
+    // Who panics over it leaves it torn.
+    let panicking = || beside.mend("key", |_: &mut u64| panic!("in the middle"));
+    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(panicking)).is_err());
+    assert!(is_torn(store.load::<u64>("key")));
+    assert!(beside.mend("key", |value: &mut u64| *value += 1).unwrap());
+    assert!(!beside.mend("key", |_: &mut u64| panic!("it is whole")).unwrap());
+    assert!(!store.mend("key", |_: &mut u64| panic!("it is whole")).unwrap());
+    assert_eq!((store.load("key").unwrap(), reader.load("key").unwrap()), (Some(8_u64), Some(8_u64)));
+}
+
+#[test]
+fn the_writer_mends_and_replaces_what_is_torn() {
+    let folder = folder();
+    let store = shared(folder.path());
+    for key in ["key", "other"] {
+        store.put(key, &7_u64).unwrap();
+        let mut child = mutator(folder.path());
+        assert_eq!(child.tell(&format!("dwell {key}")), "dwelling");
+        child.kill();
+    }
+    assert!(store.mend("key", |value: &mut u64| *value = 1).unwrap());
+    store.put("other", &2_u64).unwrap();
+    assert_eq!((store.load("key").unwrap(), store.load("other").unwrap()), (Some(1_u64), Some(2_u64)));
+}
+
+#[test]
+fn what_a_stopped_process_is_changing_is_busy_and_goes_on() {
+    let folder = folder();
+    let store = shared(folder.path());
+    store.put("key", &7_u64).unwrap();
+    let mut child = mutator(folder.path());
+    assert_eq!(child.tell("dwell key"), "dwelling");
+    child.signal(Signal::STOP);
+    let (reader, beside) = (crate::readers::attach(folder.path()), attach(folder.path()).unwrap());
+    assert!(is_busy(store.load::<u64>("key")) && is_busy(reader.load::<u64>("key")));
+    assert!(is_busy(store.update("key", |_: &mut u64| {})) && is_busy(store.put("key", &1_u64)));
+    assert!(
+        is_busy(store.remove("key")) && is_busy(store.rename("key", "other")) && is_busy(store.seal("key"))
+    );
+    let mut batch = store.batch();
+    batch.put("key", &1_u64).unwrap();
+    batch.put("new", &1_u64).unwrap();
+    assert!(is_busy(batch.commit()) && !store.contains("new").unwrap());
+    assert!(is_busy(beside.try_update("key", |_: &mut u64| {})) && is_busy(beside.load_torn::<u64>("key")));
+    assert!(is_busy(beside.mend("key", |_: &mut u64| {})) && is_busy(store.mend("key", |_: &mut u64| {})));
+    child.signal(Signal::CONT);
+    assert_eq!(child.tell("go on"), "true");
+    assert_eq!(store.load("key").unwrap(), Some(8_u64));
+    store.put("key", &1_u64).unwrap();
+}
+
+#[test]
+fn the_slot_of_a_dead_process_is_used_again_and_what_it_left_stays_torn() {
+    let folder = folder();
+    let store = shared(folder.path());
+    store.put("key", &7_u64).unwrap();
+    let mut child = mutator(folder.path());
+    assert_eq!(child.tell("dwell key"), "dwelling");
+    child.kill();
+    // The first free slot is the dead one's; alive, and of another generation.
+    let mut next = mutator(folder.path());
+    assert!(is_torn(store.load::<u64>("key")));
+    let answer = next.tell("set key 1");
+    assert!(answer.starts_with("error: ") && answer.contains("half changed"), "{answer}");
+}
+
+#[test]
+fn mutators_go_on_without_the_writer_and_through_the_recovery_of_the_next_one() {
+    let folder = folder();
+    let mut first = process(folder.path());
+    assert_eq!(first.tell("open_shared"), "ok");
+    first.tell("put key 1");
+    first.tell("put torn 1");
+    first.tell("put_counter counter");
+    let mut child = mutator(folder.path());
+    assert_eq!(child.tell("hold_counter counter"), "ok");
+    let mut dead = mutator(folder.path());
+    assert_eq!(dead.tell("dwell torn"), "dwelling");
+    first.kill();
+    dead.kill();
+    assert_eq!(child.tell("set key 2"), "true");
+    assert_eq!(child.tell("dwell key"), "dwelling");
+    let store = open(folder.path());
+    assert_eq!(store.recovery().found, Found::ProcessDied);
+    assert_eq!(store.recovery().torn, [b"torn".to_vec()], "what somebody living is at is not torn");
+    assert!(is_busy(store.load::<u64>("key")));
+    assert_eq!(store.load("torn").unwrap(), Some(1_u64));
+    assert_eq!(child.tell("go on"), "true");
+    assert_eq!(store.load("key").unwrap(), Some(3_u64));
+    assert_eq!(child.tell("hit_held 5"), "ok");
+    assert_eq!(child.tell("add key 10"), "ok");
+    assert_eq!(store.load("key").unwrap(), Some(13_u64));
+    assert_eq!(store.load::<Counter>("counter").unwrap().unwrap().hits.into_inner(), 5);
+    assert_eq!(store.check_deep().unwrap().count(), 0);
+}
+
+#[test]
+fn a_store_that_is_closed_under_mutators_is_recovered_and_one_without_is_clean() {
+    let folder = folder();
+    for stays in [true, false] {
+        let store = shared(folder.path());
+        store.put("key", &1_u64).unwrap();
+        let mut child = mutator(folder.path());
+        assert_eq!(child.tell("add key 1"), "ok");
+        if !stays {
+            assert_eq!(child.tell("detach_mut"), "ok");
+        }
+        store.close().unwrap();
+        if stays {
+            assert_eq!(child.tell("add key 1"), "ok");
+        }
+        child.kill();
+        let store = open(folder.path());
+        let (found, value) = if stays { (Found::ProcessDied, 3_u64) } else { (Found::Clean, 2) };
+        assert_eq!((store.recovery().found, store.load("key").unwrap()), (found, Some(value)));
+        store.close().unwrap();
+    }
+}
+
+#[test]
+fn a_writer_takes_nothing_back_while_others_change_objects() {
+    use structchunk::testing::{Call, Fault, Faults};
+    let (folder, faults) = (folder(), Faults::recorded());
+    let store = open_with(options().shared_mutation(true).faults(faults.clone()), folder.path()).unwrap();
+    store.put("key", &1_u64).unwrap();
+    store.sync().unwrap();
+    store.put("late", &2_u64).unwrap();
+    let mut child = mutator(folder.path());
+    assert_eq!(child.tell("add late 1"), "ok");
+    let beside = attach(folder.path()).unwrap();
+    faults.plan(Fault::nth(1, libc::EIO).of(Call::Sync));
+    assert!(store.sync().is_err());
+    assert!(matches!(beside.update("key", |_: &mut u64| {}), Err(Error::Poisoned { .. })));
+    drop(beside);
+    drop(store);
+    let refused = open_with(options(), folder.path());
+    assert!(matches!(refused, Err(Error::Locked { .. })), "{refused:?}");
+    child.kill();
+    let store = open(folder.path());
+    assert_eq!((store.recovery().found, store.load::<u64>("late").unwrap()), (Found::MachineDied, None));
+}
+
+#[test]
+fn what_has_returned_before_a_sync_survives_the_loss_of_everything_later() {
+    let folder = folder();
+    let path = folder.path().join("store");
+    let store = open_with(options().shared_mutation(true), &path).unwrap();
+    store.put("key", &1_u64).unwrap();
+    store.put("large", &vec![1_u64; 9000][..]).unwrap();
+    store.put("counter", &Counter::default()).unwrap();
+    store.sync().unwrap();
+    let beside = attach(&path).unwrap();
+    // The writer cannot know; the marks tell it. With nothing marked, a sync does nothing at all.
+    let generation = || {
+        let bytes = std::fs::read(path.join("STORE")).unwrap();
+        let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+        word(0x1008).max(word(0x2008))
+    };
+    let syncs = || {
+        let before = generation();
+        store.sync().unwrap();
+        generation() - before
+    };
+    while syncs() > 0 {}
+    assert!(beside.update("key", |value: &mut u64| *value += 1).unwrap());
+    assert_eq!((syncs(), syncs()), (1, 0));
+    assert!(beside.update("large", |large: &mut [u64]| large.fill(2)).unwrap());
+    assert_eq!((syncs(), syncs()), (1, 0));
+    let session = beside.session().unwrap();
+    let counter = session.get_atomic::<Counter>("counter").unwrap().unwrap();
+    assert_eq!((syncs(), syncs()), (1, 1), "as long as somebody may change it");
+    drop(counter);
+    assert_eq!((syncs(), syncs()), (1, 0));
+}
+
+#[test]
+fn a_child_of_a_mutator_changes_nothing_and_keeps_nobody_waiting() {
+    let folder = folder();
+    let store = shared(folder.path());
+    store.put("key", &1_u64).unwrap();
+    let beside = attach(folder.path()).unwrap();
+    // SAFETY: the child uses the handle only, and no lock is held by another thread.
+    #[expect(unsafe_code, reason = "fork")]
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let refused = [
+            matches!(beside.update("key", |_: &mut u64| {}), Err(Error::Forked)),
+            matches!(beside.load::<u64>("key"), Err(Error::Forked)),
+            matches!(beside.session(), Err(Error::Forked)),
+            matches!(store.update("key", |_: &mut u64| {}), Err(Error::Forked)),
+            store.load("key").is_ok_and(|value| value == Some(1_u64)),
+        ];
+        // SAFETY: ends the process without running anything else.
+        #[expect(unsafe_code, reason = "fork")]
+        unsafe {
+            libc::_exit(i32::from(refused != [true; 5]))
+        };
+    }
+    let mut status = 0;
+    // SAFETY: waits for the child above, and writes its status.
+    #[expect(unsafe_code, reason = "fork")]
+    unsafe {
+        libc::waitpid(child, &raw mut status, 0)
+    };
+    assert_eq!(status, 0);
+    assert!(beside.update("key", |value: &mut u64| *value += 1).unwrap());
+    assert_eq!(store.load("key").unwrap(), Some(2_u64));
+}
+
+#[test]
+fn a_mutator_of_a_writer_that_was_killed_is_told_when_the_store_is_closed_for_good() {
+    let folder = folder();
+    let mut first = writer_of_shared(folder.path());
+    first.tell("put key 1");
+    let beside = attach(folder.path()).unwrap();
+    first.kill();
+    drop(beside);
+    let store = open(folder.path());
+    store.close().unwrap();
+    assert!(matches!(attach(folder.path()), Err(Error::NoWriter { .. })));
+    drop(writer(folder.path()));
+}
+
+fn writer_of_shared(path: &std::path::Path) -> crate::process::Told {
+    let mut child = process(path);
+    assert_eq!(child.tell("open_shared"), "ok");
+    child
+}
