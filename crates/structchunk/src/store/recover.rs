@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::extent::{Log, split_end};
+use super::mutate::settle_dead;
 use super::replay::ReplayBeside;
 use super::report::{Found, RecoveryReport};
 use super::shared::{Left, Shared};
@@ -54,7 +55,9 @@ pub(crate) fn recover(
         situation.shared.begin_recovery();
     }
     situation.decide(&mut log, report)?;
-    situation.check_nobody_changes(report)?;
+    if report.found == Found::MachineDied {
+        situation.wait_until_nobody_changes()?;
+    }
     let first = log.chunks.first().copied().unwrap_or(ChunkId(0));
     let raise = report.found == Found::MachineDied && !situation.root.breaks(Sabotage::EpochKept);
     let epoch = situation.store.newest.epoch + u64::from(raise);
@@ -81,6 +84,9 @@ pub(crate) fn recover(
         }
     };
     report.rebuilt_views = true;
+    if report.found == Found::MachineDied || report.damaged {
+        situation.wait_for_bodies(&views)?;
+    }
     tracing::info!(found = %report.found, records = report.accepted_records, "recovered");
     if situation.read_only || report.found == Found::ViewsLost {
         return Ok((views, log));
@@ -91,14 +97,16 @@ pub(crate) fn recover(
     Ok((views, log))
 }
 
-/// Stores every page's first word again, so that the next sync writes the page.
+/// Stores every page's first word again, so that the next sync writes the page. (By an exchange with itself, so that no store of somebody
+/// else's is undone, should there be one; and not by adding nothing, which a compiler may make a load of.)
 fn dirty_again(map: &Mapping, range: &Range<u64>) {
     // Where blocks are smaller than pages, the range may begin inside of one.
     let pages = range.start / PAGE_BYTES..range.end.div_ceil(PAGE_BYTES);
     for offset in pages.map(|page| range.start.max(page * PAGE_BYTES)) {
-        if let Some(word) = map.load_u64(offset, Ordering::Relaxed) {
-            // Within the limit, as the load has shown.
-            let _ = map.store_u64(offset, word, Ordering::Relaxed);
+        if let Some(word) = map.word(offset) {
+            let seen = word.load(Ordering::Relaxed);
+            // Where it fails, somebody else has stored there.
+            let _ = word.compare_exchange(seen, seen, Ordering::Relaxed, Ordering::Relaxed);
         }
     }
 }
@@ -106,8 +114,8 @@ fn dirty_again(map: &Mapping, range: &Range<u64>) {
 /// What the walk over the log saw.
 #[derive(Default)]
 struct Walked {
-    /// Records that somebody was changing.
-    odd: Vec<Location>,
+    /// Odd words that are nobody's any more, and their records.
+    dead: Vec<(Location, u64)>,
     /// There are sealed objects, current or not.
     sealed: bool,
 }
@@ -227,6 +235,8 @@ impl Situation<'_> {
         if self.read_only {
             return Ok(());
         }
+        // Before anything is touched that they may be storing to.
+        self.wait_until_nobody_changes()?;
         for &id in log.chunks.range(..=log.active) {
             let chunk = &self.chunks.get(id)?;
             chunk.forget_cache()?;
@@ -261,7 +271,7 @@ impl Situation<'_> {
         views: &Views,
         report: &mut RecoveryReport,
     ) -> Result<Walked> {
-        let mut walked = Walked::default();
+        let (mut walked, mut odd) = (Walked::default(), Vec::new());
         let (mut last_sequence, mut beyond) = (0, Vec::new());
         for &id in &log.chunks {
             if id > log.active {
@@ -280,7 +290,7 @@ impl Situation<'_> {
                         replay.push(record.clone())?;
                         let word = record.version_word(Ordering::Relaxed);
                         if word & WRITING != 0 {
-                            walked.odd.push(record.location());
+                            odd.push(record.location());
                         }
                         walked.sealed |= word & SEALED != 0 && record.header().kind.is_object();
                         if record.header().kind == Kind::Type && record.header().type_number < MAX_TYPES {
@@ -301,13 +311,17 @@ impl Situation<'_> {
         replay.finish()?;
         // A record that was lost keeps its sequence: none is given twice in one epoch.
         log.sequence = disk::last_sequence(self.root, last_sequence.max(self.store.newest.sequence));
-        for location in &walked.odd {
-            if views.live.is_live(*location)
-                && let Some(record) = self.chunks.record(*location)?
-                && !self.is_at_work(record.version_word(Ordering::Acquire))?
-            {
+        for location in odd {
+            let Some(record) = self.chunks.record(location)? else { continue };
+            let word = record.version_word(Ordering::Acquire);
+            if word & WRITING == 0 || self.is_at_work(word)? {
+                continue;
+            }
+            if views.live.is_live(location) {
                 report.torn.push(record.key().to_vec());
             }
+            // Just this word: whoever dies later is the next recovery's, which reports it.
+            walked.dead.push((location, word));
         }
         for id in beyond {
             log.chunks.remove(&id);
@@ -344,21 +358,27 @@ impl Situation<'_> {
         epoch: u64,
         report: &mut RecoveryReport,
     ) -> Result<()> {
-        for location in &walked.odd {
-            if let Some(record) = self.chunks.record(*location)? {
-                self.settle_odd(&record)?;
-            }
-        }
         let active = &self.chunks.get(log.active)?;
-        // Only where records are taken back that somebody may have seen: a reader may refer to a sealed one. Readers that come later go by the
-        // number of this recovery.
-        let takes_back = report.found == Found::MachineDied;
-        let _alone = if takes_back { self.hold_alone(log.active)? } else { None };
         let mut behind = Walk::new(active, self.chunks.seed, self.chunks.geometry.capacity(), log.sequence);
         behind.go_to(log.head);
-        let mut dropped = 0;
-        while behind.next_adjacent().is_some() {
+        let (mut dropped, mut sealed) = (0, false);
+        while let Some(record) = behind.next_adjacent() {
             dropped += 1;
+            sealed |= record.header().kind == Kind::Object && record.is_sealed();
+        }
+        // A reader may refer to what is wiped. Readers that come later go by the number of this recovery.
+        let _alone = if report.found == Found::MachineDied
+            && (sealed || self.may_hide_sealed(active, behind.offset())?)
+        {
+            self.hold_alone(log.active)?
+        } else {
+            None
+        };
+        for (location, word) in &walked.dead {
+            if let Some(record) = self.chunks.record(*location)? {
+                // Who mends the object meanwhile has left another word: then there is nothing to do.
+                settle_dead(&record, *word, self.chunks.seed);
+            }
         }
         report.wiped_bytes = behind.offset() - log.head;
         if dropped > 0 {

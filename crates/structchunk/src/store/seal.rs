@@ -6,7 +6,9 @@
 //!
 //! Why a sealed object can be referred to from any process: its bytes are written before the record exists, and nobody stores there again. Who
 //! changes objects in place asks for the bit first ([`Inner::check_not_sealed`]), under the writer's lock, and no record loses it. What else
-//! writes into a chunk's records is making holes, and wiping what a failed sync takes back: both are done by one who holds the chunk alone.
+//! writes into a chunk's records is making holes, and wiping what a recovery takes back: both are done by one who holds the chunk alone. A
+//! body is another matter: records from before it was sealed lead to it, too, and a recovery may make one of them current again. It waits
+//! until nobody holds such a body, and who refers to a sealed one holds it.
 
 use std::cell::Cell;
 use std::sync::atomic::Ordering;

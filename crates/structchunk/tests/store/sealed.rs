@@ -246,3 +246,62 @@ fn a_failed_sync_does_not_take_back_what_somebody_refers_to() {
     let store = open(folder.path());
     assert_eq!((store.recovery().found, store.load("key").unwrap()), (Found::MachineDied, Some(1_u64)));
 }
+
+#[test]
+fn a_failed_sync_does_not_take_back_the_seal_of_a_body_that_somebody_refers_to() {
+    use structchunk::testing::{Call, Fault, Faults};
+    let (folder, faults) = (folder(), Faults::recorded());
+    let store = open_with(options().faults(faults.clone()), folder.path()).unwrap();
+    store.put("key", &vec![1_u64; LARGE as usize][..]).unwrap();
+    store.put_sealed("kept", &vec![3_u64; LARGE as usize][..]).unwrap();
+    store.sync().unwrap();
+    let reader = attach(folder.path());
+    // One whose seal is durable is in nobody's way.
+    let kept = reader.get::<[u64]>("kept").unwrap().unwrap();
+    store.seal("key").unwrap();
+    let reference = reader.get::<[u64]>("key").unwrap().unwrap();
+    faults.plan(Fault::nth(1, libc::EIO).of(Call::Sync));
+    assert!(store.sync().is_err());
+    drop(store);
+    for options in [options(), options().trust_page_cache(false)] {
+        let refused = open_with(options, folder.path());
+        assert!(matches!(refused, Err(Error::Locked { .. })), "{refused:?}");
+    }
+    assert_eq!(reference[..], [1; LARGE as usize]);
+    drop(reference);
+    let store = open(folder.path());
+    assert_eq!((store.recovery().found, store.is_sealed("key").unwrap()), (Found::MachineDied, Some(false)));
+    store.get_mut::<[u64]>("key").unwrap().unwrap()[0] = 2;
+    assert_eq!((store.is_sealed("kept").unwrap(), kept[0]), (Some(true), 3));
+}
+
+#[test]
+fn a_recovery_that_takes_nothing_sealed_back_does_not_wait_for_views_of_atomics() {
+    let folder = folder();
+    let store = open(folder.path());
+    store.put("key", &Counter::default()).unwrap();
+    store.put_sealed("sealed", &1_u64).unwrap();
+    store.sync().unwrap();
+    store.put("late", &1_u64).unwrap();
+    let reader = attach(folder.path());
+    let session = reader.session().unwrap();
+    let view = session.atomic::<Counter>("key").unwrap().unwrap();
+    drop(store);
+    let store = open_with(options().trust_page_cache(false), folder.path()).unwrap();
+    assert_eq!((store.recovery().found, store.contains("late").unwrap()), (Found::MachineDied, false));
+    assert!(matches!(view.load(), Err(Error::SessionOver { .. })));
+}
+
+#[test]
+fn without_a_file_of_locks_nobody_refers_to_anything() {
+    let folder = folder();
+    let store = open(folder.path());
+    store.put_sealed("key", &1_u64).unwrap();
+    store.put_sealed("large", &vec![1_u64; LARGE as usize][..]).unwrap();
+    store.close().unwrap();
+    std::fs::remove_file(folder.path().join("LOCK")).unwrap();
+    let reader = attach(folder.path());
+    assert!(matches!(reader.get::<u64>("key"), Err(Error::SharedStore { .. })));
+    assert!(matches!(reader.get::<[u64]>("large"), Err(Error::SharedStore { .. })));
+    assert_eq!(reader.load("key").unwrap(), Some(1_u64));
+}

@@ -19,7 +19,7 @@ use crate::layout::SharedAtomic;
 /// While the writer is at work in a chunk.
 const PAUSE: Duration = Duration::from_micros(100);
 
-/// A file that stays as it is as long as this lives: nothing is moved out of a chunk, no space in it is given back, and a body is not sealed.
+/// A file that stays as it is as long as this lives: nothing is moved out of a chunk, no space in it is given back, and a body is not sealed, nor its seal taken back.
 pub(in crate::store) struct SharedHold<'a> {
     inner: &'a Inner,
     byte: u64,

@@ -1,22 +1,23 @@
 //! What a recovery must not do under those who refer to sealed objects.
 
-use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Situation;
-use crate::chunk::{Record, WRITING};
+use crate::chunk::{Chunk, WRITING};
 use crate::disk::{File, Lock};
 use crate::error::{Error, Result};
-use crate::format::ChunkId;
+use crate::format::{ChunkId, ExternPayload, Kind};
 use crate::store::extent::Log;
-use crate::store::hold::FIRST_BYTE;
-use crate::store::mutate::{Claims, Owner, mark_held, settle_dead};
-use crate::store::report::{Found, RecoveryReport};
+use crate::store::hold::{FIRST_BODY_BYTE, FIRST_BYTE};
+use crate::store::mutate::{Claims, Owner, mark_held};
 use crate::store::views::Views;
 
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(1);
+
+/// Behind the last byte that can be locked.
+const LAST_BYTE: u64 = i64::MAX as u64;
 
 /// A chunk that nobody else refers to, for as long as this lives.
 pub(super) struct Alone<'s> {
@@ -41,21 +42,64 @@ impl Situation<'_> {
         self.store.newest.features.shares_changes()
     }
 
-    /// Refuses to take records back, and to write where they were, while other processes change objects: they may be doing so just there. (Whoever
-    /// comes later takes its slot first, and then finds that there is a recovery.) After the mere death of the writer everything stays where
-    /// it is, and they may go on.
+    /// Waits until no other process changes objects, before records are taken back and something is written where they were: they may be
+    /// doing so just there. (Whoever comes later takes its slot first, and then finds that there is a recovery.) After the mere death of the
+    /// writer everything stays where it is, and they may go on.
     ///
     /// # Errors
-    /// [`Error::Locked`].
-    pub(super) fn check_nobody_changes(&self, report: &RecoveryReport) -> Result<()> {
-        let takes_back = report.found == Found::MachineDied && !self.read_only;
-        if takes_back && self.is_shared() && self.claims().any_mutator()? {
-            tracing::warn!(
-                "other processes change objects of a store whose last sync failed; they have to end first"
-            );
-            return Err(Error::Locked { path: self.root.path().to_owned(), pid: None });
+    /// [`Error::Locked`] when the busy timeout has passed.
+    pub(super) fn wait_until_nobody_changes(&self) -> Result<()> {
+        if self.read_only || !self.is_shared() {
+            return Ok(());
+        }
+        self.wait_while("other processes change objects of a store that goes back to its last sync", || {
+            self.claims().any_mutator()
+        })
+    }
+
+    /// Waits until nobody refers to a body as sealed whose current record says that it is not: the record that did was taken back, or is
+    /// damaged.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] when the busy timeout has passed.
+    pub(super) fn wait_for_bodies(&self, views: &Views) -> Result<()> {
+        let Some(lock) = self.lock.filter(|_| !self.read_only) else { return Ok(()) };
+        self.wait_while("somebody refers to large objects whose seals are taken back", || {
+            let held = lock.all_locked(FIRST_BODY_BYTE..LAST_BYTE, Lock::Shared)?;
+            if held.is_empty() {
+                return Ok(false);
+            }
+            for location in views.directory.locations() {
+                if let Some(record) = self.chunks.record(location)?
+                    && record.header().kind == Kind::Extern
+                    && !record.is_sealed()
+                    && let Some(pointer) = ExternPayload::decode(record.frozen_payload())
+                    && held
+                        .iter()
+                        .any(|bytes| bytes.contains(&FIRST_BODY_BYTE.saturating_add(pointer.body.0)))
+                {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        })
+    }
+
+    fn wait_while(&self, what: &str, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
+        let begun = Instant::now();
+        while is_so()? {
+            if begun.elapsed() >= self.busy_timeout {
+                tracing::warn!("{what}: they have to end first");
+                return Err(Error::Locked { path: self.root.path().to_owned(), pid: None });
+            }
+            thread::sleep(PAUSE);
         }
         Ok(())
+    }
+
+    /// Whether there may be sealed records behind something in the active chunk that is no record.
+    pub(super) fn may_hide_sealed(&self, active: &Chunk, from: u64) -> Result<bool> {
+        Ok(self.store.newest.features.has_sealed() && active.written_end(from)? > from)
     }
 
     /// Chunks that others hold count as dirty.
@@ -73,16 +117,6 @@ impl Situation<'_> {
             && !self.read_only
             && self.claims().is_mutator_alive(Owner::of(word))?)
     }
-
-    /// Makes an odd word even, unless somebody living has made it so and will do that. Who mends the object at the same time, or has just
-    /// come to its end, has left another word: then there is nothing to do.
-    pub(super) fn settle_odd(&self, record: &Record<'_>) -> Result<()> {
-        let word = record.version_word(Ordering::Acquire);
-        if word & WRITING != 0 && !self.is_at_work(word)? {
-            settle_dead(record, word, self.chunks.seed);
-        }
-        Ok(())
-    }
 }
 
 impl<'s> Situation<'s> {
@@ -93,14 +127,9 @@ impl<'s> Situation<'s> {
     pub(super) fn hold_alone(&self, chunk: ChunkId) -> Result<Option<Alone<'s>>> {
         let Some(lock) = self.lock else { return Ok(None) };
         let byte = FIRST_BYTE + u64::from(chunk.0);
-        let begun = Instant::now();
-        while !lock.try_lock(byte, Lock::Exclusive)? {
-            if begun.elapsed() >= self.busy_timeout {
-                tracing::warn!("somebody refers to objects that a failed sync takes back");
-                return Err(Error::Locked { path: self.root.path().to_owned(), pid: None });
-            }
-            thread::sleep(PAUSE);
-        }
+        self.wait_while("somebody refers to objects that are taken back", || {
+            Ok(!lock.try_lock(byte, Lock::Exclusive)?)
+        })?;
         Ok(Some(Alone { lock, byte }))
     }
 }
