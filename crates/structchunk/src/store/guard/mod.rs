@@ -57,7 +57,7 @@ pub(in crate::store) struct WriteHold<'a> {
     pub(in crate::store) record: Record<'a>,
     pub(in crate::store) payload: Payload<'a>,
     /// Where other processes change objects too: it is this one's turn. (Dropped before the borrow.)
-    claim: Option<Claim<'a>>,
+    pub(in crate::store) claim: Option<Claim<'a>>,
     borrow: Borrow<'a>,
 }
 
@@ -126,6 +126,23 @@ impl Inner {
         find: impl Fn(u64) -> Result<Option<(Record<'a>, Payload<'a>)>>,
     ) -> Result<Option<WriteHold<'a>>> {
         let mut deadline = self.patience(waits);
+        let hold = self.borrow_unclaimed(key, want, &mut deadline, find)?;
+        let Some(mut hold) = hold else { return Ok(None) };
+        if self.shares_changes && want == Want::Exclusive {
+            hold.claim = Some(self.claim(&hold.record, &mut deadline, false)?);
+        }
+        Ok(Some(hold))
+    }
+
+    /// The same, without a claim. As long as it is borrowed alone, this process does not supersede or move it; and no other one can.
+    #[inline]
+    pub(in crate::store) fn borrow_unclaimed<'a>(
+        &'a self,
+        key: &[u8],
+        want: Want,
+        deadline: &mut Deadline,
+        find: impl Fn(u64) -> Result<Option<(Record<'a>, Payload<'a>)>>,
+    ) -> Result<Option<WriteHold<'a>>> {
         let mut waited_for: Option<Borrow<'_>> = None;
         let hash = self.views.hashes.of_key(key);
         self.views.directory.prefetch_line(hash);
@@ -148,15 +165,10 @@ impl Inner {
                     file.fetch_add(1, Ordering::SeqCst);
                 }
                 drop(writer);
-                let mut hold = WriteHold { record, payload, claim: None, borrow };
-                if self.shares_changes && want == Want::Exclusive {
-                    // As long as it is borrowed alone, this process does not supersede or move it; and no other one can.
-                    hold.claim = Some(self.claim(&hold.record, &mut deadline, false)?);
-                }
-                return Ok(Some(hold));
+                return Ok(Some(WriteHold { record, payload, claim: None, borrow }));
             }
             drop(writer);
-            waited_for = Borrow::acquire(self, &record, want, &mut deadline);
+            waited_for = Borrow::acquire(self, &record, want, deadline);
             if waited_for.is_none() {
                 return Err(Error::Busy { key: key.to_vec() });
             }

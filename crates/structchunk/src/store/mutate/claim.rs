@@ -20,7 +20,8 @@ const PAUSE: Duration = Duration::from_micros(50);
 pub(crate) struct Claim<'a> {
     inner: &'a Inner,
     record: Record<'a>,
-    version: u64,
+    /// The word as the claim has left it.
+    odd: u64,
     /// It was found torn, and is not mended yet.
     torn: Cell<bool>,
 }
@@ -34,7 +35,7 @@ pub(crate) enum OldClaim<'a> {
 
 /// What one attempt came to.
 enum Attempt {
-    /// The version before.
+    /// The odd word it has now.
     Claimed(u64),
     Sealed,
     AtWork,
@@ -60,12 +61,22 @@ impl Drop for Claim<'_> {
         if self.inner.is_forked() {
             return;
         }
-        if self.torn.get() {
+        let version = self.odd & VERSION_BITS;
+        let word = if self.torn.get() {
             // Nobody is at work, and nobody is done.
-            let word = Owner::NOBODY.mark() | self.version | WRITING;
-            return self.record.set_version_word(word, Ordering::Release);
+            Owner::NOBODY.mark() | version
+        } else {
+            self.record.settled_word(version, self.inner.chunks.seed)
+        };
+        // From its own word only: whoever was taken for dead has no say any more.
+        let cell = self.record.version_cell();
+        let ended = cell.is_none_or(|cell| {
+            let (odd, word) = (self.odd.to_le(), word.to_le());
+            cell.compare_exchange(odd, word, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        });
+        if !ended {
+            tracing::warn!("a claim was ended by somebody else");
         }
-        self.record.settle_version(self.version, self.inner.chunks.seed);
     }
 }
 
@@ -87,18 +98,17 @@ impl Inner {
             let same = u64::from_le(cell.load(Ordering::Acquire)) == word;
             return Ok(if same { Attempt::Torn(word) } else { Attempt::AtWork });
         }
-        Ok(if self.turn_odd(cell, word) { Attempt::Claimed(word & VERSION_BITS) } else { Attempt::AtWork })
+        Ok(self.turn_odd(cell, word).map_or(Attempt::AtWork, Attempt::Claimed))
     }
 
     /// From the word that was seen, and from no other, to an odd one with the mark of this process. That the same word may have come back
     /// meanwhile (its version wraps after 2^30 changes) is no matter: nothing that was read before the claim counts.
-    fn turn_odd(&self, cell: &AtomicU64, seen: u64) -> bool {
+    fn turn_odd(&self, cell: &AtomicU64, seen: u64) -> Option<u64> {
         let odd = self.owner().mark() | seen & VERSION_BITS | WRITING;
-        let (seen, odd) = (seen.to_le(), odd.to_le());
-        let claimed = cell.compare_exchange(seen, odd, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+        let swapped = cell.compare_exchange(seen.to_le(), odd.to_le(), Ordering::AcqRel, Ordering::Relaxed);
         // What is stored from here on is seen by nobody who does not see the odd word.
         fence(Ordering::Release);
-        claimed
+        swapped.is_ok().then_some(odd)
     }
 
     /// Claims an object; `over_torn`: also one that a dead process has left half changed.
@@ -113,19 +123,20 @@ impl Inner {
     ) -> Result<Claim<'a>> {
         let cell = word_of(record)?;
         let key = || record.key().to_vec();
-        let claimed =
-            |version, torn| Claim { inner: self, record: record.clone(), version, torn: Cell::new(torn) };
+        let claimed = |odd, torn| Claim { inner: self, record: record.clone(), odd, torn: Cell::new(torn) };
         let mut tries = 0;
         loop {
             match self.attempt(cell)? {
-                Attempt::Claimed(version) => return Ok(claimed(version, false)),
+                Attempt::Claimed(odd) => return Ok(claimed(odd, false)),
                 Attempt::Sealed => return Err(Error::Sealed { key: key() }),
                 Attempt::Torn(_) if !over_torn => return Err(Error::Torn { key: key() }),
                 // Somebody else may mend it at the same time: one of the two gets it.
-                Attempt::Torn(word) if self.turn_odd(cell, word) => {
-                    return Ok(claimed(word & VERSION_BITS, true));
+                Attempt::Torn(word) => {
+                    if let Some(odd) = self.turn_odd(cell, word) {
+                        return Ok(claimed(odd, true));
+                    }
                 }
-                Attempt::Torn(_) | Attempt::AtWork => {}
+                Attempt::AtWork => {}
             }
             if deadline.is_over() {
                 return Err(Error::Busy { key: key() });

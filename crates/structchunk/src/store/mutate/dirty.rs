@@ -72,7 +72,13 @@ impl Inner {
         for step in Walk::new(chunk, self.chunks.seed, end, 0) {
             let Step::Record(record) = step else { continue };
             if record.header().kind == Kind::Extern && self.views.live.is_live(record.location()) {
-                self.keep_body_dirty(writer, &record)?;
+                match self.keep_body_dirty(writer, &record) {
+                    // What cannot be used by anybody does not keep the rest from becoming durable.
+                    Err(error) if error.is_corrupt() || error.is_absent() => {
+                        tracing::warn!(%error, "a large object misses the sync");
+                    }
+                    outcome => outcome?,
+                }
             }
         }
         Ok(())

@@ -102,7 +102,10 @@ impl Inner {
             }
             None => {
                 own = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
-                // Where the store was closed, nobody asks any more.
+                if own.is_none() {
+                    // The store was closed: nothing is known any more.
+                    return Ok(true);
+                }
                 Claims { shared: &self.shared, lock: own.as_ref() }
             }
         };

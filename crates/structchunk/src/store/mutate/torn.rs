@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{Ordering, fence};
 
-use super::super::borrow::Deadline;
+use super::super::borrow::{Deadline, Want};
 use super::super::overlap::overlapping;
 use super::super::read::out_of_bounds;
 use super::super::{Inner, Store};
@@ -61,44 +61,27 @@ impl Inner {
             // Nobody else can have left anything, and what this process has left is its guard's.
             return Ok(false);
         }
-        let hash = self.views.hashes.of_key(key);
+        let find = |hash| {
+            let Some(record) = self.find_hashed(key, hash)? else { return Ok(None) };
+            let payload = self.typed_payload::<T>(&record)?;
+            Ok(Some((record, payload)))
+        };
         let mut deadline = self.patience(true);
-        loop {
-            let found = {
-                let mut writer = self.begin_change()?;
-                let Some(record) = self.find_hashed(key, hash)? else { return Ok(false) };
-                self.check_alone_to_write(&record)?;
-                let payload = self.typed_payload::<T>(&record)?;
-                writer.dirty_chunks.insert(record.chunk.id);
-                writer.dirty_bodies.extend(payload.body().map(|body| (body.number, body.shared())));
-                writer.changed = true;
-                // Under the writer's lock it stays the current one; what is claimed stays so without it.
-                match self.claim(&record, &mut Deadline::Now, true) {
-                    Ok(claim) => Some((record, payload, claim)),
-                    Err(Error::Busy { .. }) => None,
-                    Err(error) => return Err(error),
-                }
-            };
-            let Some((record, payload, claim)) = found else {
-                if deadline.is_over() {
-                    return Err(Error::Busy { key: key.to_vec() });
-                }
-                std::thread::yield_now();
-                continue;
-            };
-            if !claim.is_torn() {
-                return Ok(false);
-            }
-            let mut staged = Staged::copy::<T>(&record, &payload)?;
-            staged.change(change);
-            claim.mended();
-            staged.write_back::<T>(&record, &payload, &claim)?;
-            // A sync may have come in between.
-            self.mark_dirty(record.chunk.id, payload.body().is_some())?;
-            drop(claim);
-            self.mark_dirty(record.chunk.id, payload.body().is_some())?;
-            return Ok(true);
+        // Whoever closes the store sees the borrow, and leaves no clean mark; and the lock stays until it ends.
+        let hold = self.borrow_unclaimed(key, Want::Exclusive, &mut deadline, find)?;
+        let Some(mut hold) = hold else { return Ok(false) };
+        // (In the hold, which ends it before the borrow.)
+        let claim = self.claim(&hold.record, &mut deadline, true)?;
+        let claim = &*hold.claim.insert(claim);
+        if !claim.is_torn() {
+            return Ok(false);
         }
+        let mut staged = Staged::copy::<T>(&hold.record, &hold.payload)?;
+        staged.change(change);
+        self.check_writable()?;
+        claim.mended();
+        staged.write_back::<T>(&hold.record, &hold.payload, claim)?;
+        Ok(true)
     }
 }
 

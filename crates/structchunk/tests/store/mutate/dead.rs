@@ -260,3 +260,45 @@ fn writer_of_shared(path: &std::path::Path) -> crate::process::Told {
     assert_eq!(child.tell("open_shared"), "ok");
     child
 }
+
+#[test]
+fn a_store_that_is_closed_in_the_middle_of_mending_lets_nobody_in_and_does_not_count_as_clean() {
+    let folder = folder();
+    let store = shared(folder.path());
+    store.put("key", &7_u64).unwrap();
+    let mut child = mutator(folder.path());
+    assert_eq!(child.tell("dwell key"), "dwelling");
+    child.kill();
+    let other = store.clone();
+    let outcome = store.mend("key", |value: &mut u64| {
+        *value = 1;
+        other.close().unwrap();
+        assert!(matches!(open_with(options(), folder.path()), Err(Error::Locked { .. })));
+    });
+    assert!(matches!(outcome, Err(Error::Closed)), "{outcome:?}");
+    let store = open(folder.path());
+    assert_eq!(
+        (store.recovery().found, &store.recovery().torn[..]),
+        (Found::ProcessDied, &[b"key".to_vec()][..])
+    );
+    assert_eq!(store.load("key").unwrap(), Some(7_u64));
+}
+
+#[test]
+fn a_large_object_whose_file_is_missing_keeps_no_sync_from_its_end() {
+    let folder = folder();
+    let store = shared(folder.path());
+    store.put("lost", &vec![1_u64; 9000][..]).unwrap();
+    store.put("large", &vec![1_u64; 9000][..]).unwrap();
+    store.close().unwrap();
+    std::fs::remove_file(folder.path().join("chunks/0000000000000000.body")).unwrap();
+    let store = open(folder.path());
+    let beside = attach(folder.path()).unwrap();
+    assert!(beside.update("large", |large: &mut [u64]| large.fill(2)).unwrap());
+    store.sync().unwrap();
+    drop(beside);
+    store.close().unwrap();
+    let store = open(folder.path());
+    assert_eq!(store.recovery().found, Found::Clean);
+    assert!(store.entry("large").unwrap().unwrap().bytes(8).unwrap() == 2_u64.to_le_bytes());
+}
