@@ -10,7 +10,7 @@ use super::mutate::OldClaim;
 use super::{Inner, Store};
 use crate::chunk::Record;
 use crate::error::{Error, Result};
-use crate::format::Kind;
+use crate::format::{BodyNumber, Kind};
 use crate::map::Buffer;
 
 impl Inner {
@@ -48,7 +48,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::KeyExists`] when there is an object under `to` (unless it is the same key), [`Error::Busy`] while somebody
-    /// changes the object, and as for [`Store::put`]. Nothing has changed then.
+    /// changes the object, or another process refers to atomics in a large one, and as for [`Store::put`]. Nothing has changed then.
     pub fn rename(&self, from: impl AsRef<[u8]>, to: impl AsRef<[u8]>) -> Result<bool> {
         let (from, to) = (from.as_ref(), to.as_ref());
         let inner = &*self.inner;
@@ -59,6 +59,12 @@ impl Store {
 }
 
 impl Inner {
+    /// The body of an object that other processes may refer to in order to change it.
+    fn body_of_shared(&self, record: &Record<'_>) -> Result<Option<BodyNumber>> {
+        let may_be = self.shares_changes && record.header().kind == Kind::Extern && !record.is_sealed();
+        if may_be { Ok(Some(self.extern_payload(record)?.body)) } else { Ok(None) }
+    }
+
     fn rename(&self, from: &[u8], to: &[u8]) -> Result<bool> {
         let mut deadline = self.patience(true);
         loop {
@@ -76,7 +82,7 @@ impl Inner {
                 self.wait_for_writer(&old, &mut deadline)?;
                 continue;
             }
-            let _claim = match self.claim_old(Some(&old), false)? {
+            let claim = match self.claim_old(Some(&old), false)? {
                 OldClaim::Free(claim) => claim,
                 OldClaim::Busy => {
                     drop(writer);
@@ -84,11 +90,25 @@ impl Inner {
                     continue;
                 }
             };
+            // Whoever refers to its atomics leaves word at the record that led there; so not under such a reference.
+            let _alone = match self.body_of_shared(&old)? {
+                None => None,
+                Some(body) => match self.hold_body_alone(body) {
+                    None => {
+                        drop(claim);
+                        drop(writer);
+                        Self::wait_for_claim(Some(&old), &mut deadline)?;
+                        continue;
+                    }
+                    held => held,
+                },
+            };
             self.keep_body_dirty(&mut writer, &old)?;
             let mut changes = BTreeMap::new();
             changes.insert(to.to_vec(), Change::Put(self.moved(&old)?));
             changes.insert(from.to_vec(), Change::Remove { moved: true });
             self.commit_locked(&mut writer, &mut changes)?;
+            drop(claim);
             return Ok(true);
         }
     }

@@ -13,7 +13,7 @@
 use std::cell::Cell;
 use std::sync::atomic::Ordering;
 
-use super::borrow::Want;
+use super::borrow::{Deadline, Want};
 use super::guard::Borrow;
 use super::hold::HeldBody;
 use super::inner::Writer;
@@ -82,26 +82,32 @@ impl Inner {
         Self::check_key(key)?;
         self.announce_seals()?;
         let hash = self.views.hashes.of_key(key);
+        let busy = || Error::Busy { key: key.to_vec() };
+        let mut deadline = self.patience(true);
         loop {
+            // (That begins it.)
+            let is_over = deadline.is_over();
             let sealed = self.with_object(key, hash, |record| {
                 if record.is_sealed() {
                     return Ok(Outcome::Stored);
                 }
                 // Nobody changes it alone as long as this lives; and who looks at it goes on.
-                let borrow = Borrow::acquire(self, record, Want::Shared, &mut self.patience(true));
-                let _borrow = borrow.ok_or_else(|| Error::Busy { key: key.to_vec() })?;
-                self.seal_borrowed(record)
+                let borrow = Borrow::acquire(self, record, Want::Shared, &mut { deadline });
+                let _borrow = borrow.ok_or_else(busy)?;
+                self.seal_borrowed(record, deadline)
             })?;
             match sealed {
                 None => return Ok(false),
                 Some(Outcome::Stored) => return Ok(true),
+                // It was changed or replaced meanwhile. Whoever has no patience gets one attempt, too.
+                Some(Outcome::Refused) if is_over => return Err(busy()),
                 Some(Outcome::Refused) => {}
             }
         }
     }
 
     /// Appends the sealed copy of an object that nobody changes, unless it is no longer the current one.
-    fn seal_borrowed<'a>(&'a self, record: &Record<'a>) -> Result<Outcome> {
+    fn seal_borrowed<'a>(&'a self, record: &Record<'a>, deadline: Deadline) -> Result<Outcome> {
         let (key, header) = (record.key(), record.header());
         // As it was before the copy was begun.
         let version = record.version_word(Ordering::Acquire) & VERSION_BITS & !WRITING;
@@ -122,7 +128,7 @@ impl Inner {
             version_word: sealed_word(self.chunks.seed.payload_checksum(&payload)),
         };
         let condition = Condition::Sequence(header.sequence);
-        let change = Change { key, condition, deadline: self.patience(true), sure: false };
+        let change = Change { key, condition, deadline, sure: false };
         let number = header.type_number;
         let fill = |chunk: &Chunk, at| chunk.map.copy_in(at, &payload);
         let sealed = Cell::new(None);
