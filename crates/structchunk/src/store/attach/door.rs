@@ -43,6 +43,8 @@ enum Attempt {
     Recovering,
     /// There is a session, and its views are not to be had.
     NotJoined,
+    /// There is none that one who changes objects could take part in.
+    NoSession,
 }
 
 impl Door {
@@ -55,7 +57,8 @@ impl Door {
     }
 
     /// The same for one who changes objects in place. The slot is taken before anything is looked at: a writer that closes the store, or
-    /// takes records back, finds it taken, or has said so before.
+    /// takes records back, finds it taken, or has said so before. Goes with its slot while a writer recovers the store, which may be waiting
+    /// for just that.
     pub(super) fn to_change(options: &Options, path: &std::path::Path) -> Result<Self> {
         let door = Self::new(options, path)?;
         let store_file = StoreFile::read(&door.root, Access::Read)?;
@@ -63,6 +66,10 @@ impl Door {
         if !store_file.newest.features.shares_changes() {
             let what = "it was not created with shared_mutation: only its writer may change objects".into();
             return Err(Error::Unsupported { path: path.to_owned(), what });
+        }
+        let watch = Watch::begin(&door.root)?;
+        if watch.in_recovery() && watch.has_writer()? {
+            return Err(Error::Recovering { path: path.to_owned() });
         }
         let slot = Some(Arc::new(Slot::take(&door.root)?));
         Ok(Self { slot, ..door })
@@ -77,15 +84,35 @@ impl Door {
         self.root.path()
     }
 
-    /// Attaches to the store as it is now.
+    /// Attaches to a store in order to change it, at most until the busy timeout.
+    pub(super) fn attach_to_change(options: &Options, path: &std::path::Path) -> Result<(Self, Store)> {
+        let end = Instant::now() + options.busy_timeout;
+        loop {
+            let door = Self::to_change(options, path);
+            match door.and_then(|door| door.attach().map(|store| (door, store))) {
+                Err(Error::Recovering { .. }) if Instant::now() < end => std::thread::sleep(PAUSE),
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Whether the slot is there for an attempt only: nobody has changed anything with it yet.
+    fn only_tries(&self) -> bool {
+        self.slot.as_ref().is_some_and(|slot| Arc::strong_count(slot) == 1)
+    }
+
+    /// Attaches to the store as it is now. Who does so for the first time, with a slot, gets one attempt: see [`Door::attach_to_change`].
     pub(super) fn attach(&self) -> Result<Store> {
         let end = Instant::now() + self.options.busy_timeout;
         let mut tries = 0;
         loop {
             let watch = Watch::begin(&self.root)?;
             if self.slot.is_some() && watch.page().is_none_or(Shared::is_closed) {
-                if !watch.has_writer()? || Instant::now() >= end {
+                if !watch.has_writer()? || !self.only_tries() && Instant::now() >= end {
                     return Err(Error::NoWriter { path: self.root.path().to_owned() });
+                }
+                if self.only_tries() {
+                    return Err(Error::Recovering { path: self.root.path().to_owned() });
                 }
                 std::thread::sleep(PAUSE);
                 continue;
@@ -96,8 +123,7 @@ impl Door {
                         return Ok(store);
                     }
                 }
-                // Nobody would hear of what is changed there.
-                Ok(Attempt::Alone(_)) if self.slot.is_some() => {
+                Ok(Attempt::NoSession) => {
                     if !watch.has_writer()? && watch.is_current() {
                         return Err(Error::NoWriter { path: self.root.path().to_owned() });
                     }
@@ -113,7 +139,7 @@ impl Door {
                 Err(_) if !watch.is_current() => {}
                 Err(error) => return Err(error),
             }
-            if Instant::now() >= end {
+            if self.only_tries() || Instant::now() >= end {
                 return Err(Error::Recovering { path: self.root.path().to_owned() });
             }
             std::thread::sleep(PAUSE);
@@ -193,6 +219,10 @@ impl Door {
             if self.slot.is_some() || joins && has_writer {
                 return Ok(Attempt::NotJoined);
             }
+        }
+        if self.slot.is_some() {
+            // Nobody would hear of what is changed in private views.
+            return Ok(Attempt::NoSession);
         }
         chunks.expect_seals_before(store_file.newest.active);
         let log = Log::list(&chunks, &store_file)?;

@@ -113,8 +113,8 @@ impl Options {
     /// As for [`Mutator::attach`].
     #[expect(unsafe_code, reason = "what maps files cannot prove what others do to them")]
     pub unsafe fn attach_mut(self, path: impl AsRef<Path>) -> Result<Mutator> {
-        let door = Door::to_change(&self, path.as_ref())?;
-        let session = Session::new(door.attach()?);
+        let (door, store) = Door::attach_to_change(&self, path.as_ref())?;
+        let session = Session::new(store);
         let newest = PerProcess::new(Mutex::new(Some(session.clone())));
         let place = Place { door, newest };
         Ok(Mutator { place: Arc::new(place), own: RwLock::new(MutatorSession { session }) })

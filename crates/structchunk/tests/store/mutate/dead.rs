@@ -302,3 +302,29 @@ fn a_large_object_whose_file_is_missing_keeps_no_sync_from_its_end() {
     assert_eq!(store.recovery().found, Found::Clean);
     assert!(store.entry("large").unwrap().unwrap().bytes(8).unwrap() == 2_u64.to_le_bytes());
 }
+
+#[test]
+fn a_recovery_that_takes_records_back_waits_for_mutators_and_not_for_those_that_wait_for_it() {
+    let folder = folder();
+    let store = shared(folder.path());
+    store.put("key", &1_u64).unwrap();
+    store.sync().unwrap();
+    let mut child = mutator(folder.path());
+    store.put("late", &1_u64).unwrap();
+    drop(store);
+    let patient = options().busy_timeout(std::time::Duration::from_secs(20));
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| open_with(patient.trust_page_cache(false), folder.path()));
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        let beside = scope.spawn(|| super::attach_patiently(folder.path()));
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        assert!(!writer.is_finished() && !beside.is_finished());
+        let begun = std::time::Instant::now();
+        assert_eq!(child.tell("detach_mut"), "ok");
+        let (store, beside) = (writer.join().unwrap().unwrap(), beside.join().unwrap().unwrap());
+        assert!(begun.elapsed() < std::time::Duration::from_secs(10), "the two wait for each other");
+        assert_eq!((store.recovery().found, store.contains("late").unwrap()), (Found::MachineDied, false));
+        assert!(beside.update("key", |value: &mut u64| *value += 1).unwrap());
+        assert_eq!(store.load("key").unwrap(), Some(2_u64));
+    });
+}
