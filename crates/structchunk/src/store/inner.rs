@@ -67,6 +67,8 @@ pub(crate) struct Inner {
     pub seals_announced: AtomicBool,
     /// Rises before anything that was superseded may become a hole, and when objects are moved.
     pub relocations: AtomicU64,
+    /// How many claims this process has, in a store whose objects others change, too.
+    pub claims: AtomicU64,
     /// Whether the file system makes holes, and the store may have some.
     pub can_punch: AtomicBool,
     /// Chunks whose files are gone and that are still mapped, for whoever may look at what was in them.

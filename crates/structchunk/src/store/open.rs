@@ -252,6 +252,7 @@ pub(super) fn assemble(root: Folder, options: &Options, parts: Parts) -> Result<
         session_open: AtomicBool::new(session_open),
         seals_announced: AtomicBool::new(features.has_sealed()),
         relocations: AtomicU64::new(0),
+        claims: AtomicU64::new(0),
         can_punch: AtomicBool::new(!features.is_stepwise()),
         gone: Mutex::default(),
         cuts: AtomicU64::new(0),

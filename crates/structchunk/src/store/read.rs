@@ -4,9 +4,10 @@ use std::sync::atomic::{Ordering, fence};
 
 use super::borrow::{Subject, Want};
 use super::find::Payload;
+use super::mutate::is_changing;
 use super::punch::given_back;
 use super::{Inner, Store};
-use crate::chunk::{Record, WRITING};
+use crate::chunk::Record;
 use crate::error::{Error, Result};
 use crate::format::HEADER_BYTES;
 use crate::layout::Object;
@@ -38,7 +39,7 @@ impl Inner {
         }
         let before = record.version_word(Ordering::Acquire);
         // A read-only handle keeps writers out: what is odd was left by one that died, and is in the report.
-        if before & WRITING == 0 || self.read_only && self.attached.is_none() && !self.shares_changes {
+        if !is_changing(before) || self.read_only && self.attached.is_none() && !self.shares_changes {
             let copy = Self::copy_once::<T>(record, &payload)?;
             fence(Ordering::Acquire);
             if record.version_word(Ordering::Relaxed) == before {
@@ -59,7 +60,7 @@ impl Inner {
         let mut deadline = self.patience(true);
         loop {
             let before = record.version_word(Ordering::Acquire);
-            if before & WRITING == 0 {
+            if !is_changing(before) {
                 let copy = Self::copy_once::<T>(record, payload)?;
                 fence(Ordering::Acquire);
                 if record.version_word(Ordering::Relaxed) == before {

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::extent::{Log, split_end};
-use super::mutate::settle_dead;
+use super::mutate::{is_changing, settle_dead};
 use super::replay::ReplayBeside;
 use super::report::{Found, RecoveryReport};
 use super::shared::{Left, Shared};
@@ -317,7 +317,7 @@ impl Situation<'_> {
             if word & WRITING == 0 || self.is_at_work(word)? {
                 continue;
             }
-            if views.live.is_live(location) {
+            if views.live.is_live(location) && is_changing(word) {
                 report.torn.push(record.key().to_vec());
             }
             // Just this word: whoever dies later is the next recovery's, which reports it.

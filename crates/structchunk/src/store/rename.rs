@@ -82,7 +82,7 @@ impl Inner {
                 self.wait_for_writer(&old, &mut deadline)?;
                 continue;
             }
-            let claim = match self.claim_old(Some(&old), false)? {
+            let claim = match self.claim_to_move(&old)? {
                 OldClaim::Free(claim) => claim,
                 OldClaim::Busy => {
                     drop(writer);

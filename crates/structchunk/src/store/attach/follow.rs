@@ -5,9 +5,10 @@ use std::sync::atomic::{Ordering, fence};
 
 use super::super::Inner;
 use super::super::extent::split_end;
+use super::super::mutate::is_changing;
 use super::super::since::LogNow;
 use super::super::types::MAX_TYPES;
-use crate::chunk::{Record, WRITING, Walk};
+use crate::chunk::{Record, Walk};
 use crate::error::{Error, Result};
 use crate::format::{ChunkId, FileName, Location};
 use crate::index::Covered;
@@ -183,7 +184,7 @@ impl Inner {
         let mut deadline = self.patience(true);
         loop {
             let before = record.version_word(Ordering::Acquire);
-            if before & WRITING == 0 {
+            if !is_changing(before) {
                 let answer = read()?;
                 fence(Ordering::Acquire);
                 if record.version_word(Ordering::Relaxed) == before {
@@ -204,7 +205,7 @@ impl Inner {
             return Ok(());
         }
         let word = record.version_word(Ordering::Acquire);
-        if word & WRITING == 0 || self.is_at_work(word)? {
+        if !is_changing(word) || self.is_at_work(word)? {
             return Ok(());
         }
         // In this order: who came to its end in between has left another word.

@@ -64,7 +64,7 @@ impl Inner {
             return Ok(Moved::Busy);
         }
         // From here on no other process changes it: the copy has what was changed before, and who comes later finds the copy.
-        let _claim = match self.claim_old(Some(record), false)? {
+        let _claim = match self.claim_to_move(record)? {
             OldClaim::Free(claim) => claim,
             OldClaim::Busy => return Ok(Moved::Busy),
         };

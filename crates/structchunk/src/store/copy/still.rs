@@ -73,7 +73,8 @@ impl Job<'_> {
             copy_payload(source, copy)?;
             fence(Ordering::Acquire);
             let stood_still = source.version_word(Ordering::Relaxed) == before;
-            if stood_still && (before & WRITING == 0 || self.is_left(before)?) {
+            // What is odd in a read-only store stays so: whoever wrote it is dead.
+            if stood_still && (before & WRITING == 0 || self.inner.read_only) {
                 return Ok(());
             }
             if deadline.is_over() {
@@ -81,12 +82,6 @@ impl Job<'_> {
             }
             std::thread::yield_now();
         }
-    }
-
-    /// Whether an odd word stays so: whoever made it so is dead. (A store that is open read-only has no writer.)
-    fn is_left(&self, word: u64) -> Result<bool> {
-        let inner = self.inner;
-        Ok(if inner.shares_changes { !inner.is_at_work(word)? } else { inner.read_only })
     }
 
     /// Does something while nobody changes an object.

@@ -7,9 +7,10 @@ use std::time::Duration;
 use super::super::Inner;
 use super::super::borrow::Deadline;
 use super::super::read::out_of_bounds;
-use super::owner::Owner;
+use super::owner::{Owner, is_changing};
 use crate::chunk::{Record, SEALED, WRITING};
 use crate::error::{Error, Result};
+use crate::format::Kind;
 
 const VERSION_BITS: u64 = 0xffff_ffff;
 /// So often a claim is tried again before the processor is given away for longer.
@@ -77,6 +78,7 @@ impl Drop for Claim<'_> {
         if !ended {
             tracing::warn!("a claim was ended by somebody else");
         }
+        self.inner.claims.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -85,7 +87,7 @@ fn word_of<'r>(record: &'r Record<'_>) -> Result<&'r AtomicU64> {
 }
 
 impl Inner {
-    fn attempt(&self, cell: &AtomicU64) -> Result<Attempt> {
+    fn attempt(&self, cell: &AtomicU64, owner: Owner) -> Result<Attempt> {
         let word = u64::from_le(cell.load(Ordering::Acquire));
         if word & SEALED != 0 {
             return Ok(Attempt::Sealed);
@@ -95,19 +97,29 @@ impl Inner {
                 return Ok(Attempt::AtWork);
             }
             // In this order: who came to its end in between has left another word.
-            let same = u64::from_le(cell.load(Ordering::Acquire)) == word;
-            return Ok(if same { Attempt::Torn(word) } else { Attempt::AtWork });
+            if u64::from_le(cell.load(Ordering::Acquire)) != word {
+                return Ok(Attempt::AtWork);
+            }
+            // (Who died in superseding it has left it whole.)
+            if is_changing(word) {
+                return Ok(Attempt::Torn(word));
+            }
         }
-        Ok(self.turn_odd(cell, word).map_or(Attempt::AtWork, Attempt::Claimed))
+        Ok(self.turn_odd(cell, word, owner).map_or(Attempt::AtWork, Attempt::Claimed))
     }
 
-    /// From the word that was seen, and from no other, to an odd one with the mark of this process. That the same word may have come back
+    /// From the word that was seen, and from no other, to an odd one with a mark of this process. That the same word may have come back
     /// meanwhile (its version wraps after 2^30 changes) is no matter: nothing that was read before the claim counts.
-    fn turn_odd(&self, cell: &AtomicU64, seen: u64) -> Option<u64> {
-        let odd = self.owner().mark() | seen & VERSION_BITS | WRITING;
+    fn turn_odd(&self, cell: &AtomicU64, seen: u64, owner: Owner) -> Option<u64> {
+        let odd = owner.mark() | seen & VERSION_BITS | WRITING;
+        // Before anybody sees the word, and until it is gone.
+        self.claims.fetch_add(1, Ordering::SeqCst);
         let swapped = cell.compare_exchange(seen.to_le(), odd.to_le(), Ordering::AcqRel, Ordering::Relaxed);
         // What is stored from here on is seen by nobody who does not see the odd word.
         fence(Ordering::Release);
+        if swapped.is_err() {
+            self.claims.fetch_sub(1, Ordering::SeqCst);
+        }
         swapped.is_ok().then_some(odd)
     }
 
@@ -121,18 +133,28 @@ impl Inner {
         deadline: &mut Deadline,
         over_torn: bool,
     ) -> Result<Claim<'a>> {
+        self.claim_as(self.owner(), record, deadline, over_torn)
+    }
+
+    fn claim_as<'a>(
+        &'a self,
+        owner: Owner,
+        record: &Record<'a>,
+        deadline: &mut Deadline,
+        over_torn: bool,
+    ) -> Result<Claim<'a>> {
         let cell = word_of(record)?;
         let key = || record.key().to_vec();
         let claimed = |odd, torn| Claim { inner: self, record: record.clone(), odd, torn: Cell::new(torn) };
         let mut tries = 0;
         loop {
-            match self.attempt(cell)? {
+            match self.attempt(cell, owner)? {
                 Attempt::Claimed(odd) => return Ok(claimed(odd, false)),
                 Attempt::Sealed => return Err(Error::Sealed { key: key() }),
                 Attempt::Torn(_) if !over_torn => return Err(Error::Torn { key: key() }),
-                // Somebody else may mend it at the same time: one of the two gets it.
+                // Somebody else may mend it at the same time: one of the two gets it. (Its bytes are not whole, whatever it is claimed for.)
                 Attempt::Torn(word) => {
-                    if let Some(odd) = self.turn_odd(cell, word) {
+                    if let Some(odd) = self.turn_odd(cell, word, self.owner()) {
                         return Ok(claimed(odd, true));
                     }
                 }
@@ -149,8 +171,22 @@ impl Inner {
     /// Claims the record that is about to be superseded, where other processes may be changing it; without waiting, so under the writer's lock.
     /// What is torn may go `over_torn`, where nobody reads it.
     pub(crate) fn claim_old<'a>(&'a self, old: Option<&Record<'a>>, over_torn: bool) -> Result<OldClaim<'a>> {
-        let Some(old) = old.filter(|_| self.shares_changes) else { return Ok(OldClaim::Free(None)) };
-        match self.claim(old, &mut Deadline::Now, over_torn) {
+        let Some(old) = old else { return Ok(OldClaim::Free(None)) };
+        self.claim_at_once(Owner::SUPERSEDING, old, over_torn)
+    }
+
+    /// The same for a record whose object goes on under another one. A body then is changed through the new record, while who has found the old
+    /// one may be copying it.
+    pub(crate) fn claim_to_move<'a>(&'a self, old: &Record<'a>) -> Result<OldClaim<'a>> {
+        let has_body = old.header().kind == Kind::Extern;
+        self.claim_at_once(if has_body { Owner::WRITER } else { Owner::SUPERSEDING }, old, false)
+    }
+
+    fn claim_at_once<'a>(&'a self, owner: Owner, old: &Record<'a>, over_torn: bool) -> Result<OldClaim<'a>> {
+        if !self.shares_changes {
+            return Ok(OldClaim::Free(None));
+        }
+        match self.claim_as(owner, old, &mut Deadline::Now, over_torn) {
             Ok(claim) => Ok(OldClaim::Free(Some(claim))),
             Err(Error::Sealed { .. }) => Ok(OldClaim::Free(None)),
             Err(Error::Busy { .. }) => Ok(OldClaim::Busy),

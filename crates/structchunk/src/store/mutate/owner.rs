@@ -1,9 +1,11 @@
 //! Whose an odd version word is, and whether that one lives.
 
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
 use super::super::shared::Shared;
 use super::super::{Inner, lock::WRITER_BYTE};
+use crate::chunk::WRITING;
 use crate::disk::{File, Lock};
 use crate::error::Result;
 
@@ -26,6 +28,8 @@ impl Owner {
     pub(crate) const WRITER: Self = Self { slot: 0, generation: 0 };
     /// What no process ever is: the claim of one that gave up.
     pub(crate) const NOBODY: Self = Self { slot: 0, generation: 1 };
+    /// The writer, which puts another object in the place of this one, removes, seals or moves it, and does not touch its bytes.
+    pub(crate) const SUPERSEDING: Self = Self { slot: 0, generation: 2 };
     pub(crate) const LARGEST_GENERATION: u32 = (1 << GENERATION_BITS) - 1;
 
     pub(crate) fn of(word: u64) -> Self {
@@ -33,10 +37,21 @@ impl Owner {
         Self { slot: (half & ((1 << SLOT_BITS) - 1)) as u16, generation: half >> SLOT_BITS }
     }
 
+    /// Whether it is the writer, whatever it does.
+    fn is_the_writer(self) -> bool {
+        self == Self::WRITER || self == Self::SUPERSEDING
+    }
+
     /// The upper half of a word.
     pub(crate) fn mark(self) -> u64 {
         (u64::from(self.slot) | u64::from(self.generation) << SLOT_BITS) << 32
     }
+}
+
+/// Whether the bytes of an object with this word change, or may have been left half changed. (They do not where it is only superseded.)
+#[inline]
+pub(crate) fn is_changing(word: u64) -> bool {
+    word & WRITING != 0 && Owner::of(word) != Owner::SUPERSEDING
 }
 
 /// What tells whether the owner of a claim lives.
@@ -80,19 +95,27 @@ impl Inner {
                 .as_ref()
                 .map_or(Ok(!self.read_only), super::super::attach::Watch::has_writer);
         }
-        // Another thread of this process; or the parent's process, of which a child cannot tell.
-        if (!self.read_only || self.slot.is_some()) && owner == self.owner() || self.is_forked() {
+        // The parent's process, of which a child cannot tell.
+        if self.is_forked() {
             return Ok(true);
+        }
+        // Another thread of this process; the writer, which no generation tells from those before, counts its claims.
+        match &self.slot {
+            Some(slot) if owner == slot.owner() => return Ok(true),
+            None if !self.read_only && owner.is_the_writer() => {
+                return Ok(self.claims.load(Ordering::SeqCst) != 0);
+            }
+            _ => {}
         }
         let own;
         let claims = match &self.attached {
             Some(watch) => {
-                if owner == Owner::WRITER {
+                if owner.is_the_writer() {
                     return watch.has_writer();
                 }
                 Claims { shared: &self.shared, lock: watch.lock() }
             }
-            None if owner == Owner::WRITER => return Ok(false),
+            None if owner.is_the_writer() => return Ok(false),
             None if self.read_only => {
                 // Its own page is a private one.
                 own = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
@@ -123,6 +146,7 @@ mod tests {
     fn a_mark_comes_back_and_leaves_the_version_alone() {
         for owner in [
             Owner::WRITER,
+            Owner::SUPERSEDING,
             Owner { slot: 1, generation: 1 },
             Owner { slot: SLOTS, generation: Owner::LARGEST_GENERATION },
             Owner { slot: 0x7fff, generation: 0 },

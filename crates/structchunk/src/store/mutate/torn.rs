@@ -6,8 +6,9 @@ use super::super::borrow::{Deadline, Want};
 use super::super::overlap::overlapping;
 use super::super::read::out_of_bounds;
 use super::super::{Inner, Store};
+use super::owner::is_changing;
 use super::staged::Staged;
-use crate::chunk::{Record, WRITING};
+use crate::chunk::Record;
 use crate::error::{Error, Result};
 use crate::layout::{Object, Plain};
 
@@ -35,7 +36,7 @@ impl Inner {
             let payload = self.typed_payload::<T>(record)?;
             loop {
                 let before = record.version_word(Ordering::Acquire);
-                if before & WRITING == 0 || !self.is_at_work(before)? {
+                if !is_changing(before) || !self.is_at_work(before)? {
                     let copy = payload.map().read_object::<T>(payload.offset);
                     let copy = copy.ok_or_else(|| out_of_bounds(record))?;
                     fence(Ordering::Acquire);

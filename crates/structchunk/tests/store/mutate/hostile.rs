@@ -55,16 +55,57 @@ fn a_word_that_names_the_living_is_busy_until_the_time_is_up_and_can_be_replaced
     let generation = u64::from_le_bytes(page[144..152].try_into().unwrap());
     for living in [mark(0, 0), mark(1, generation)] {
         forge(&store, folder.path(), living | 3);
-        for outcome in [store.load::<u64>("key"), beside.load("key")] {
-            assert!(matches!(outcome, Err(Error::Busy { .. })), "{outcome:?}");
-        }
+        assert!(matches!(beside.load::<u64>("key"), Err(Error::Busy { .. })));
         assert!(matches!(beside.update("key", |_: &mut u64| {}), Err(Error::Busy { .. })));
-        assert!(matches!(store.put("key", &1_u64), Err(Error::Busy { .. })));
         assert_eq!(store.check().unwrap().count(), 0);
         store.sync().unwrap();
     }
+    assert!(matches!(store.load::<u64>("key"), Err(Error::Busy { .. })));
+    assert!(matches!(store.put("key", &1_u64), Err(Error::Busy { .. })));
     drop(beside);
     assert!(matches!(store.load::<u64>("key"), Err(Error::Torn { .. })));
+}
+
+#[test]
+fn the_writer_knows_that_it_is_not_at_work_itself() {
+    let folder = folder();
+    let store = shared(folder.path());
+    store.put("key", &7_u64).unwrap();
+    forge(&store, folder.path(), mark(0, 0) | 3);
+    assert!(matches!(store.load::<u64>("key"), Err(Error::Torn { .. })));
+    store.close().unwrap();
+    let store = shared(folder.path());
+    assert_eq!(store.recovery().found, structchunk::Found::Clean);
+    assert!(matches!(store.load::<u64>("key"), Err(Error::Torn { .. })));
+    assert!(store.mend("key", |value: &mut u64| *value += 1).unwrap());
+    assert_eq!(store.load("key").unwrap(), Some(8_u64));
+    forge(&store, folder.path(), mark(0, 0) | 3);
+    store.put("key", &9_u64).unwrap();
+    assert_eq!(store.load("key").unwrap(), Some(9_u64));
+}
+
+#[test]
+fn what_a_writer_was_only_superseding_is_whole_for_all_and_is_not_reported() {
+    let folder = folder();
+    let store = shared(folder.path());
+    store.put("key", &7_u64).unwrap();
+    let (reader, beside) = (crate::readers::attach(folder.path()), attach(folder.path()).unwrap());
+    forge(&store, folder.path(), mark(0, 2) | 3);
+    for outcome in [store.load::<u64>("key"), reader.load("key"), beside.load("key")] {
+        assert_eq!(outcome.unwrap(), Some(7));
+    }
+    // It may still be about to be replaced.
+    assert!(matches!(beside.update("key", |_: &mut u64| {}), Err(Error::Busy { .. })));
+    drop(store);
+    assert!(beside.update("key", |value: &mut u64| *value += 1).unwrap());
+    drop(beside);
+    let store = shared(folder.path());
+    forge(&store, folder.path(), mark(0, 2) | 3);
+    drop(store);
+    let store = shared(folder.path());
+    assert_eq!((store.recovery().found, store.recovery().torn.len()), (structchunk::Found::ProcessDied, 0));
+    assert!(store.update("key", |value: &mut u64| *value += 1).unwrap());
+    assert_eq!(store.load("key").unwrap(), Some(9_u64));
 }
 
 #[test]
