@@ -328,3 +328,37 @@ fn a_recovery_that_takes_records_back_waits_for_mutators_and_not_for_those_that_
         assert_eq!(store.load("key").unwrap(), Some(2_u64));
     });
 }
+
+#[test]
+fn who_dies_while_a_recovery_is_under_way_leaves_its_object_torn_and_not_made_whole_unseen() {
+    use std::os::unix::fs::FileExt;
+    let folder = folder();
+    let store = shared(folder.path());
+    store.put("key", &1_u64).unwrap();
+    store.put("damaged", &1_u64).unwrap();
+    store.put("counters", &[1_u64; 9000]).unwrap();
+    let (chunk, bytes) = store.entry("damaged").unwrap().unwrap().place();
+    let beside = attach(folder.path()).unwrap();
+    let session = beside.session().unwrap();
+    let counters = session.get_atomic::<[std::sync::atomic::AtomicU64; 9000]>("counters").unwrap().unwrap();
+    let mut child = mutator(folder.path());
+    assert_eq!(child.tell("dwell key"), "dwelling");
+    drop(store);
+    // Where something is damaged, a recovery waits for who refers to large objects: they may take them for sealed.
+    let file = folder.path().join(format!("chunks/{chunk:08x}.chunk"));
+    let file = std::fs::File::options().write(true).open(file).unwrap();
+    file.write_all_at(&[0xff; 8], bytes.start).unwrap();
+    let patient = options().busy_timeout(std::time::Duration::from_secs(20));
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| open_with(patient, folder.path()));
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        assert!(!writer.is_finished());
+        child.kill();
+        drop(counters);
+        let store = writer.join().unwrap().unwrap();
+        assert!(store.recovery().damaged && store.recovery().torn.is_empty());
+        assert!(is_torn(store.load::<u64>("key")));
+        assert!(store.mend("key", |value: &mut u64| *value = 2).unwrap());
+        assert_eq!(store.load("key").unwrap(), Some(2_u64));
+    });
+}
