@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::extent::{Log, split_end};
-use super::mutate::{is_changing, settle_dead};
+use super::mutate::is_changing;
 use super::replay::ReplayBeside;
 use super::report::{Found, RecoveryReport};
 use super::shared::{Left, Shared};
@@ -97,15 +97,13 @@ pub(crate) fn recover(
     Ok((views, log))
 }
 
-/// Stores every page's first word again, so that the next sync writes the page. (By an exchange with itself, so that no store of somebody
-/// else's is undone, should there be one; and not by adding nothing, which a compiler may make a load of.)
+/// Stores every page's first word again, so that the next sync writes the page. (Adding nothing might become a load.)
 fn dirty_again(map: &Mapping, range: &Range<u64>) {
     // Where blocks are smaller than pages, the range may begin inside of one.
     let pages = range.start / PAGE_BYTES..range.end.div_ceil(PAGE_BYTES);
     for offset in pages.map(|page| range.start.max(page * PAGE_BYTES)) {
         if let Some(word) = map.word(offset) {
             let seen = word.load(Ordering::Relaxed);
-            // Where it fails, somebody else has stored there.
             let _ = word.compare_exchange(seen, seen, Ordering::Relaxed, Ordering::Relaxed);
         }
     }
@@ -367,19 +365,10 @@ impl Situation<'_> {
             sealed |= record.header().kind == Kind::Object && record.is_sealed();
         }
         // A reader may refer to what is wiped. Readers that come later go by the number of this recovery.
-        let _alone = if report.found == Found::MachineDied
-            && (sealed || self.may_hide_sealed(active, behind.offset())?)
-        {
-            self.hold_alone(log.active)?
-        } else {
-            None
-        };
-        for (location, word) in &walked.dead {
-            if let Some(record) = self.chunks.record(*location)? {
-                // Who mends the object meanwhile has left another word: then there is nothing to do.
-                settle_dead(&record, *word, self.chunks.seed);
-            }
-        }
+        sealed = sealed || self.may_hide_sealed(active, behind.offset())?;
+        let alone = sealed && report.found == Found::MachineDied;
+        let _alone = if alone { self.hold_alone(log.active)? } else { None };
+        self.settle_dead(&walked.dead)?;
         report.wiped_bytes = behind.offset() - log.head;
         if dropped > 0 {
             report

@@ -7,10 +7,10 @@ use super::Situation;
 use crate::chunk::{Chunk, WRITING};
 use crate::disk::{File, Lock};
 use crate::error::{Error, Result};
-use crate::format::{ChunkId, ExternPayload, Kind};
+use crate::format::{ChunkId, ExternPayload, Kind, Location};
 use crate::store::extent::Log;
 use crate::store::hold::{FIRST_BODY_BYTE, FIRST_BYTE};
-use crate::store::mutate::{Claims, Owner, mark_held};
+use crate::store::mutate::{Claims, Owner, mark_held, settle_dead};
 use crate::store::views::Views;
 
 /// Between two attempts.
@@ -108,6 +108,16 @@ impl Situation<'_> {
             Some(lock) if self.is_shared() => mark_held(lock, &views.live, &log.chunks),
             _ => Ok(()),
         }
+    }
+
+    /// Makes the words even that were found to be nobody's. Who mends an object meanwhile has left another word: then there is nothing to do.
+    pub(super) fn settle_dead(&self, dead: &[(Location, u64)]) -> Result<()> {
+        for &(location, word) in dead {
+            if let Some(record) = self.chunks.record(location)? {
+                settle_dead(&record, word, self.chunks.seed);
+            }
+        }
+        Ok(())
     }
 
     /// Whether a living mutator has made a word odd. (The writer that could have is dead.)
