@@ -139,10 +139,10 @@ fn whoever_does_not_know_files_that_grow_refuses_the_store() {
     let path = folder.path().join("store");
     open_with(stepwise(), &path).expect("open").close().expect("close");
     // The next bit stands for whatever comes later.
-    edit_sector(&path.join("STORE"), 4096, "checkpoint", |checkpoint| checkpoint.set_u64(48, 3));
-    edit_sector(&path.join("STORE"), 8192, "checkpoint", |checkpoint| checkpoint.set_u64(48, 3));
+    edit_sector(&path.join("STORE"), 4096, "checkpoint", |checkpoint| checkpoint.set_u64(48, 5));
+    edit_sector(&path.join("STORE"), 8192, "checkpoint", |checkpoint| checkpoint.set_u64(48, 5));
     let error = open_with(stepwise(), &path).expect_err("an unknown feature");
-    assert!(error.to_string().contains("feature bits 0x2 "), "{error}");
+    assert!(error.to_string().contains("feature bits 0x4 "), "{error}");
 }
 
 #[test]
