@@ -12,8 +12,6 @@ use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
-use structchunk::Store;
-
 use crate::child::command;
 use crate::common::{Random, Value, folder};
 use crate::plan::{Part, Plan, Report};
@@ -155,10 +153,7 @@ struct During {
 
 /// The steps of a phase, and what is there after all.
 fn foresee(script: &Script, now: &mut Tracked, synced: &mut Tracked) -> Vec<During> {
-    let model = Store::in_memory().expect("memory");
-    for (key, value) in &now.model {
-        value.put(&model, key).expect("put");
-    }
+    let model = now.stand_in();
     for step in &script.before {
         if let Step::Op(op) = step {
             now.run(&model, op).unwrap_or_else(|error| panic!("{op:?}: {error}"));

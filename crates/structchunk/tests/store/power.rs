@@ -15,7 +15,7 @@ use structchunk::Found;
 use structchunk::testing::{Call, Event, Faults};
 
 use crate::common::*;
-use crate::script::{Op, Tracked};
+use crate::script::{Op, Tracked, seals};
 
 const SECTOR: usize = 512;
 
@@ -302,8 +302,8 @@ pub fn look_at(image: Image, folder: &Path, random: &mut Random, depth: u32, tal
     let store = open_with(options, &path).unwrap_or_else(|error| panic!("cut before {at}: {error}"));
     let found = store.recovery().found;
     assert_ne!(found, Found::ProcessDied, "cut before {at}");
-    let there = contents(&store);
-    if !image.candidates.iter().any(|candidate| candidate.explains(&there, &later)) {
+    let (there, sealed) = (contents(&store), seals(&store));
+    if !image.candidates.iter().any(|candidate| candidate.explains(&there, &sealed, &later)) {
         for candidate in &image.candidates {
             let keys = |keys: Vec<&Vec<u8>>| {
                 keys.into_iter().map(|key| String::from_utf8_lossy(key).into_owned()).collect::<Vec<_>>()
@@ -337,7 +337,7 @@ pub fn look_at(image: Image, folder: &Path, random: &mut Random, depth: u32, tal
     for mut second in nested {
         let start = Tracked { history: later.history.clone(), ..later.clone() };
         second.candidates.clone_from(&image.candidates);
-        second.candidates.retain(|candidate| candidate.explains(&there, &later));
+        second.candidates.retain(|candidate| candidate.explains(&there, &sealed, &later));
         second.later = Some(start);
         second.at = format!("{} of the recovery from a cut before {at}", second.at);
         tally.nested += 1;

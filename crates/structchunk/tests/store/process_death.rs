@@ -152,6 +152,39 @@ fn killed_at_any_moment_a_process_loses_nothing_that_had_returned() {
 }
 
 #[test]
+fn what_a_dead_process_had_sealed_neither_the_next_one_changes_nor_the_model_of_it() {
+    let folder = folder();
+    let path = folder.path().join("store");
+    let (small, large) = (Value::Wide(Box::new(Wide { words: [1; 128] })), Value::Numbers(vec![2; 9000]));
+    let key = |name: &str| name.as_bytes().to_vec();
+    let mut start = Tracked::default();
+    let store = open(&path);
+    for op in [
+        Op::Put(key("small"), small),
+        Op::Put(key("large"), large),
+        Op::Seal(key("small")),
+        Op::Seal(key("large")),
+    ] {
+        start.run(&store, &op).expect("an operation");
+    }
+    drop(store);
+    let ops = [
+        Op::Update(key("small"), 3),
+        Op::Update(key("large"), 4),
+        Op::Rename(key("large"), key("other")),
+        Op::Update(key("other"), 5),
+    ];
+    let (store, mut now) = (open(&path), start.clone());
+    for op in &ops {
+        now.run(&store, op).expect("an operation");
+    }
+    drop(store);
+    let found = verify(&open(&path), &start, &ops, ops.len());
+    assert_eq!(found.sealed, [key("other"), key("small")].into());
+    assert_eq!(found.model[&key("other")], start.model[&key("large")]);
+}
+
+#[test]
 fn killed_at_every_single_call_of_a_recovery_the_next_one_still_finds_everything() {
     let folder = folder();
     let template = folder.path().join("template");

@@ -1,7 +1,6 @@
 //! Seeded sequences of operations, run on a store and on a model side by side.
 
-use std::collections::BTreeMap;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use structchunk::{Compaction, Error, Result, Store};
 
@@ -84,6 +83,8 @@ pub struct Tracked {
     pub model: Model,
     /// Which object is under a key: in-place changes follow an object, not its key.
     pub object: BTreeMap<Vec<u8>, u64>,
+    /// The keys of what is sealed: it is refused to change that in place.
+    pub sealed: BTreeSet<Vec<u8>>,
     /// What the bytes of an object have been since the last sync, where they changed in place.
     pub history: HashMap<u64, Vec<Vec<u8>>>,
     pub next_object: u64,
@@ -96,17 +97,32 @@ impl Tracked {
         for (key, (name, _, bytes)) in contents(store) {
             tracked.set(&key, Value::from_bytes(&name, &bytes));
         }
+        tracked.sealed = seals(store);
         tracked
+    }
+
+    /// A store in memory that holds the same: what it says of operations is what any store should.
+    pub fn stand_in(&self) -> Store {
+        let store = Store::in_memory().expect("memory");
+        for (key, value) in &self.model {
+            value.put(&store, key).expect("put");
+        }
+        for key in &self.sealed {
+            assert!(store.seal(key).expect("seal"), "what is sealed is there");
+        }
+        store
     }
 
     pub fn set(&mut self, key: &[u8], value: Value) {
         self.next_object += 1;
         self.object.insert(key.to_vec(), self.next_object);
+        self.sealed.remove(key);
         self.model.insert(key.to_vec(), value);
     }
 
     pub fn remove(&mut self, key: &[u8]) {
         self.object.remove(key);
+        self.sealed.remove(key);
         self.model.remove(key);
     }
 
@@ -162,6 +178,9 @@ impl Tracked {
                     if let (Some(value), Some(object)) = (self.model.remove(from), self.object.remove(from)) {
                         self.model.insert(to.clone(), value);
                         self.object.insert(to.clone(), object);
+                        if self.sealed.remove(from) {
+                            self.sealed.insert(to.clone());
+                        }
                     }
                 }
                 Err(Error::KeyExists { .. })
@@ -173,7 +192,8 @@ impl Tracked {
                     assert!(!store.update::<Point>(key, |_| {})?, "update of what is not there");
                     return Ok(());
                 };
-                if store.is_sealed(key)? == Some(true) {
+                assert_eq!(store.is_sealed(key)?, Some(self.sealed.contains(key)), "is_sealed");
+                if self.sealed.contains(key) {
                     let refused = update(store, key, old, old);
                     assert!(matches!(refused, Err(Error::Sealed { .. })), "{refused:?}");
                     return Ok(());
@@ -197,7 +217,12 @@ impl Tracked {
                     self.set(key, Value::Numbers(words.clone()));
                 }
             }
-            Op::Seal(key) => assert_eq!(store.seal(key)?, self.model.contains_key(key), "seal"),
+            Op::Seal(key) => {
+                assert_eq!(store.seal(key)?, self.model.contains_key(key), "seal");
+                if self.model.contains_key(key) {
+                    self.sealed.insert(key.clone());
+                }
+            }
             Op::Sync => {
                 store.sync()?;
                 self.synced();
@@ -219,7 +244,7 @@ impl Tracked {
                 Some(Value::Point(_) | Value::Wide(_) | Value::Bytes(_) | Value::Numbers(_)),
             ) => {}
             (Err(Error::Sealed { .. }), Some(Value::Sample(_))) => {
-                assert_eq!(store.is_sealed(key)?, Some(true));
+                assert!(self.sealed.contains(key), "an upgrade of what is not sealed");
             }
             (Err(error), _) => return Err(error),
             (Ok(done), old) => panic!("upgrade of {old:?}: {done}"),
@@ -232,8 +257,8 @@ impl Tracked {
         let samples: Vec<_> =
             self.model.iter().filter(|(_, value)| matches!(value, Value::Sample(_))).collect();
         let samples: Vec<Vec<u8>> = samples.into_iter().map(|(key, _)| key.clone()).collect();
-        let is_sealed = |key: &Vec<u8>| store.is_sealed(key).is_ok_and(|sealed| sealed == Some(true));
-        let (sealed, samples): (Vec<_>, Vec<_>) = samples.into_iter().partition(is_sealed);
+        let (sealed, samples): (Vec<_>, Vec<_>) =
+            samples.into_iter().partition(|key| self.sealed.contains(key));
         let outcome = store.upgrade_all::<Grown>();
         for key in &samples {
             let Some(Value::Sample(sample)) = self.model.get(key) else { continue };
@@ -293,9 +318,15 @@ impl Tracked {
         Ok(())
     }
 
-    /// Whether this is what may be found after a power cut at the time of `later`.
-    pub fn explains(&self, found: &BTreeMap<Vec<u8>, Seen>, later: &Self) -> bool {
+    /// Whether this is what may be found, with these keys of sealed objects, after a power cut at the time of `later`.
+    pub fn explains(
+        &self,
+        found: &BTreeMap<Vec<u8>, Seen>,
+        sealed: &BTreeSet<Vec<u8>>,
+        later: &Self,
+    ) -> bool {
         found.keys().eq(self.model.keys())
+            && *sealed == self.sealed
             && found.iter().all(|(key, (name, shape, bytes))| {
                 let value = &self.model[key];
                 (name.as_str(), shape) == (value.kind().0, &value.kind().1)
@@ -316,6 +347,12 @@ impl Tracked {
                 .enumerate()
                 .all(|(at, byte)| *byte == was[at] || versions.iter().any(|version| version[at] == *byte))
     }
+}
+
+/// The keys of what is sealed.
+pub fn seals(store: &Store) -> BTreeSet<Vec<u8>> {
+    let is_sealed = |key: &Vec<u8>| store.is_sealed(key).expect("a look-up") == Some(true);
+    contents(store).into_keys().filter(is_sealed).collect()
 }
 
 fn insert_new(store: &Store, key: &[u8], value: &Value) -> Result<()> {

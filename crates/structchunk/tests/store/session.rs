@@ -6,7 +6,7 @@ use std::path::Path;
 use structchunk::{Error, Found, Options, Store};
 
 use crate::common::*;
-use crate::script::{Op, Tracked};
+use crate::script::{Op, Tracked, seals};
 
 /// How the store is found by the session that meets the fault.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -79,7 +79,7 @@ pub fn session(
                 // As of its last sync, then.
                 saboteur.gives_up();
                 saboteur.looks(true);
-                assert!(synced[0].explains(&contents(&store), &tracked), "the last sync");
+                assert!(synced[0].explains(&contents(&store), &seals(&store), &tracked), "the last sync");
                 tracked = Tracked::of(&store);
                 saboteur.looks(false);
                 synced = vec![tracked.clone()];
@@ -122,8 +122,8 @@ pub fn session(
     let store = open(path);
     if (poisoned || start == Start::Killed) && store.recovery().found == Found::MachineDied {
         let later = tracked.clone();
-        let found = contents(&store);
-        let kept = synced.iter().any(|synced| synced.explains(&found, &later));
+        let (found, sealed) = (contents(&store), seals(&store));
+        let kept = synced.iter().any(|synced| synced.explains(&found, &sealed, &later));
         assert!(kept, "what is there is no good sync: {:?}", store.recovery());
         assert_eq!(store.check().expect("a check").map(|f| f.to_string()).collect::<Vec<_>>(), [""; 0]);
     } else {

@@ -8,7 +8,7 @@ use structchunk::testing::{Call, Fault, Faults};
 use structchunk::{Error, Found};
 
 use crate::common::{Random, assert_same, contents, open, open_with, options};
-use crate::script::{Op, Tracked};
+use crate::script::{Op, Tracked, seals};
 
 pub fn fails(_: &str, place: &Path, seed: u64) {
     let mut random = Random::new(seed);
@@ -63,11 +63,11 @@ pub fn fails(_: &str, place: &Path, seed: u64) {
     }
     let store = open(&path);
     assert_eq!(store.recovery().found, Found::MachineDied, "{:?}", store.recovery());
-    let found = contents(&store);
+    let (found, sealed) = (contents(&store), seals(&store));
     let checkpoint =
         trace[begun..=failed].iter().any(|event| event.call == Call::Sync && event.file == "STORE");
-    let committed = checkpoint && at_failure.explains(&found, &tracked);
-    assert!(synced.explains(&found, &tracked) || committed, "this is not the last good sync");
+    let committed = checkpoint && at_failure.explains(&found, &sealed, &tracked);
+    assert!(synced.explains(&found, &sealed, &tracked) || committed, "this is not the last good sync");
     let now = Tracked::of(&store);
     store.close().expect("close");
     assert_same(&open(&path), &now.model);

@@ -1,6 +1,6 @@
 //! One store: sessions that work on it, crashes on the way, and what comes up after each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::image::{Crash, Expected, Image, Stage};
 use super::session::Session;
 use super::steps::COUNTER;
 use crate::common::{CHUNK_BYTES, Counter, Random, STEP_BYTES, Seen, Value, contents, open_with, options};
-use crate::script::{Op, Tracked};
+use crate::script::{Op, Tracked, seals};
 
 /// What is broken, if anything.
 #[derive(Clone, Copy, Debug, Default)]
@@ -64,6 +64,7 @@ pub struct World<'w> {
 /// What a store holds.
 struct There {
     objects: BTreeMap<Vec<u8>, Seen>,
+    sealed: BTreeSet<Vec<u8>>,
     counter: Option<Vec<u64>>,
 }
 
@@ -73,7 +74,7 @@ impl There {
         let counter = objects.remove(COUNTER).map(|(_, _, bytes)| {
             bytes.chunks_exact(8).map(|word| u64::from_le_bytes(word.try_into().expect("8 bytes"))).collect()
         });
-        Self { objects, counter }
+        Self { objects, sealed: seals(store), counter }
     }
 
     fn tracked(&self) -> Tracked {
@@ -81,12 +82,13 @@ impl There {
         for (key, (name, _, bytes)) in &self.objects {
             tracked.set(key, Value::from_bytes(name, bytes));
         }
+        tracked.sealed.clone_from(&self.sealed);
         tracked
     }
 
     /// Panics unless this is one of what was expected.
     fn check(&self, expected: &Expected, at: &str, store: &Store) {
-        let explains = |state: &Arc<Tracked>| state.explains(&self.objects, &expected.later);
+        let explains = |state: &Arc<Tracked>| state.explains(&self.objects, &self.sealed, &expected.later);
         assert!(
             expected.states.iter().any(explains),
             "{at}: this is none of {} states; there are {} objects, {:?} were expected; {:?}",
@@ -278,7 +280,11 @@ impl<'w> World<'w> {
         disk.done(|inner| {
             // Where a flush had failed, it depends on what the kernel has let go of.
             if !doubtful {
-                inner.stage.kill.states.retain(|state| state.explains(&there.objects, &expected.later));
+                inner
+                    .stage
+                    .kill
+                    .states
+                    .retain(|state| state.explains(&there.objects, &there.sealed, &expected.later));
             }
             inner.at = format!("{} of the opening of {at}", inner.at);
         });
