@@ -145,6 +145,22 @@ fn a_store_with_sealed_objects_says_so_before_there_are_any() {
 }
 
 #[test]
+fn a_copy_of_a_reader_that_came_before_the_first_seal_says_so_too() {
+    let folder = folder();
+    let path = folder.path().join("store");
+    let store = open(&path);
+    store.put("key", &1_u64).unwrap();
+    let reader = attach(&path);
+    assert_eq!(reader.load("key").unwrap(), Some(1_u64));
+    store.seal("key").unwrap();
+    let copy = folder.path().join("copy");
+    reader.copy_to(&copy).unwrap();
+    let bytes = std::fs::read(copy.join("STORE")).unwrap();
+    assert_eq!((bytes[4096 + 40], bytes[8192 + 40]), (1, 1));
+    assert!(is_sealed(open(&copy).get_mut::<u64>("key")));
+}
+
+#[test]
 fn a_kill_loses_no_seal() {
     let folder = folder();
     let mut child = writer(folder.path());

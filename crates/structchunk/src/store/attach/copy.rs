@@ -16,6 +16,7 @@ impl Session {
     /// The writer is asked for nothing and waits for nothing. As long as the copy is made, its compaction leaves the chunks alone that are copied,
     /// and no space inside of them is given back. Large objects that it replaces meanwhile are in the copy as before or after that, as all
     /// others are: the moment of the copy is when the last of them was found.
+    /// The same holds for what a [`Mutator`](crate::Mutator) changes meanwhile: each object is as before or after a change.
     /// (Atomics, and views of other languages, leave no word: where large objects were replaced meanwhile, they may be as they were a little before that moment.)
     ///
     /// # Durability

@@ -199,6 +199,28 @@ impl Inner {
         }
     }
 
+    /// [`Inner::steadily`], but of an object that a process which died has left half changed, what there is as long as nobody mends it; with whether
+    /// it was so.
+    pub(crate) fn steadily_or_left<R>(
+        &self,
+        record: &Record<'_>,
+        mut read: impl FnMut() -> Result<R>,
+    ) -> Result<(R, bool)> {
+        loop {
+            // First: who mends it leaves another word.
+            let word = record.version_word(Ordering::Acquire);
+            match self.steadily(record, &mut read) {
+                Err(Error::Torn { .. }) => {}
+                answer => return answer.map(|answer| (answer, false)),
+            }
+            let answer = read()?;
+            fence(Ordering::Acquire);
+            if record.version_word(Ordering::Relaxed) == word {
+                return Ok((answer, true));
+            }
+        }
+    }
+
     /// Refuses an object that a process which died has left half changed: waiting will not help.
     pub(crate) fn check_not_torn(&self, record: &Record<'_>) -> Result<()> {
         if self.attached.is_none() && !self.shares_changes {

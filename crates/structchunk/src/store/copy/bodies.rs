@@ -22,6 +22,8 @@ pub(super) struct Bodies {
     absent: BTreeSet<BodyNumber>,
     /// Those that the source has lost, and so has the copy.
     lost: BTreeSet<BodyNumber>,
+    /// The records of those that somebody who died had left half changed when they were copied.
+    pub(super) torn: BTreeSet<Location>,
 }
 
 impl Job<'_> {
@@ -67,10 +69,10 @@ impl Job<'_> {
         }
         if !superseded.is_empty() {
             // Nobody changes it any more, unless as the object of another record.
-            let renamed = self.inner.bodies_pointed_to_since(self.cut.end(), self.last_sequence)?;
+            let renamed = self.inner.externs_since(self.cut.end(), self.last_sequence)?;
             let gone_on = superseded
                 .into_iter()
-                .find(|(number, _)| renamed.as_ref().is_none_or(|renamed| renamed.contains(number)));
+                .find(|(number, _)| renamed.as_ref().is_none_or(|renamed| renamed.contains_key(number)));
             missed = missed.or(gone_on.map(|(_, key)| key));
         }
         Ok(missed)
@@ -151,20 +153,48 @@ impl Job<'_> {
     fn copy_body_of_others(&mut self, record: &Record<'_>, body: &Body, file: &File) -> Result<u64> {
         let inner = self.inner;
         let mut told = false;
-        let copied = inner.steadily(record, || {
+        let (version, mut is_torn) = inner.steadily_or_left(record, || {
             body.copy_into(file, &mut |bytes| if told { inner.check_scan() } else { self.tell(bytes) })?;
             told = true;
             Ok(record.version_word(Ordering::SeqCst))
-        });
-        match copied {
-            Err(Error::Torn { .. }) => {
-                // It stays as it is, and is named.
-                self.unsettled.insert(record.location());
-                body.copy_into(file, &mut |_| inner.check_scan())?;
-                Ok(record.version_word(Ordering::SeqCst))
-            }
-            version => version,
+        })?;
+        if inner.shares_changes && !inner.follows() && !inner.is_current(record).unwrap_or(false) {
+            is_torn = self.copy_body_gone_on(record, body, file)?.unwrap_or(is_torn);
         }
+        // What is half changed is named.
+        let location = record.location();
+        if is_torn {
+            self.bodies.torn.insert(location);
+            self.unsettled.insert(location);
+        } else {
+            self.bodies.torn.remove(&location);
+        }
+        Ok(version)
+    }
+
+    /// Copies a body once more that this process has given another record, by moving or renaming it, while other processes may change it: they
+    /// go by the word of that one. (Of a store that another process writes, a later cut serves.) Whether it is half changed, where a record leads to it.
+    fn copy_body_gone_on(&self, record: &Record<'_>, body: &Body, file: &File) -> Result<Option<bool>> {
+        let inner = self.inner;
+        let copy = || body.copy_into(file, &mut |_| inner.check_scan());
+        let (mut deadline, mut before) = (inner.patience(true), None);
+        while !deadline.is_over() {
+            let Some(records) = inner.externs_since(self.cut.end(), self.last_sequence)? else { continue };
+            let newest = records.get(&body.number).copied();
+            let now = newest.map_or(Ok(None), |location| inner.chunks.record(location))?;
+            if let Some(now) = &now
+                && inner.is_current(now).unwrap_or(false)
+            {
+                let ((), is_torn) = inner.steadily_or_left(now, copy)?;
+                if inner.is_current(now).unwrap_or(false) {
+                    return Ok(Some(is_torn));
+                }
+            } else if before.replace(newest) == Some(newest) {
+                // It was superseded when it was looked at before, and nothing leads to it since: nobody changes it any more.
+                return copy().map(|()| None);
+            }
+        }
+        Err(Error::Busy { key: record.key().to_vec() })
     }
 
     fn damaged(&mut self, record: &Record<'_>, what: &str) -> Result<()> {

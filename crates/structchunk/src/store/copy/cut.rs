@@ -131,15 +131,15 @@ impl Inner {
         Ok(chunks.iter().all(|id| found.contains(&FileName::of_chunk(*id))))
     }
 
-    /// The bodies that records behind `from` point to: those that were made, moved or given another key since. `None` where some of these records
-    /// are gone already.
-    pub(super) fn bodies_pointed_to_since(
+    /// The bodies that records behind `from` point to: those that were made, moved or given another key since; and the last of these records. `None` where some of
+    /// them are gone already.
+    pub(super) fn externs_since(
         &self,
         from: (ChunkId, u64),
         mut last_sequence: u64,
-    ) -> Result<Option<BTreeSet<BodyNumber>>> {
+    ) -> Result<Option<BTreeMap<BodyNumber, Location>>> {
         let LogNow { chunks, active, head, .. } = self.log_of_others(self.covered(Some(from)))?;
-        let mut bodies = BTreeSet::new();
+        let mut bodies = BTreeMap::new();
         for id in chunks {
             let chunk = &self.chunks.get(id)?;
             let end = if id == active { head } else { chunk.sealed_head()? };
@@ -153,7 +153,8 @@ impl Inner {
                 }
                 last_sequence += 1;
                 if record.header().kind == Kind::Extern {
-                    bodies.extend(ExternPayload::decode(record.frozen_payload()).map(|it| it.body));
+                    let pointer = ExternPayload::decode(record.frozen_payload());
+                    bodies.extend(pointer.map(|it| (it.body, record.location())));
                 }
             }
         }

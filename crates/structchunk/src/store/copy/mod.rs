@@ -53,7 +53,7 @@ pub struct CopyReport {
     /// What could not be read in the source, and cannot be in the copy.
     pub findings: Vec<Finding>,
     /// Keys of objects that whoever wrote them had left half changed: see [`RecoveryReport::torn`](crate::RecoveryReport::torn). Only
-    /// a source that is open read-only, or whose writer died, has such.
+    /// a source that is open read-only, or whose writer or mutator died, has such.
     pub torn: Vec<Vec<u8>>,
 }
 
@@ -69,6 +69,8 @@ struct Job<'a> {
     /// How far the log is copied: the end of the cut before this one.
     from: Option<(ChunkId, u64)>,
     last_sequence: u64,
+    /// Whether any record is that of a sealed object.
+    has_sealed: bool,
     /// Objects that were changed in place since they were copied.
     unsettled: BTreeSet<Location>,
     /// The records that point to bodies, current or not.
@@ -118,6 +120,7 @@ impl Job<'_> {
                         if record.header().kind == Kind::Extern {
                             self.externs.push(record.location());
                         }
+                        self.has_sealed |= record.is_sealed();
                         replay.push(record)?;
                     }
                     Step::Damage { from, to } => {
@@ -173,6 +176,10 @@ impl Job<'_> {
         self.target.chunks.sync()?;
         let checkpoint = &mut self.cut.checkpoint;
         checkpoint.sequence = checkpoint.sequence.max(self.last_sequence);
+        if self.has_sealed {
+            // The checkpoint that another process's store was attached by may be from before that.
+            checkpoint.features.join(&Features::sealed());
+        }
         self.views.stamp(&self.target.root, self.copied, checkpoint.epoch, checkpoint.sequence)?;
         // Nothing was read after a close.
         self.inner.check_scan()?;
@@ -226,6 +233,7 @@ impl Inner {
             cut,
             from: None,
             last_sequence: 0,
+            has_sealed: false,
             unsettled: BTreeSet::new(),
             externs: Vec::new(),
             bodies: Bodies::default(),
@@ -241,8 +249,8 @@ impl Store {
     /// Copies the store to a new directory, or an empty one, while it is in use.
     ///
     /// The copy holds exactly what exists at one moment during the call, whether synced or not: no half batch, nothing that came later.
-    /// An object that is changed in place during the call is as before or after the change, never between; of objects made of atomics,
-    /// each atomic. Holes stay holes, and where the file system shares blocks between files, it does (the first change of such a block
+    /// An object that is changed in place during the call, by this process or another, is as before or after the change, never between; of
+    /// objects made of atomics, each atomic. Holes stay holes, and where the file system shares blocks between files, it does (the first change of such a block
     /// then takes new space, in the source too). The copy takes no more space than the source, opens without recovery, and is
     /// durable. It can be made of read-only handles and of stores in memory.
     ///
@@ -254,7 +262,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::AlreadyExists`] where anything is at `path` but an empty directory, [`Error::Io`] when it lies inside the store,
-    /// [`Error::NoSpace`], [`Error::Busy`] when somebody has an object above 512 bytes to change it, and lets nobody else in for the busy timeout,
+    /// [`Error::NoSpace`], [`Error::Busy`] when somebody has an object above 512 bytes to change it, and lets nobody else in for the busy timeout;
+    /// in a store with [`shared_mutation`](crate::Options::shared_mutation) also when mutators change one of any size so often that there is no moment to copy it in,
     /// [`Error::Closed`], [`Error::Forked`], [`Error::Unsupported`] where sparse files are needed and missing, and what the disk says.
     /// What was copied is removed then; the source is as it was.
     pub fn copy_to(&self, path: impl AsRef<Path>) -> Result<CopyReport> {

@@ -20,10 +20,11 @@ impl Job<'_> {
             if self.views.live.is_live(location)
                 && let Some(source) = self.inner.chunks.record(location)?
             {
-                if source.header().kind == Kind::Object {
-                    self.copy_still(&source, &copy)?;
-                }
-                if self.is_left_half_changed(&source) {
+                let is_torn = match source.header().kind {
+                    Kind::Object => self.copy_still(&source, &copy)?,
+                    _ => self.bodies.torn.contains(&location) || self.is_left(&source),
+                };
+                if is_torn {
                     self.report.torn.push(source.key().to_vec());
                 }
             }
@@ -46,26 +47,23 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// Whether whoever was changing an object is dead.
-    fn is_left_half_changed(&self, source: &Record<'_>) -> bool {
-        if self.inner.sees_no_borrows() {
-            return matches!(self.inner.check_not_torn(source), Err(Error::Torn { .. }));
-        }
-        self.inner.read_only && source.version_word(Ordering::Relaxed) & WRITING != 0
+    /// Whether whoever was changing an object is dead, where only the writer changes any and this handle keeps writers out.
+    fn is_left(&self, source: &Record<'_>) -> bool {
+        let inner = self.inner;
+        !inner.sees_no_borrows() && inner.read_only && source.version_word(Ordering::Relaxed) & WRITING != 0
     }
 
-    fn copy_still(&self, source: &Record<'_>, copy: &Record<'_>) -> Result<()> {
+    /// Copies an object of one moment; whether it is half changed, and stays so.
+    fn copy_still(&self, source: &Record<'_>, copy: &Record<'_>) -> Result<bool> {
         if self.inner.sees_no_borrows() {
-            return match self.inner.steadily(source, || copy_payload(source, copy)) {
-                // It stays as it is.
-                Err(Error::Torn { .. }) => copy_payload(source, copy),
-                outcome => outcome,
-            };
+            let copied = self.inner.steadily_or_left(source, || copy_payload(source, copy));
+            return copied.map(|((), is_torn)| is_torn);
         }
         let bytes = source.header().payload_length;
         if bytes > LARGEST_STAGED {
             // Its writer stores into it directly.
-            return self.while_borrowed(source, || copy_payload(source, copy));
+            self.while_borrowed(source, || copy_payload(source, copy))?;
+            return Ok(self.is_left(source));
         }
         let mut deadline = self.inner.patience(true);
         loop {
@@ -75,7 +73,7 @@ impl Job<'_> {
             let stood_still = source.version_word(Ordering::Relaxed) == before;
             // What is odd in a read-only store stays so: whoever wrote it is dead.
             if stood_still && (before & WRITING == 0 || self.inner.read_only) {
-                return Ok(());
+                return Ok(self.is_left(source));
             }
             if deadline.is_over() {
                 return Err(Error::Busy { key: source.key().to_vec() });

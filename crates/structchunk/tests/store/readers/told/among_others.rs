@@ -42,6 +42,13 @@ impl Hands {
                 let word = round << 8 | number(salt);
                 self.mutator().update(key, |wide: &mut Wide| wide.words = [word; 128]).map(drop)
             })),
+            // Keeps an array of one value, which rises; with pauses.
+            ["raise_words", key, rounds] => done((0..number(rounds)).try_for_each(|_| {
+                std::thread::sleep(std::time::Duration::from_micros(300));
+                self.mutator()
+                    .update(key, |words: &mut [u64]| words.iter_mut().for_each(|it| *it += 1))
+                    .map(drop)
+            })),
             ["hits", key, rounds] => {
                 let session = self.mutator().session()?;
                 let counter = session.get_atomic::<Counter>(key)?.expect("a counter");
@@ -74,6 +81,14 @@ impl Hands {
                     let input = std::fs::File::open("/dev/stdin").expect("the standard input");
                     std::io::BufReader::new(input).lines().next().expect("a line").expect("a word");
                     *value += 1;
+                });
+                dwelt.map(|found| found.to_string())
+            }
+            ["dwell_words", key] => {
+                let dwelt = self.mutator().update(key, |_: &mut [u64]| {
+                    say("dwelling");
+                    let input = std::fs::File::open("/dev/stdin").expect("the standard input");
+                    std::io::BufReader::new(input).lines().next().expect("a line").expect("a word");
                 });
                 dwelt.map(|found| found.to_string())
             }
