@@ -3,7 +3,7 @@
 use std::io;
 use std::process::{Command, ExitCode};
 
-use crate::classes::{disk, kill, power, syscalls};
+use crate::classes::{disk, history, kill, power, syscalls};
 use crate::trace;
 
 /// The first argument of such a start.
@@ -23,6 +23,7 @@ pub fn run(task: &[String]) -> ExitCode {
         ["kill", rest @ ..] => kill::child(rest),
         ["kill-filled", path, objects] => kill::fill(path.as_ref(), objects.parse().expect("a number")),
         ["power", path, kind, seed] => power::child(path.as_ref(), kind, seed.parse().expect("a number")),
+        ["history", rest @ ..] => history::child(rest),
         ["syscalls", rest @ ..] => syscalls::child(rest),
         ["disk", rest @ ..] => disk::child(rest),
         ["hand-over"] => trace::hand_over().expect("tracing is allowed"),

@@ -24,7 +24,8 @@ fn a_class_that_does_not_exist_is_an_error_that_names_those_that_do() {
     let (code, said) = torture(&["earthquake"]);
     assert_eq!(code, Some(2));
     assert!(
-        said.contains("earthquake") && said.contains("quick, all, disk, kill, model, power, syscalls"),
+        said.contains("earthquake")
+            && said.contains("quick, all, disk, history, kill, model, power, syscalls"),
         "{said}"
     );
     assert_eq!(torture(&["quick", "--seed", "high"]).0, Some(2));
