@@ -1,4 +1,4 @@
-//! `PROMISES.md` against the tests: what it names exists, and no promise goes without.
+//! `PROMISES.md` and `SAFETY.md` against the tests: what they name exists, and no promise goes without.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 /// What comes before the name of one of its classes.
 const TORTURE: &str = "structchunk-torture ";
 
-fn document() -> String {
-    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../PROMISES.md")).expect("PROMISES.md")
+const PROMISES: &str = "PROMISES.md";
+
+fn document(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(name)).expect(name)
 }
 
 /// The promises, each with everything up to the next one or the end of its section: lines that begin with a number.
@@ -84,8 +86,8 @@ fn torture_classes() -> Vec<String> {
 }
 
 #[test]
-fn every_test_that_the_promises_name_exists() {
-    let (text, classes) = (document(), torture_classes());
+fn every_test_that_the_promises_and_the_reasons_of_safety_name_exists() {
+    let (text, classes) = (document(PROMISES) + &document("SAFETY.md"), torture_classes());
     let missing: Vec<&str> = spans(&text)
         .filter(|span| match span.strip_prefix(TORTURE) {
             Some(class) => !classes.iter().any(|known| known == class),
@@ -97,7 +99,7 @@ fn every_test_that_the_promises_name_exists() {
 
 #[test]
 fn every_promise_names_a_test() {
-    let promises = promises(&document());
+    let promises = promises(&document(PROMISES));
     assert!(promises.len() > 20, "{} promises", promises.len());
     for (number, promise) in (1..).zip(&promises) {
         assert!(
