@@ -4,8 +4,8 @@
 //! given back, only by one who holds it alone: in this process by the table here, among processes by the byte 2^32 + *n* of `LOCK`. (Only
 //! the writer moves objects, so its own shared holds need no byte.) The mapping of a body stays when its file goes.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -37,6 +37,8 @@ pub(crate) struct Table {
     views: BTreeMap<ChunkId, u32>,
     /// How many such holds there are, those of bodies included.
     all_views: u64,
+    /// Bytes of bodies that it has alone.
+    bodies: BTreeSet<u64>,
 }
 
 /// A chunk that nobody else refers to, for as long as this lives.
@@ -53,6 +55,11 @@ pub(crate) struct HeldBody<'a> {
 
 impl Drop for HeldBody<'_> {
     fn drop(&mut self) {
+        if self.inner.is_forked() {
+            return;
+        }
+        let mut holds = self.inner.lock_holds();
+        holds.bodies.remove(&self.byte);
         let lock = self.inner.lock.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(Err(error)) = lock.as_ref().map(|file| file.unlock(self.byte)) {
             tracing::debug!(%error, "the hold goes with the lock's file");
@@ -105,11 +112,18 @@ impl Inner {
         Some(Held { inner: self, chunk })
     }
 
-    /// Holds a body alone; `None` when another process holds it, or nobody can say. Under the writer's lock, so once at a time.
+    /// Holds a body alone; `None` when another thread does, or another process holds it, or nobody can say.
     pub(crate) fn hold_body_alone(&self, body: BodyNumber) -> Option<HeldBody<'_>> {
         let byte = FIRST_BODY_BYTE.checked_add(body.0).filter(|byte| i64::try_from(*byte).is_ok())?;
+        let mut holds = self.lock_holds();
+        if holds.bodies.contains(&byte) {
+            return None;
+        }
         let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         let held = lock.as_ref()?.try_lock(byte, Lock::Exclusive).unwrap_or(false);
+        if held {
+            holds.bodies.insert(byte);
+        }
         // Made only when it is taken: one that is dropped gives the byte back.
         held.then(|| HeldBody { inner: self, byte })
     }

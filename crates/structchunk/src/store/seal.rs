@@ -19,6 +19,7 @@ use super::hold::HeldBody;
 use super::inner::Writer;
 use super::loan::Space;
 use super::log::{Draft, FRESH_VERSION};
+use super::mutate::is_changing;
 use super::write::{Change, Condition, Description, Outcome};
 use super::{Inner, Store};
 use crate::chunk::{BodyRef, Chunk, Record, SEALED, WRITING};
@@ -134,6 +135,10 @@ impl Inner {
         let sealed = Cell::new(None);
         let (changed, held) = (Cell::new(false), Cell::new(None));
         let before = |old: &Record<'a>| {
+            // Its bytes are not whole, and would be so for ever. (The claim that is had by now tells what it was claimed over.)
+            if self.shares_changes && is_changing(old.version_word(Ordering::Acquire)) {
+                return Err(Error::Torn { key: key.to_vec() });
+            }
             // Only now is it claimed: another process may have changed it since it was copied.
             let is_other = old.version_word(Ordering::Acquire) & VERSION_BITS & !WRITING != version;
             changed.set(self.shares_changes && is_other);

@@ -83,6 +83,10 @@ impl Inner {
 
     /// Ends a shared hold.
     pub(in crate::store) fn let_go_with_others(&self, byte: u64) {
+        // It counts for the parent only, one of whose threads may have had the table.
+        if self.is_forked() {
+            return;
+        }
         let Some(lock) = self.attached.as_ref().and_then(super::Watch::lock) else { return };
         let mut holds = self.holds.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(count) = holds.with_others.get_mut(&byte) else { return };

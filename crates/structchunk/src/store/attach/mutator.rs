@@ -3,16 +3,17 @@
 use std::fmt;
 use std::ops::Deref;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::super::find::Payload;
 use super::super::guard::{AtomicRef, OwnedRef};
-use super::super::mutate::Changed;
+use super::super::mutate::{Changed, is_changing};
 use super::super::{Inner, Options, Store};
 use super::door::Door;
 use super::hold::SharedHold;
 use super::{Place, Session};
-use crate::chunk::Record;
+use crate::chunk::{Record, WRITING};
 use crate::disk::PerProcess;
 use crate::error::{Error, Result};
 use crate::layout::{Object, Plain, SharedAtomic};
@@ -66,6 +67,10 @@ impl<'a> Beside<'a> {
 
 impl Drop for Beside<'_> {
     fn drop(&mut self) {
+        // The parent's is still there.
+        if self.inner.is_forked() {
+            return;
+        }
         // Before the holds go: as long as they are there, each sync marks the chunk again.
         if let Err(error) = self.mark() {
             tracing::warn!(%error, "what was changed through atomics may miss the next sync");
@@ -94,6 +99,15 @@ impl Inner {
             };
             // Only now: it may have been moved or sealed before it was held.
             Self::check_not_sealed(&record)?;
+            let word = record.version_word(Ordering::Acquire);
+            if word & WRITING != 0 && !is_changing(word) {
+                // Somebody is superseding it, or died in that: then what supersedes it may be in the log already.
+                if deadline.is_over() {
+                    return Err(busy());
+                }
+                std::thread::yield_now();
+                continue;
+            }
             if self.still(self.is_current(&record))? {
                 let beside = Beside { inner: self, record, payload, _holds: [chunk, body] };
                 beside.mark()?;

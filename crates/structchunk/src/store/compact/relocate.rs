@@ -8,7 +8,7 @@ use super::super::inner::Writer;
 use super::super::log::Draft;
 use super::super::mutate::OldClaim;
 use crate::chunk::{Chunk, Record, WRITING};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::{Extension, Flags, Kind};
 
 /// Payloads are copied in pieces of this, in bytes.
@@ -64,9 +64,11 @@ impl Inner {
             return Ok(Moved::Busy);
         }
         // From here on no other process changes it: the copy has what was changed before, and who comes later finds the copy.
-        let _claim = match self.claim_to_move(record)? {
-            OldClaim::Free(claim) => claim,
-            OldClaim::Busy => return Ok(Moved::Busy),
+        let _claim = match self.claim_to_move(record) {
+            Ok(OldClaim::Free(claim)) => claim,
+            // Somebody has died in changing it since the look above.
+            Ok(OldClaim::Busy) | Err(Error::Torn { .. }) => return Ok(Moved::Busy),
+            Err(error) => return Err(error),
         };
         self.keep_body_dirty(writer, record)?;
         let extension = Extension::without_previous(record.extension_bytes());

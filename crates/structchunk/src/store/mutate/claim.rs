@@ -104,6 +104,11 @@ impl Inner {
             if is_changing(word) {
                 return Ok(Attempt::Torn(word));
             }
+            // But what supersedes it may be in the log already, though not in the directory: then the next writer finds that, and not
+            // what another process has changed here.
+            if self.attached.is_some() {
+                return Ok(Attempt::AtWork);
+            }
         }
         Ok(self.turn_odd(cell, word, owner).map_or(Attempt::AtWork, Attempt::Claimed))
     }

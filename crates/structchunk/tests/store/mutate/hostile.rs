@@ -97,9 +97,11 @@ fn what_a_writer_was_only_superseding_is_whole_for_all_and_is_not_reported() {
     // It may still be about to be replaced.
     assert!(matches!(beside.update("key", |_: &mut u64| {}), Err(Error::Busy { .. })));
     drop(store);
-    assert!(beside.update("key", |value: &mut u64| *value += 1).unwrap());
+    // Nor does the death of who was at it say that nothing has replaced it: only the next recovery knows.
+    assert!(matches!(beside.update("key", |_: &mut u64| {}), Err(Error::Busy { .. })));
     drop(beside);
     let store = shared(folder.path());
+    assert!(store.update("key", |value: &mut u64| *value += 1).unwrap());
     forge(&store, folder.path(), mark(0, 2) | 3);
     drop(store);
     let store = shared(folder.path());
@@ -119,5 +121,18 @@ fn generations_of_any_value_serve() {
         let beside = attach(folder.path()).unwrap();
         assert!(beside.update("key", |value: &mut u64| *value += 1).unwrap());
         assert_eq!(store.load("key").unwrap(), Some(round as u64 + 1));
+    }
+}
+
+#[test]
+fn what_is_torn_is_not_sealed_whatever_its_size() {
+    let folder = folder();
+    let store = shared(folder.path());
+    for bytes in [8_usize, 1 << 20] {
+        store.put("key", &vec![7_u8; bytes][..]).unwrap();
+        forge(&store, folder.path(), mark(0, 1) | 0x7fff_ffff);
+        let sealed = store.seal("key");
+        assert!(matches!(sealed, Err(Error::Torn { .. })), "{bytes}: {sealed:?}");
+        assert_eq!(store.is_sealed("key").unwrap(), Some(false));
     }
 }
