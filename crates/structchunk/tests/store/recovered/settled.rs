@@ -191,3 +191,50 @@ fn a_seal_names_the_first_record_of_the_log_and_not_one_that_lies_behind_its_end
     assert_eq!(Sector(&mut file[512..1024]).u64(24), 1);
     assert_eq!(store.check_deep().expect("a check").count(), 0);
 }
+
+#[test]
+fn what_a_recovery_has_wiped_and_mended_is_durable_before_its_checkpoint_is() {
+    let folder = folder();
+    let store = open(folder.path());
+    store.put("k", &1_u64).expect("put");
+    drop(store);
+    let faults = Faults::recorded();
+    let store = open_with(options().faults(faults.clone()), folder.path()).expect("open");
+    assert_eq!(store.recovery().found, Found::ProcessDied);
+    let events: Vec<_> = faults.trace().iter().map(ToString::to_string).collect();
+    let last = |event: &str| {
+        events.iter().rposition(|it| it == event).unwrap_or_else(|| panic!("{event}: {events:#?}"))
+    };
+    let (wiped, durable) = (last("Punch 00000000.chunk"), last("Sync 00000000.chunk"));
+    let checkpoint = events.iter().position(|it| it == "Write STORE").expect("a checkpoint");
+    assert!(wiped < durable && durable < checkpoint && last("SyncFolder chunks") < checkpoint, "{events:#?}");
+}
+
+#[test]
+fn a_recovery_still_knows_which_chunks_had_left_the_log() {
+    let folder = folder();
+    let (path, left) = (folder.path().join("store"), folder.path().join("left"));
+    let faults = Faults::recorded();
+    let store = open_with(options().faults(faults.clone()), &path).expect("open");
+    let keys = two_chunks(&store);
+    for key in keys {
+        assert!(store.remove(key).expect("remove"));
+    }
+    // As if the process died before the file went, but after the checkpoint without it.
+    let (from, to) = (path, left.clone());
+    faults.watch(move |event| {
+        if event.to_string() == "Remove 00000000.chunk" {
+            copy_folder(&from, &to);
+        }
+    });
+    assert_eq!(store.compact().expect("a compaction").dropped_chunks.len(), 1);
+    // It goes with the first sync of a session; these have none.
+    for _ in 0..3 {
+        assert!(left.join("chunks/00000000.chunk").exists());
+        assert!(open(&left).is_empty());
+    }
+    let store = open(&left);
+    store.put("k", &1_u64).expect("put");
+    (0..2).for_each(|_| store.sync().expect("sync"));
+    assert!(!left.join("chunks/00000000.chunk").exists());
+}
