@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::engine;
+use crate::second::{self, Task};
 use crate::workload::{Scale, Workload};
 
 /// A run that was asked for.
@@ -30,6 +31,8 @@ pub enum Request {
     Run(Arguments),
     /// To print [`help`].
     Help,
+    /// To be the second process of a run. Nobody but this program asks for that.
+    Second(Task),
 }
 
 const DEFAULT_OBJECTS: u64 = 1_000_000;
@@ -76,6 +79,7 @@ impl Arguments {
             let mut value = || arguments.next().ok_or_else(|| format!("{name} needs a value; see --help"));
             match name.as_str() {
                 "--help" | "-h" => return Ok(Request::Help),
+                second::ARGUMENT => return Task::parse(arguments).map(Request::Second),
                 "--quick" => quick = true,
                 "--json" => json = true,
                 "--n" => objects = Some(number(&name, &value()?, OBJECTS)?),

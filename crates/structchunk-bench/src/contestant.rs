@@ -1,6 +1,7 @@
 //! An engine at work: what is timed, and what is checked.
 
 mod order;
+mod second;
 mod space;
 
 use std::path::PathBuf;
@@ -26,6 +27,8 @@ pub struct Contestant {
     /// The databases of objects in groups that are there, too.
     grouped: Vec<Growth>,
     database: Option<Box<dyn Database>>,
+    /// The store that a second process has open, too.
+    shared: Option<structchunk::Store>,
     /// Whether all of the open database was read: its pages are mapped.
     warm: bool,
 }
@@ -45,7 +48,7 @@ fn each(row: &'static str, nanoseconds: f64, count: u64) -> Vec<Sample> {
 impl Contestant {
     /// An engine that works in this folder.
     pub fn new(engine: Box<dyn Engine>, folder: PathBuf) -> Self {
-        Self { engine, folder, filled: false, grouped: Vec::new(), database: None, warm: false }
+        Self { engine, folder, filled: false, grouped: Vec::new(), database: None, shared: None, warm: false }
     }
 
     /// Does a workload once. The round decides which objects are looked up.
@@ -134,6 +137,7 @@ impl Contestant {
             Workload::Compact => self.compact(objects, round),
             Workload::CatchUp => self.catch_up(objects),
             Workload::Large => self.large(scale, round),
+            Workload::SecondProcess => self.second_process(scale, round),
         }
     }
 

@@ -8,6 +8,7 @@ mod data;
 mod engine;
 mod report;
 mod rounds;
+mod second;
 mod targets;
 mod workload;
 
@@ -16,8 +17,9 @@ use std::process::ExitCode;
 use arguments::{Arguments, Request};
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::parse(std::env::args_os().skip(1)) {
-        Ok(Request::Run(arguments)) => arguments,
+    let outcome = match Arguments::parse(std::env::args_os().skip(1)) {
+        Ok(Request::Run(arguments)) => run(&arguments),
+        Ok(Request::Second(task)) => task.carry_out(),
         Ok(Request::Help) => {
             println!("{}", arguments::help());
             return ExitCode::SUCCESS;
@@ -27,7 +29,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match run(&arguments) {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("structchunk-bench: {error}");

@@ -23,6 +23,7 @@ pub enum Workload {
     Compact,
     CatchUp,
     Large,
+    SecondProcess,
 }
 
 /// How much of everything.
@@ -32,6 +33,8 @@ pub struct Scale {
     pub objects: u64,
     /// Look-ups and changes in one round.
     pub operations: u64,
+    /// Accesses of each kind by a second process, and by the writer beside it, in one round.
+    pub accesses: u64,
     /// Durable puts in one round.
     pub durable: u64,
     /// Large objects, of 1 MiB each.
@@ -42,7 +45,7 @@ pub struct Scale {
 
 impl Workload {
     /// All of them, in the order in which they are done.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Load,
         Self::Put,
         Self::PutLongest,
@@ -63,6 +66,7 @@ impl Workload {
         Self::Compact,
         Self::CatchUp,
         Self::Large,
+        Self::SecondProcess,
     ];
 
     /// Its name on the command line.
@@ -88,6 +92,7 @@ impl Workload {
             Self::Compact => "compact",
             Self::CatchUp => "catch_up",
             Self::Large => "large",
+            Self::SecondProcess => "second_process",
         }
     }
 
@@ -101,12 +106,12 @@ impl Scale {
     /// For figures that mean something.
     pub const fn full(objects: u64) -> Self {
         let operations = if objects < 1_000_000 { objects } else { 1_000_000 };
-        Self { objects, operations, durable: 200, large: 128, opens: 11 }
+        Self { objects, operations, accesses: 200_000, durable: 200, large: 128, opens: 11 }
     }
 
     /// For a look at whether it works.
     pub const fn quick(objects: u64) -> Self {
         let operations = if objects < 20_000 { objects } else { 20_000 };
-        Self { objects, operations, durable: 10, large: 8, opens: 3 }
+        Self { objects, operations, accesses: 5_000, durable: 10, large: 8, opens: 3 }
     }
 }

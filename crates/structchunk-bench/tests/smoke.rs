@@ -25,7 +25,7 @@ fn a_quick_run_gives_one_json_object_a_row_with_the_same_workloads_for_every_eng
         assert_eq!(row["n"], 2000);
         assert!(number("min") <= number("median") && number("median") <= number("max"), "{row}");
         assert!(number("rounds") >= 1.0, "{row}");
-        assert!(["ns", "us", "B"].contains(&row["unit"].as_str().unwrap()), "{row}");
+        assert!(["ns", "us", "B", "x"].contains(&row["unit"].as_str().unwrap()), "{row}");
         let name = |field: &str| row[field].as_str().unwrap().to_owned();
         assert!(of_engine.entry(name("engine")).or_default().insert(name("workload")), "twice: {row}");
     }
@@ -44,6 +44,18 @@ fn a_quick_run_gives_one_json_object_a_row_with_the_same_workloads_for_every_eng
     for workload in ["catch_up", "catch_up_busy", "compact", "compact_before", "compact_after"] {
         assert!(ours.contains(workload), "{workload}");
     }
+    for access in ["get", "get_many_16", "get_sealed", "view", "get_atomic", "add", "change", "scan"] {
+        for row in [format!("second_{access}"), format!("writer_{access}"), format!("second_{access}_x")] {
+            assert!(ours.contains(&row), "{row}");
+        }
+    }
+}
+
+#[test]
+fn a_second_process_that_finds_no_store_says_so_and_ends_with_exit_code_2() {
+    let output = bench(&["--as-second-process", "/nowhere", "10", "10", "1"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("/nowhere"), "{output:?}");
 }
 
 #[test]
@@ -62,7 +74,9 @@ fn a_compaction_of_a_store_with_a_tenth_of_its_objects_makes_it_smaller() {
 #[test]
 fn the_help_lists_all_workloads_and_engines() {
     let help = String::from_utf8(bench(&["--help"]).stdout).unwrap();
-    for name in ["scan_keys", "scan_sorted", "prefix", "delete", "compact", "catch_up", "leveldb"] {
+    for name in
+        ["scan_keys", "scan_sorted", "prefix", "delete", "compact", "catch_up", "second_process", "leveldb"]
+    {
         assert!(help.contains(name), "{name} is missing in\n{help}");
     }
 }

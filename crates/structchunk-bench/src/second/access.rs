@@ -1,0 +1,198 @@
+//! What either side does, and how long it takes.
+
+use std::hint::black_box;
+use std::sync::atomic::Ordering;
+
+use structchunk::Error;
+
+use super::side::Side;
+use super::{COUNTERS, SEALED, counter_key, sealed_beside, sealed_key};
+use crate::clock::busy;
+use crate::data::{Key, Particle, key, random_numbers};
+use crate::engine::Outcome;
+
+/// The rows of one kind of access: of the second process, of the writer, and the former as a multiple of the latter.
+pub struct Rows {
+    pub second: &'static str,
+    pub writer: &'static str,
+    pub ratio: &'static str,
+}
+
+const fn rows([second, writer, ratio]: [&'static str; 3]) -> Rows {
+    Rows { second, writer, ratio }
+}
+
+/// All kinds of access, in the order in which they are done.
+pub const ALL: [Rows; 9] = [
+    rows(["second_get", "writer_get", "second_get_x"]),
+    rows(["second_get_many_16", "writer_get_many_16", "second_get_many_16_x"]),
+    rows(["second_get_sealed", "writer_get_sealed", "second_get_sealed_x"]),
+    rows(["second_sealed_held", "writer_sealed_held", "second_sealed_held_x"]),
+    rows(["second_view", "writer_view", "second_view_x"]),
+    rows(["second_get_atomic", "writer_get_atomic", "second_get_atomic_x"]),
+    rows(["second_add", "writer_add", "second_add_x"]),
+    rows(["second_change", "writer_change", "second_change_x"]),
+    rows(["second_scan", "writer_scan", "second_scan_x"]),
+];
+
+/// How many of [`ALL`] add to counters.
+pub const ADDING: u64 = 2;
+
+/// One sealed object of so many is referred to all the time in `sealed_held`: at least one in each chunk.
+const HELD: usize = 1000;
+
+/// How many nanoseconds each kind of access takes one side. The round decides which objects it is.
+pub fn all_of(side: &impl Side, objects: u64, operations: u64, round: u64) -> Outcome<[f64; ALL.len()]> {
+    let work = Work::new(side, objects, operations, round);
+    work.warm_up()?;
+    Ok([
+        work.get()?,
+        work.get_many()?,
+        work.get_sealed()?,
+        work.sealed_held()?,
+        work.view()?,
+        work.get_atomic()?,
+        work.add()?,
+        work.change()?,
+        work.scan()?,
+    ])
+}
+
+struct Work<'a, S> {
+    side: &'a S,
+    objects: u64,
+    keys: Vec<Key>,
+    sealed_keys: Vec<Key>,
+    counters: Vec<u32>,
+    /// What the numbers of the particles under the keys add up to.
+    sum: u64,
+    sealed_sum: u64,
+}
+
+fn there<T>(found: structchunk::Result<Option<T>>) -> Outcome<T> {
+    Ok(found?.ok_or("an object is missing")?)
+}
+
+/// Work whose outcome tells whether all of it was done.
+fn timed(count: usize, expected: u64, work: impl FnOnce() -> Outcome<u64>) -> Outcome<f64> {
+    let (ns, outcome) = busy(work)?;
+    if outcome != expected {
+        return Err(format!("what was read adds up to {outcome} instead of {expected}").into());
+    }
+    Ok(ns / count as f64)
+}
+
+impl<'a, S: Side> Work<'a, S> {
+    fn new(side: &'a S, objects: u64, operations: u64, round: u64) -> Self {
+        let numbers = random_numbers(round, operations, objects);
+        let sealed = random_numbers(round, operations, sealed_beside(objects));
+        let sum = |numbers: &[u32], base| numbers.iter().map(|&number| base + u64::from(number)).sum();
+        Self {
+            side,
+            objects,
+            keys: numbers.iter().map(|&number| key(number.into())).collect(),
+            sealed_keys: sealed.iter().map(|&number| sealed_key(number.into())).collect(),
+            counters: random_numbers(round, operations, COUNTERS),
+            sum: sum(&numbers, 0),
+            sealed_sum: sum(&sealed, SEALED),
+        }
+    }
+
+    /// Reads all that is read later: its pages are mapped then.
+    fn warm_up(&self) -> Outcome<()> {
+        for number in 0..self.objects {
+            there(self.side.load(&key(number)))?;
+        }
+        self.look_at_sealed()?;
+        Ok(())
+    }
+
+    fn get(&self) -> Outcome<f64> {
+        timed(self.keys.len(), self.sum, || {
+            let number = |key| Ok(black_box(&there(self.side.load(key))?).number);
+            self.keys.iter().map(number).sum()
+        })
+    }
+
+    fn get_many(&self) -> Outcome<f64> {
+        timed(self.keys.len(), self.sum, || {
+            let mut sum = 0;
+            for keys in self.keys.chunks(16) {
+                for particle in black_box(&self.side.load_many(keys)?) {
+                    sum += particle.as_ref().ok_or("a particle is missing")?.number;
+                }
+            }
+            Ok(sum)
+        })
+    }
+
+    fn look_at_sealed(&self) -> Outcome<u64> {
+        self.sealed_keys.iter().map(|key| Ok(black_box(&*there(self.side.get(key))?).number)).sum()
+    }
+
+    fn get_sealed(&self) -> Outcome<f64> {
+        timed(self.sealed_keys.len(), self.sealed_sum, || self.look_at_sealed())
+    }
+
+    fn sealed_held(&self) -> Outcome<f64> {
+        let some = (0..sealed_beside(self.objects)).step_by(HELD).map(sealed_key).collect::<Vec<_>>();
+        let _held = some.iter().map(|key| there(self.side.get(key))).collect::<Outcome<Vec<_>>>()?;
+        self.get_sealed()
+    }
+
+    fn view(&self) -> Outcome<f64> {
+        let keys: Vec<_> = (0..COUNTERS).map(counter_key).collect();
+        let views = keys.iter().map(|key| there(self.side.view(key))).collect::<Outcome<Vec<_>>>()?;
+        let values = views.iter().map(|view| Ok(view()?)).collect::<Outcome<Vec<_>>>()?;
+        let expected = self.counters.iter().map(|&counter| values[counter as usize]).sum();
+        timed(self.counters.len(), expected, || {
+            self.counters.iter().map(|&counter| Ok(views[counter as usize]()?)).sum()
+        })
+    }
+
+    fn get_atomic(&self) -> Outcome<f64> {
+        timed(self.counters.len(), self.counters.len() as u64, || {
+            let add = |&counter| {
+                there(self.side.get_atomic(&counter_key(u32::into(counter))))?
+                    .fetch_add(1, Ordering::Relaxed);
+                Ok(1)
+            };
+            self.counters.iter().map(add).sum()
+        })
+    }
+
+    fn add(&self) -> Outcome<f64> {
+        let keys: Vec<_> = (0..COUNTERS).map(counter_key).collect();
+        let counters =
+            keys.iter().map(|key| there(self.side.get_atomic(key))).collect::<Outcome<Vec<_>>>()?;
+        timed(self.counters.len(), self.counters.len() as u64, || {
+            for &counter in &self.counters {
+                counters[counter as usize].fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(self.counters.len() as u64)
+        })
+    }
+
+    fn change(&self) -> Outcome<f64> {
+        timed(self.keys.len(), self.keys.len() as u64, || {
+            self.keys.iter().map(|key| Ok(u64::from(self.side.update(key)?))).sum()
+        })
+    }
+
+    /// Particles, sealed ones among them; whoever meets a counter goes on.
+    fn scan(&self) -> Outcome<f64> {
+        let sealed = sealed_beside(self.objects);
+        let sum = |count: u64| count * count.saturating_sub(1) / 2;
+        timed((self.objects + sealed) as usize, sum(self.objects) + sum(sealed) + SEALED * sealed, || {
+            let mut sum = 0;
+            for entry in self.side.entries()? {
+                match entry?.load::<Particle>() {
+                    Ok(particle) => sum += black_box(&particle).number,
+                    Err(Error::LayoutMismatch { .. }) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            Ok(sum)
+        })
+    }
+}
