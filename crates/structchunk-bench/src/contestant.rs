@@ -3,6 +3,7 @@
 mod order;
 mod second;
 mod space;
+mod threads;
 
 use std::path::PathBuf;
 
@@ -137,6 +138,7 @@ impl Contestant {
             Workload::Compact => self.compact(objects, round),
             Workload::CatchUp => self.catch_up(objects),
             Workload::Large => self.large(scale, round),
+            Workload::Threads => self.threads(scale, round),
             Workload::SecondProcess => self.second_process(scale, round),
         }
     }

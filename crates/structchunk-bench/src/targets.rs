@@ -70,6 +70,18 @@ fn targets(results: &Results) -> Vec<Target> {
             ratio(results.median(LEVELDB, "prefix"), ours("prefix")),
         ),
         target("catch_up: million keys a second", "M/s", AtLeast(0.5), ours("catch_up").map(|ns| 1e3 / ns)),
+        target(
+            "get by two threads: speed of one",
+            "x",
+            AtLeast(1.8),
+            ratio(ours("get_1_thread"), ours("get_2_threads")),
+        ),
+        target(
+            "put by two threads: speed of one",
+            "x",
+            AtLeast(1.0),
+            ratio(ours("put_1_thread"), ours("put_2_threads")),
+        ),
         target("longest put without a page fault", "us", AtMost(5000.0), ours("put_longest")),
     ]
 }

@@ -23,6 +23,7 @@ pub enum Workload {
     Compact,
     CatchUp,
     Large,
+    Threads,
     SecondProcess,
 }
 
@@ -45,7 +46,7 @@ pub struct Scale {
 
 impl Workload {
     /// All of them, in the order in which they are done.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Load,
         Self::Put,
         Self::PutLongest,
@@ -66,6 +67,7 @@ impl Workload {
         Self::Compact,
         Self::CatchUp,
         Self::Large,
+        Self::Threads,
         Self::SecondProcess,
     ];
 
@@ -92,6 +94,7 @@ impl Workload {
             Self::Compact => "compact",
             Self::CatchUp => "catch_up",
             Self::Large => "large",
+            Self::Threads => "threads",
             Self::SecondProcess => "second_process",
         }
     }

@@ -44,6 +44,9 @@ fn a_quick_run_gives_one_json_object_a_row_with_the_same_workloads_for_every_eng
     for workload in ["catch_up", "catch_up_busy", "compact", "compact_before", "compact_after"] {
         assert!(ours.contains(workload), "{workload}");
     }
+    for workload in ["get", "put", "sync"] {
+        assert!(ours.contains(&format!("{workload}_1_thread")), "{workload}");
+    }
     for access in ["get", "get_many_16", "get_sealed", "view", "get_atomic", "add", "change", "scan"] {
         for row in [format!("second_{access}"), format!("writer_{access}"), format!("second_{access}_x")] {
             assert!(ours.contains(&row), "{row}");
@@ -74,9 +77,17 @@ fn a_compaction_of_a_store_with_a_tenth_of_its_objects_makes_it_smaller() {
 #[test]
 fn the_help_lists_all_workloads_and_engines() {
     let help = String::from_utf8(bench(&["--help"]).stdout).unwrap();
-    for name in
-        ["scan_keys", "scan_sorted", "prefix", "delete", "compact", "catch_up", "second_process", "leveldb"]
-    {
+    for name in [
+        "scan_keys",
+        "scan_sorted",
+        "prefix",
+        "delete",
+        "compact",
+        "catch_up",
+        "threads",
+        "second_process",
+        "leveldb",
+    ] {
         assert!(help.contains(name), "{name} is missing in\n{help}");
     }
 }

@@ -60,8 +60,8 @@ impl Engine for LevelDb {
     }
 
     fn takes_part(&self, workload: Workload) -> bool {
-        use Workload::{CatchUp, GetMany, Large, PutLongest, Recover, SecondProcess};
-        !matches!(workload, PutLongest | GetMany | Recover | CatchUp | Large | SecondProcess)
+        use Workload::{CatchUp, GetMany, Large, PutLongest, Recover, SecondProcess, Threads};
+        !matches!(workload, PutLongest | GetMany | Recover | CatchUp | Large | SecondProcess | Threads)
     }
 
     fn create(&self, folder: &Path, _objects: u64, _bytes: u64) -> Outcome<Box<dyn Database>> {

@@ -67,8 +67,8 @@ impl Engine for Lmdb {
 
     fn takes_part(&self, workload: Workload) -> bool {
         if self.flags.contains(EnvFlags::NO_SYNC) {
-            use Workload::{CatchUp, Compact, DurablePut, Recover, SecondProcess};
-            !matches!(workload, DurablePut | Recover | Compact | CatchUp | SecondProcess)
+            use Workload::{CatchUp, Compact, DurablePut, Recover, SecondProcess, Threads};
+            !matches!(workload, DurablePut | Recover | Compact | CatchUp | SecondProcess | Threads)
         } else {
             matches!(workload, Workload::DurablePut)
         }

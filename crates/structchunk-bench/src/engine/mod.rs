@@ -159,6 +159,16 @@ pub trait Database {
         refused()
     }
 
+    /// [`Database::get_each`] of each share by a thread of its own, all at once.
+    fn get_by_threads(&self, _shares: &[&[u32]]) -> Outcome<u64> {
+        refused()
+    }
+
+    /// [`Database::put_each`] of each share by a thread of its own, all at once; where `sync` is set, each is durable before that thread's next.
+    fn put_by_threads(&mut self, _shares: &[Range<u64>], _sync: bool) -> Outcome<()> {
+        refused()
+    }
+
     /// Sizes: name of the row, bytes of an object.
     fn sizes(&self, _objects: u64) -> Outcome<Vec<(&'static str, f64)>> {
         refused()

@@ -51,6 +51,17 @@ impl Engine for Structchunk {
     }
 }
 
+/// Has each share done by a thread of its own, all at once.
+fn by_threads<S: Sync, T: Send>(
+    shares: &[S],
+    work: impl Fn(&S) -> Result<T, String> + Sync,
+) -> Result<Vec<T>, String> {
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = shares.iter().map(|share| scope.spawn(|| work(share))).collect();
+        threads.into_iter().map(|thread| thread.join().map_err(|_| "a thread has failed")?).collect()
+    })
+}
+
 impl Opened {
     fn put<T: Object + ?Sized>(&self, number: u64, value: &T) -> Outcome<()> {
         Ok(self.store.put(key(number), value)?)
@@ -209,6 +220,23 @@ impl Database for Opened {
             let words = self.store.get::<[u64]>(key(number.into()))?.ok_or("a large object is missing")?;
             Ok(sum.wrapping_add(black_box(&words)[0]))
         })
+    }
+
+    fn get_by_threads(&self, shares: &[&[u32]]) -> Outcome<u64> {
+        let get = |numbers: &[u32]| self.get_each(numbers).map_err(|error| error.to_string());
+        Ok(by_threads(shares, |numbers| get(numbers))?.into_iter().sum())
+    }
+
+    fn put_by_threads(&mut self, shares: &[Range<u64>], sync: bool) -> Outcome<()> {
+        let put = |number| {
+            self.put(number, &Particle::new(number))?;
+            if sync {
+                self.store.sync()?;
+            }
+            Outcome::Ok(())
+        };
+        by_threads(shares, |numbers| numbers.clone().try_for_each(put).map_err(|error| error.to_string()))?;
+        Ok(())
     }
 
     fn sizes(&self, _objects: u64) -> Outcome<Vec<(&'static str, f64)>> {
