@@ -47,6 +47,7 @@ mod sealed;
 mod session;
 mod sizes;
 mod steps;
+mod syncs;
 mod tables;
 mod truncated;
 mod writers;
