@@ -47,7 +47,9 @@ fn a_quick_run_gives_one_json_object_a_row_with_the_same_workloads_for_every_eng
     for workload in ["get", "put", "sync"] {
         assert!(ours.contains(&format!("{workload}_1_thread")), "{workload}");
     }
-    for access in ["get", "get_many_16", "get_sealed", "view", "get_atomic", "add", "change", "scan"] {
+    for access in
+        ["get", "session_get", "get_many_16", "get_sealed", "view", "get_atomic", "add", "change", "scan"]
+    {
         for row in [format!("second_{access}"), format!("writer_{access}"), format!("second_{access}_x")] {
             assert!(ours.contains(&row), "{row}");
         }
@@ -94,9 +96,18 @@ fn the_help_lists_all_workloads_and_engines() {
 
 #[test]
 fn the_table_compares_with_peers_and_floor_and_judges_the_targets() {
-    let output = bench(&["--quick", "--n", "2000", "--only", "get", "--only", "absent"]);
+    let only = ["--only", "get", "--only", "absent", "--only", "threads"];
+    let output = bench(&[&["--quick", "--n", "2000"][..], &only].concat());
     let table = String::from_utf8(output.stdout).unwrap();
-    for part in ["| get ", "| absent ", "x best peer", "x the floor", "get: faster than the better LMDB"] {
+    for part in [
+        "| get ",
+        "| absent ",
+        "x best peer",
+        "x the floor",
+        "get: faster than the better LMDB",
+        "get by two threads",
+        "put by two threads",
+    ] {
         assert!(table.contains(part), "{part} is missing in\n{table}");
     }
     assert!(!table.contains("| load "), "{table}");

@@ -23,8 +23,9 @@ const fn rows([second, writer, ratio]: [&'static str; 3]) -> Rows {
 }
 
 /// All kinds of access, in the order in which they are done.
-pub const ALL: [Rows; 9] = [
+pub const ALL: [Rows; 10] = [
     rows(["second_get", "writer_get", "second_get_x"]),
+    rows(["second_session_get", "writer_session_get", "second_session_get_x"]),
     rows(["second_get_many_16", "writer_get_many_16", "second_get_many_16_x"]),
     rows(["second_get_sealed", "writer_get_sealed", "second_get_sealed_x"]),
     rows(["second_sealed_held", "writer_sealed_held", "second_sealed_held_x"]),
@@ -42,11 +43,12 @@ pub const ADDING: u64 = 2;
 const HELD: usize = 1000;
 
 /// How many nanoseconds each kind of access takes one side. The round decides which objects it is.
-pub fn all_of(side: &impl Side, objects: u64, operations: u64, round: u64) -> Outcome<[f64; ALL.len()]> {
+pub fn all_of<S: Side>(side: &S, objects: u64, operations: u64, round: u64) -> Outcome<[f64; ALL.len()]> {
     let work = Work::new(side, objects, operations, round);
     work.warm_up()?;
     Ok([
-        work.get()?,
+        work.get(S::load)?,
+        work.get(S::load_in_session)?,
         work.get_many()?,
         work.get_sealed()?,
         work.sealed_held()?,
@@ -107,9 +109,9 @@ impl<'a, S: Side> Work<'a, S> {
         Ok(())
     }
 
-    fn get(&self) -> Outcome<f64> {
+    fn get(&self, load: impl Fn(&S, &Key) -> structchunk::Result<Option<Particle>>) -> Outcome<f64> {
         timed(self.keys.len(), self.sum, || {
-            let number = |key| Ok(black_box(&there(self.side.load(key))?).number);
+            let number = |key| Ok(black_box(&there(load(self.side, key))?).number);
             self.keys.iter().map(number).sum()
         })
     }

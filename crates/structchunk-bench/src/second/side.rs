@@ -14,6 +14,9 @@ pub trait Side {
     /// A copy.
     fn load(&self, key: &Key) -> Result<Option<Particle>>;
 
+    /// A copy, without a lock of the handle.
+    fn load_in_session(&self, key: &Key) -> Result<Option<Particle>>;
+
     /// Copies.
     fn load_many(&self, keys: &[Key]) -> Result<Vec<Option<Particle>>>;
 
@@ -40,6 +43,11 @@ fn add_one(particle: &mut Particle) {
 impl Side for Store {
     #[inline]
     fn load(&self, key: &Key) -> Result<Option<Particle>> {
+        self.load(key)
+    }
+
+    #[inline]
+    fn load_in_session(&self, key: &Key) -> Result<Option<Particle>> {
         self.load(key)
     }
 
@@ -92,6 +100,11 @@ impl Side for Beside {
     #[inline]
     fn load(&self, key: &Key) -> Result<Option<Particle>> {
         self.reader.load(key)
+    }
+
+    #[inline]
+    fn load_in_session(&self, key: &Key) -> Result<Option<Particle>> {
+        self.read.load(key)
     }
 
     fn load_many(&self, keys: &[Key]) -> Result<Vec<Option<Particle>>> {
