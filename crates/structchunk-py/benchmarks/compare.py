@@ -28,6 +28,7 @@ import structchunk
 #: What is measured, and in what unit: seconds are multiplied by the first and divided by the number of operations.
 WORK = {
     "bulk load": "us per object",
+    "bulk load in any order": "us per object",
     "open and get one": "ms",
     "get a field": "us per get",
     "update in place": "us per update",
@@ -55,6 +56,7 @@ def measure(count: int, looks: int, rounds: int, folder: Path, seed: int) -> dic
     """By work and engine: the median over all rounds."""
     chance = random.Random(seed)
     keys = [f"key:{number:010}" for number in range(count)]
+    shuffled = chance.sample(keys, count)
     records = np.zeros(count, engines.RECORD)
     records["id"], records["price"] = np.arange(count), np.arange(count) / 2
     samples: dict[str, dict[str, list[float]]] = {work: {} for work in WORK}
@@ -67,9 +69,15 @@ def measure(count: int, looks: int, rounds: int, folder: Path, seed: int) -> dic
         if count > cls.most:
             print(f"{cls.name}: left out above {cls.most} objects", file=sys.stderr)
             continue
-        engine = cls(folder / cls.__name__)
-        note("bulk load", engine, 1e6 * timed(lambda engine=engine: engine.load_all(keys, records)) / count)
-        engine.close()
+        any_order = cls(folder / f"{cls.__name__} in any order")
+        any_order.in_order = False
+        for work, engine, some in (
+            ("bulk load in any order", any_order, shuffled),
+            ("bulk load", cls(folder / cls.__name__), keys),
+        ):
+            seconds = timed(lambda engine=engine, some=some: engine.load_all(some, records))
+            note(work, engine, 1e6 * seconds / count)
+            engine.close()
         made.append(engine)
     for _ in range(rounds):
         # Made anew, as keys are that come from elsewhere: to look through a million old strings takes as long as what is to be measured.
