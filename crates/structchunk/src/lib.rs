@@ -40,6 +40,7 @@ mod index;
 mod key;
 mod layout;
 mod map;
+mod protocol;
 mod quick_crc;
 #[cfg(not(loom))]
 mod quick_hash;

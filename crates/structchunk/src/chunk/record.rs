@@ -1,16 +1,13 @@
 //! A record where it lies.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use super::{Chunk, ChunkRef};
 use crate::format::{Extension, Kind, Location, PAGE_BYTES, Placement, RecordHeader, RecordSeed};
+use crate::protocol::{VersionWord, WRITING, next_version};
 
-/// The lowest bit of the version: somebody changes the object in place.
-pub(crate) const WRITING: u64 = 1;
 /// The highest bit of the version: the object never changes, and its payload has a checksum.
 pub(crate) const SEALED: u64 = 1 << 31;
-/// Versions have 31 bits; the 32nd means sealed.
-const LARGEST_VERSION: u64 = 0x7fff_fffe;
 
 /// A record whose header can be one and which lies wholly inside its chunk.
 ///
@@ -142,19 +139,40 @@ impl<'a> Record<'a> {
         (self.version_word(Ordering::Acquire) >> 32) as u32 == seed.payload_checksum(payload)
     }
 
-    /// The word at 24 itself, of a chunk that may be written.
-    pub(crate) fn version_cell(&self) -> Option<&AtomicU64> {
-        self.chunk.map.word(self.offset + 24)
+    /// The word at 24, the only one that changes after a record is written, in a chunk that may be written.
+    pub(crate) fn version_to_change(&self) -> Option<VersionWord<'_>> {
+        self.chunk.map.word(self.offset + 24).map(VersionWord::new)
+    }
+
+    /// The word at 24 before anything of the object is read.
+    #[inline]
+    pub(crate) fn look(&self) -> u64 {
+        self.version().map_or(0, VersionWord::look)
+    }
+
+    /// Whether nobody has changed the object since that look.
+    #[inline]
+    pub(crate) fn is_still(&self, before: u64) -> bool {
+        self.version().is_some_and(|version| version.is_still(before))
+    }
+
+    #[inline]
+    fn version(&self) -> Option<VersionWord<'_>> {
+        let [word] = self.chunk.map.cells(self.offset + 24)?;
+        Some(VersionWord::new(word))
     }
 
     /// Ends a change: the version becomes even, another one than before, and the payload checksum comes back.
     pub(crate) fn settle_version(&self, version: u64, seed: RecordSeed) {
-        self.set_version_word(self.settled_word(version, seed), Ordering::Release);
+        // Inside the chunk, as `read` has shown; the version of a chunk mapped for reading is never stored.
+        if let Some(word) = self.version_to_change() {
+            word.end_change(self.settled_word(version, seed));
+        }
     }
 
     /// What the word at 24 becomes when a change ends that began at this version.
     pub(crate) fn settled_word(&self, version: u64, seed: RecordSeed) -> u64 {
-        let next = (version & !WRITING).wrapping_add(2) & LARGEST_VERSION;
+        let next = next_version(version);
         let checksum = match self.header().kind {
             Kind::Type | Kind::Extern => u64::from(seed.payload_checksum(self.frozen_payload())),
             _ => 0,
@@ -177,12 +195,6 @@ impl<'a> Record<'a> {
     #[inline]
     pub(crate) fn version_word(&self, order: Ordering) -> u64 {
         self.chunk.map.load_u64(self.offset + 24, order).unwrap_or(0)
-    }
-
-    /// Stores the word at 24, the only one that changes after a record is written.
-    pub(crate) fn set_version_word(&self, word: u64, order: Ordering) {
-        // Inside the chunk, as `read` has shown; the version of a chunk mapped for reading is never stored.
-        let _ = self.chunk.map.store_u64(self.offset + 24, word, order);
     }
 
     /// Where the record begins in its chunk, in bytes.

@@ -212,19 +212,6 @@ impl Mapping {
         if self.access == Access::Write { self.cells(offset) } else { None }
     }
 
-    /// Stores a word at `offset`, in the machine's byte order. Orderings as for [`Mapping::load_u64`].
-    #[inline]
-    #[must_use]
-    pub(crate) fn store_u64(&self, offset: u64, value: u64, ordering: Ordering) -> Option<()> {
-        let word = self.word(offset)?;
-        match ordering {
-            Ordering::Relaxed | Ordering::Acquire => word.store(value, Ordering::Relaxed),
-            Ordering::Release | Ordering::AcqRel => word.store(value, Ordering::Release),
-            _ => word.store(value, Ordering::SeqCst),
-        }
-        Some(())
-    }
-
     /// The word at `offset` of a writable mapping, for everything else atomics can do.
     #[inline]
     pub(crate) fn word(&self, offset: u64) -> Option<&AtomicU64> {

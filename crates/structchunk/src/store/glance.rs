@@ -7,17 +7,18 @@
     reason = "a call costs as much as what is called, and stands in the way of overlapping look-ups"
 )]
 
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::atomic::Ordering;
 
 use super::Inner;
 use super::find::Payload;
 use super::read::LARGEST_STAGED;
-use crate::chunk::{Chunk, ChunkRef, Record, WRITING};
+use crate::chunk::{Chunk, ChunkRef, Record};
 use crate::directory::{AtHome, Candidate};
 use crate::error::Result;
 use crate::format::{HEADER_BYTES, Location, Usual, align_up};
 use crate::layout::Object;
 use crate::map::Window;
+use crate::protocol::{VersionWord, WRITING};
 
 /// A usual object under the right key.
 #[derive(Clone, Copy)]
@@ -26,7 +27,7 @@ struct Sight<'a> {
     window: Window<'a>,
     /// Where the record lies, as an offset in its chunk.
     offset: u64,
-    version_word: &'a AtomicU64,
+    version_word: VersionWord<'a>,
     type_number: u32,
     /// Where the object lies, as an offset in its chunk.
     payload: u64,
@@ -152,13 +153,12 @@ impl Inner {
     /// A copy, if the object is a `T` and stood still meanwhile.
     #[inline(always)]
     fn copy_still<T: Object>(&self, sight: &Sight<'_>) -> Option<T> {
-        let before = sight.version_word.load(Ordering::Acquire);
+        let before = sight.version_word.look();
         if !self.is_a::<T>(sight) || before & WRITING != 0 {
             return None;
         }
         let copy = sight.window.read_object::<T>(sight.payload)?;
-        fence(Ordering::Acquire);
-        (sight.version_word.load(Ordering::Relaxed) == before).then_some(copy)
+        sight.version_word.is_still(before).then_some(copy)
     }
 }
 
@@ -186,5 +186,6 @@ fn sight_at<T: Object>(
     let key_at = offset + HEADER_BYTES + particulars.extension_bytes;
     let payload = align_up(key_at + key_length, 1 << const { align_log2::<T>() });
     let type_number = particulars.type_number;
+    let version_word = VersionWord::new(version_word);
     Some((key_at, Sight { chunk, window, offset, version_word, type_number, payload }))
 }

@@ -1,7 +1,5 @@
 //! Reading: copies of objects, taken without a lock.
 
-use std::sync::atomic::{Ordering, fence};
-
 use super::borrow::{Subject, Want};
 use super::find::Payload;
 use super::mutate::is_changing;
@@ -37,12 +35,11 @@ impl Inner {
         if payload.bytes > LARGEST_STAGED || payload.body().is_some() || self.borrows.any_atomic() {
             return self.copy_locked(record, &payload, Want::Shared);
         }
-        let before = record.version_word(Ordering::Acquire);
+        let before = record.look();
         // A read-only handle keeps writers out: what is odd was left by one that died, and is in the report.
         if !is_changing(before) || self.read_only && self.attached.is_none() && !self.shares_changes {
             let copy = Self::copy_once::<T>(record, &payload)?;
-            fence(Ordering::Acquire);
-            if record.version_word(Ordering::Relaxed) == before {
+            if record.is_still(before) {
                 return Ok(copy);
             }
         }
@@ -54,16 +51,15 @@ impl Inner {
         payload.map().read_object(payload.offset).ok_or_else(|| out_of_bounds(record))
     }
 
-    /// Under the version word (a seqlock: Boehm, "Can Seqlocks Get Along With Programming Language Memory Models?", MSPC 2012).
+    /// Under the version word.
     #[cold]
     fn copy_contended<T: Object>(&self, record: &Record<'_>, payload: &Payload<'_>) -> Result<T> {
         let mut deadline = self.patience(true);
         loop {
-            let before = record.version_word(Ordering::Acquire);
+            let before = record.look();
             if !is_changing(before) {
                 let copy = Self::copy_once::<T>(record, payload)?;
-                fence(Ordering::Acquire);
-                if record.version_word(Ordering::Relaxed) == before {
+                if record.is_still(before) {
                     return Ok(copy);
                 }
             }

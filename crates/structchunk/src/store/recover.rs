@@ -16,7 +16,7 @@ use super::shared::{Left, Shared};
 use super::store_file::{StoreFile, new_evidence};
 use super::types::MAX_TYPES;
 use super::views::{Views, credible};
-use crate::chunk::{BodyRef, BodySet, ChunkRef, ChunkSet, SEALED, Step, WRITING, Walk};
+use crate::chunk::{BodyRef, BodySet, ChunkRef, ChunkSet, SEALED, Step, Walk};
 use crate::disk::{self, Faults, File, Folder, Sabotage};
 use crate::error::{Error, Result};
 use crate::format::{
@@ -24,6 +24,7 @@ use crate::format::{
     PAGE_BYTES,
 };
 use crate::map::{Advice, Mapping};
+use crate::protocol::WRITING;
 
 /// What recovery works on.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]

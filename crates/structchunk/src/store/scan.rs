@@ -1,16 +1,16 @@
 //! Scans in log order.
 
 use std::collections::HashSet;
-use std::sync::atomic::{Ordering, fence};
 
 use super::borrow::{Subject, Want};
 use super::punch::given_back;
 use super::read::{LARGEST_STAGED, out_of_bounds};
 use super::{Inner, Ref, Store};
-use crate::chunk::{ChunkRef, Record, Step, WRITING, Walk};
+use crate::chunk::{ChunkRef, Record, Step, Walk};
 use crate::error::{Error, Result};
 use crate::format::{ChunkId, Kind, Location, PAGE_BYTES, RecordSeed};
 use crate::layout::{Fingerprint, Layout, Object, Plain};
+use crate::protocol::WRITING;
 
 /// An object met by a scan, or by [`Store::entry`].
 pub struct Entry<'a> {
@@ -296,10 +296,9 @@ impl Inner {
     /// A copy of up to `limit` bytes of an object that nobody changes where it lies.
     pub(crate) fn copy_bytes(&self, record: &Record<'_>, limit: u64) -> Result<Vec<u8>> {
         for _ in 0..MOST_TRIES {
-            let before = record.version_word(Ordering::Acquire);
+            let before = record.look();
             let bytes = self.copy_settled_bytes(record, limit)?;
-            fence(Ordering::Acquire);
-            if before & WRITING == 0 && record.version_word(Ordering::Relaxed) == before {
+            if before & WRITING == 0 && record.is_still(before) {
                 return Ok(bytes);
             }
             std::thread::yield_now();

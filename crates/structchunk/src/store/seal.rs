@@ -22,13 +22,12 @@ use super::log::{Draft, FRESH_VERSION};
 use super::mutate::is_changing;
 use super::write::{Change, Condition, Description, Outcome};
 use super::{Inner, Store};
-use crate::chunk::{BodyRef, Chunk, Record, SEALED, WRITING};
+use crate::chunk::{BodyRef, Chunk, Record, SEALED};
 use crate::error::{Error, Result};
 use crate::format::{BodySeal, Checkpoint, Extension, Features, Flags, Kind, PAGE_BYTES};
 use crate::layout::Plain;
 use crate::map::bytes_of;
-
-const VERSION_BITS: u64 = 0xffff_ffff;
+use crate::protocol::{VERSION_BITS, WRITING};
 
 impl Inner {
     /// Refuses an object that nobody may change in place.

@@ -9,8 +9,8 @@ use crate::chunk::uuid_words;
 use crate::disk::{Access, Folder};
 use crate::error::{Error, Result};
 use crate::format::{Evidence, Location, PAGE_BYTES};
-use crate::map::words::load_own;
 use crate::map::{Word, Words};
+use crate::protocol::EndOfLog;
 
 const NAME: &str = "shared";
 const MAGIC: u64 = u64::from_le_bytes(*b"SCSHARE\x01");
@@ -38,7 +38,7 @@ const _: () = assert!((AT_GENERATION_0 + SLOTS as u64 + 1) * 8 == PAGE_BYTES);
 /// What processes of the same boot tell each other.
 pub(crate) struct Shared {
     words: Words,
-    end: Word,
+    end: EndOfLog<Word>,
 }
 
 /// What a session begins with, and leaves behind.
@@ -81,8 +81,10 @@ impl Shared {
 
     fn of(file: &ViewFile) -> Result<Self> {
         let words = file.words();
-        let end =
-            words.word(AT_END).ok_or_else(|| Error::corrupt(NAME, file.bytes(), "shorter than a page"))?;
+        let word = |index| {
+            words.word(index).ok_or_else(|| Error::corrupt(NAME, file.bytes(), "shorter than a page"))
+        };
+        let end = EndOfLog { end: word(AT_END)?, before: word(AT_END_BEFORE)? };
         Ok(Self { words, end })
     }
 
@@ -133,8 +135,7 @@ impl Shared {
         }
         self.set(AT_EPOCH, epoch);
         self.set_next_files(left.next_chunk, left.next_body);
-        self.set(AT_END_BEFORE, left.end);
-        self.set(AT_END, left.end);
+        self.end.begin(left.end);
         self.set(AT_NEXT_TYPE, left.next_type.into());
         self.set(AT_CLOSED, 0);
         self.set(AT_MAGIC, MAGIC);
@@ -151,7 +152,7 @@ impl Shared {
             && self.at(AT_SESSION) == evidence.session
             && !self.is_poisoned();
         believed.then(|| Left {
-            end: self.at(AT_END),
+            end: self.end(),
             next_chunk: self.at(AT_NEXT_CHUNK) as u32,
             next_body: self.at(AT_NEXT_BODY),
             next_type: self.next_type(),
@@ -161,26 +162,19 @@ impl Shared {
     /// The end of the log: records at or beyond it do not exist.
     #[inline]
     pub(crate) fn end(&self) -> u64 {
-        self.end.load(Ordering::Acquire)
+        self.end.get()
     }
 
     /// The end of the log, and up to where directory and live map have all of it for sure: whoever makes a record exist has brought them in
     /// line with all records before.
     pub(crate) fn end_and_settled(&self) -> (u64, u64) {
-        loop {
-            let end = self.end();
-            let settled = self.at(AT_END_BEFORE);
-            if self.end() == end {
-                return (end, settled.min(end));
-            }
-        }
+        self.end.get_and_settled()
     }
 
     /// Makes everything before `end` exist.
     #[inline]
     pub(crate) fn set_end(&self, end: Location) {
-        self.words.store(AT_END_BEFORE, load_own(&self.end), Ordering::Release);
-        self.end.store(end.get(), Ordering::Release);
+        self.end.publish(end.get());
     }
 
     /// Says that this session's files are not to be believed.

@@ -1,7 +1,7 @@
 //! The reading half of a store whose writer is another process: what is asked of `shared` and the file system instead of the writer's state.
 
 use std::collections::HashSet;
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::Ordering;
 
 use super::super::Inner;
 use super::super::extent::split_end;
@@ -183,11 +183,10 @@ impl Inner {
     pub(crate) fn steadily<R>(&self, record: &Record<'_>, mut read: impl FnMut() -> Result<R>) -> Result<R> {
         let mut deadline = self.patience(true);
         loop {
-            let before = record.version_word(Ordering::Acquire);
+            let before = record.look();
             if !is_changing(before) {
                 let answer = read()?;
-                fence(Ordering::Acquire);
-                if record.version_word(Ordering::Relaxed) == before {
+                if record.is_still(before) {
                     return Ok(answer);
                 }
             }
@@ -208,14 +207,13 @@ impl Inner {
     ) -> Result<(R, bool)> {
         loop {
             // First: who mends it leaves another word.
-            let word = record.version_word(Ordering::Acquire);
+            let word = record.look();
             match self.steadily(record, &mut read) {
                 Err(Error::Torn { .. }) => {}
                 answer => return answer.map(|answer| (answer, false)),
             }
             let answer = read()?;
-            fence(Ordering::Acquire);
-            if record.version_word(Ordering::Relaxed) == word {
+            if record.is_still(word) {
                 return Ok((answer, true));
             }
         }

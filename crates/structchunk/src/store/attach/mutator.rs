@@ -13,10 +13,11 @@ use super::super::{Inner, Options, Store};
 use super::door::Door;
 use super::hold::SharedHold;
 use super::{Place, Session};
-use crate::chunk::{Record, WRITING};
+use crate::chunk::Record;
 use crate::disk::PerProcess;
 use crate::error::{Error, Result};
 use crate::layout::{Object, Plain, SharedAtomic};
+use crate::protocol::WRITING;
 
 /// A store that another process writes, for changing its objects in place: see [`Options::shared_mutation`].
 ///

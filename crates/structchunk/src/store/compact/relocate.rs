@@ -7,9 +7,10 @@ use super::super::borrow::{Deadline, Subject, Want};
 use super::super::inner::Writer;
 use super::super::log::Draft;
 use super::super::mutate::OldClaim;
-use crate::chunk::{Chunk, Record, WRITING};
+use crate::chunk::{Chunk, Record};
 use crate::error::{Error, Result};
 use crate::format::{Extension, Flags, Kind};
+use crate::protocol::WRITING;
 
 /// Payloads are copied in pieces of this, in bytes.
 const COPY_BYTES: u64 = 64 << 10;

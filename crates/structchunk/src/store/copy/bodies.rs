@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{Ordering, fence};
 
 use super::Job;
-use crate::chunk::{Body, BodyRef, Record, WRITING};
+use crate::chunk::{Body, BodyRef, Record};
 use crate::disk::{Access, File};
 use crate::error::{Error, Result};
 use crate::format::{BodyNumber, ExternPayload, FileName, Location};
+use crate::protocol::WRITING;
 use crate::store::Finding;
 
 /// So many bodies are open at a time where the writer, in another process, may unlink them: who has one open has it for good.

@@ -3,10 +3,11 @@
 use std::sync::atomic::Ordering;
 
 use super::Job;
-use crate::chunk::{Chunk, ChunkRef, Step, WRITING, Walk};
+use crate::chunk::{Chunk, ChunkRef, Step, Walk};
 use crate::disk::Access;
 use crate::error::Result;
 use crate::format::{ChunkId, FileName, PAGE_BYTES};
+use crate::protocol::WRITING;
 
 impl Job<'_> {
     /// Copies the records of a chunk; those before `from` are there already, unless that is 0. Takes note of those whose objects were changed in place

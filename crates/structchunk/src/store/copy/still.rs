@@ -1,11 +1,12 @@
 //! Objects that were changed in place while their chunk was copied: copied again, each in one piece.
 
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::Ordering;
 
 use super::Job;
-use crate::chunk::{Record, WRITING};
+use crate::chunk::Record;
 use crate::error::{Error, Result};
 use crate::format::Kind;
+use crate::protocol::{VERSION_BITS, WRITING};
 use crate::store::borrow::{Subject, Want};
 use crate::store::read::{LARGEST_STAGED, out_of_bounds};
 
@@ -28,7 +29,7 @@ impl Job<'_> {
                     self.report.torn.push(source.key().to_vec());
                 }
             }
-            copy.settle_version(copy.version_word(Ordering::Relaxed) & 0xffff_ffff, self.copied.seed);
+            copy.settle_version(copy.version_word(Ordering::Relaxed) & VERSION_BITS, self.copied.seed);
         }
         Ok(())
     }
@@ -67,10 +68,9 @@ impl Job<'_> {
         }
         let mut deadline = self.inner.patience(true);
         loop {
-            let before = source.version_word(Ordering::Acquire);
+            let before = source.look();
             copy_payload(source, copy)?;
-            fence(Ordering::Acquire);
-            let stood_still = source.version_word(Ordering::Relaxed) == before;
+            let stood_still = source.is_still(before);
             // What is odd in a read-only store stays so: whoever wrote it is dead.
             if stood_still && (before & WRITING == 0 || self.inner.read_only) {
                 return Ok(self.is_left(source));

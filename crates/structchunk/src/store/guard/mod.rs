@@ -8,7 +8,7 @@ mod atomic;
 mod exclusive;
 mod shared;
 
-use std::sync::atomic::{AtomicU32, Ordering, fence};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 pub use atomic::AtomicRef;
 pub use exclusive::RefMut;
@@ -18,12 +18,10 @@ use super::Inner;
 use super::borrow::{Deadline, Subject, Want};
 use super::find::Payload;
 use super::mutate::Claim;
-use crate::chunk::{Record, WRITING};
+use crate::chunk::Record;
 use crate::error::{Error, Result};
 use crate::layout::Object;
-
-/// The 32 bits of the version in the version word.
-const VERSION_BITS: u64 = 0xffff_ffff;
+use crate::protocol::VERSION_BITS;
 
 /// An entry in the table of what is borrowed, for as long as it lives.
 pub(super) struct Borrow<'a> {
@@ -67,9 +65,9 @@ impl WriteHold<'_> {
         if self.claim.is_some() {
             return;
         }
-        let version = self.record.version_word(Ordering::Relaxed) & VERSION_BITS;
-        self.record.set_version_word(version | WRITING, Ordering::Relaxed);
-        fence(Ordering::Release);
+        if let Some(word) = self.record.version_to_change() {
+            word.begin_change();
+        }
     }
 
     /// Makes the version even again, another one than before. (A claim does so when it ends.)

@@ -1,18 +1,18 @@
 //! Claims: an odd version word.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::super::Inner;
 use super::super::borrow::Deadline;
 use super::super::read::out_of_bounds;
 use super::owner::{Owner, is_changing};
-use crate::chunk::{Record, SEALED, WRITING};
+use crate::chunk::{Record, SEALED};
 use crate::error::{Error, Result};
 use crate::format::Kind;
+use crate::protocol::{VERSION_BITS, VersionWord, WRITING};
 
-const VERSION_BITS: u64 = 0xffff_ffff;
 /// So often a claim is tried again before the processor is given away for longer.
 const SPINS: u32 = 64;
 const PAUSE: Duration = Duration::from_micros(50);
@@ -70,25 +70,21 @@ impl Drop for Claim<'_> {
             self.record.settled_word(version, self.inner.chunks.seed)
         };
         // From its own word only: whoever was taken for dead has no say any more.
-        let cell = self.record.version_cell();
-        let ended = cell.is_none_or(|cell| {
-            let (odd, word) = (self.odd.to_le(), word.to_le());
-            cell.compare_exchange(odd, word, Ordering::AcqRel, Ordering::Relaxed).is_ok()
-        });
-        if !ended {
+        let cell = self.record.version_to_change();
+        if cell.is_some_and(|cell| !cell.end_claim(self.odd, word)) {
             tracing::warn!("a claim was ended by somebody else");
         }
         self.inner.claims.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
-fn word_of<'r>(record: &'r Record<'_>) -> Result<&'r AtomicU64> {
-    record.version_cell().ok_or_else(|| out_of_bounds(record))
+fn word_of<'r>(record: &'r Record<'_>) -> Result<VersionWord<'r>> {
+    record.version_to_change().ok_or_else(|| out_of_bounds(record))
 }
 
 impl Inner {
-    fn attempt(&self, cell: &AtomicU64, owner: Owner) -> Result<Attempt> {
-        let word = u64::from_le(cell.load(Ordering::Acquire));
+    fn attempt(&self, cell: VersionWord<'_>, owner: Owner) -> Result<Attempt> {
+        let word = cell.look();
         if word & SEALED != 0 {
             return Ok(Attempt::Sealed);
         }
@@ -97,7 +93,7 @@ impl Inner {
                 return Ok(Attempt::AtWork);
             }
             // In this order: who came to its end in between has left another word.
-            if u64::from_le(cell.load(Ordering::Acquire)) != word {
+            if cell.look() != word {
                 return Ok(Attempt::AtWork);
             }
             // (Who died in superseding it has left it whole.)
@@ -113,19 +109,15 @@ impl Inner {
         Ok(self.turn_odd(cell, word, owner).map_or(Attempt::AtWork, Attempt::Claimed))
     }
 
-    /// From the word that was seen, and from no other, to an odd one with a mark of this process. That the same word may have come back
-    /// meanwhile (its version wraps after 2^30 changes) is no matter: nothing that was read before the claim counts.
-    fn turn_odd(&self, cell: &AtomicU64, seen: u64, owner: Owner) -> Option<u64> {
-        let odd = owner.mark() | seen & VERSION_BITS | WRITING;
+    /// From the word that was seen to an odd one with a mark of this process, which counts it.
+    fn turn_odd(&self, cell: VersionWord<'_>, seen: u64, owner: Owner) -> Option<u64> {
         // Before anybody sees the word, and until it is gone.
         self.claims.fetch_add(1, Ordering::SeqCst);
-        let swapped = cell.compare_exchange(seen.to_le(), odd.to_le(), Ordering::AcqRel, Ordering::Relaxed);
-        // What is stored from here on is seen by nobody who does not see the odd word.
-        fence(Ordering::Release);
-        if swapped.is_err() {
+        let odd = cell.claim(seen, owner.mark());
+        if odd.is_none() {
             self.claims.fetch_sub(1, Ordering::SeqCst);
         }
-        swapped.is_ok().then_some(odd)
+        odd
     }
 
     /// Claims an object; `over_torn`: also one that a dead process has left half changed.
@@ -214,7 +206,7 @@ impl Inner {
 
 /// Makes a word even that a dead process has left odd, unless somebody else has by now; whether this did.
 pub(crate) fn settle_dead(record: &Record<'_>, odd: u64, seed: crate::format::RecordSeed) -> bool {
-    let Some(cell) = record.version_cell() else { return false };
+    let Some(cell) = record.version_to_change() else { return false };
     let even = record.settled_word(odd & VERSION_BITS, seed);
-    cell.compare_exchange(odd.to_le(), even.to_le(), Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    cell.end_claim(odd, even)
 }

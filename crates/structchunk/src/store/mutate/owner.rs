@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering;
 
 use super::super::shared::Shared;
 use super::super::{Inner, lock::WRITER_BYTE};
-use crate::chunk::WRITING;
 use crate::disk::{File, Lock};
 use crate::error::Result;
+use crate::protocol::WRITING;
 
 /// How many bits of the word name the slot; as many as lie above them in the upper half name its generation.
 const SLOT_BITS: u32 = 15;

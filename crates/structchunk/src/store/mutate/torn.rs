@@ -1,7 +1,5 @@
 //! Looking at objects that a process which died has left half changed.
 
-use std::sync::atomic::{Ordering, fence};
-
 use super::super::borrow::{Deadline, Want};
 use super::super::overlap::overlapping;
 use super::super::read::out_of_bounds;
@@ -35,12 +33,11 @@ impl Inner {
         self.with_object(key, hash, |record| {
             let payload = self.typed_payload::<T>(record)?;
             loop {
-                let before = record.version_word(Ordering::Acquire);
+                let before = record.look();
                 if !is_changing(before) || !self.is_at_work(before)? {
                     let copy = payload.map().read_object::<T>(payload.offset);
                     let copy = copy.ok_or_else(|| out_of_bounds(record))?;
-                    fence(Ordering::Acquire);
-                    if record.version_word(Ordering::Relaxed) == before {
+                    if record.is_still(before) {
                         self.check_not_given_back(record, &payload)?;
                         return Ok(copy);
                     }

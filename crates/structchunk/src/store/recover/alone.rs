@@ -4,10 +4,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Situation;
-use crate::chunk::{Chunk, WRITING};
+use crate::chunk::Chunk;
 use crate::disk::{File, Lock};
 use crate::error::{Error, Result};
 use crate::format::{ChunkId, ExternPayload, Kind, Location};
+use crate::protocol::WRITING;
 use crate::store::extent::Log;
 use crate::store::hold::{FIRST_BODY_BYTE, FIRST_BYTE};
 use crate::store::mutate::{Claims, Owner, mark_held, settle_dead};
