@@ -117,29 +117,33 @@ impl Door {
                 std::thread::sleep(PAUSE);
                 continue;
             }
+            // Beside a writer, also one that has died since: it may have dropped a chunk in the middle of the attempt. Without one nothing goes.
+            let had_writer = watch.has_writer()?;
+            let may_be_dropped = |error: &Error| error.is_absent() && had_writer && Instant::now() < end;
             match self.attempt(&watch, tries < TRIES_TO_JOIN) {
-                Ok(Attempt::Joined(parts)) => {
-                    if let Some(store) = self.enter(*parts, watch, true)? {
-                        return Ok(store);
-                    }
-                }
+                Ok(Attempt::Joined(parts)) => match self.enter(*parts, watch, true) {
+                    Ok(Some(store)) => return Ok(store),
+                    Ok(None) => {}
+                    Err(error) if may_be_dropped(&error) => {}
+                    Err(error) => return Err(error),
+                },
                 Ok(Attempt::NoSession) => {
                     if !watch.has_writer()? && watch.is_current() {
                         return Err(Error::NoWriter { path: self.root.path().to_owned() });
                     }
                 }
-                Ok(Attempt::Alone(parts)) => {
-                    if let Some(store) = self.enter(*parts, watch, false)? {
-                        return Ok(store);
-                    }
-                }
+                Ok(Attempt::Alone(parts)) => match self.enter(*parts, watch, false) {
+                    Ok(Some(store)) => return Ok(store),
+                    Ok(None) => {}
+                    Err(error) if may_be_dropped(&error) => {}
+                    Err(error) => return Err(error),
+                },
                 Ok(Attempt::Recovering) => {}
                 Ok(Attempt::NotJoined) => tries += 1,
                 // Somebody may have come in meanwhile.
                 Err(_) if !watch.is_current() => {}
-                // A checkpoint that was read while it was being written looks like that of no session, and the log is walked then: under a
-                // writer that goes on, which may drop a chunk of it.
-                Err(error) if error.is_absent() && watch.has_writer()? && Instant::now() < end => {}
+                // A checkpoint that was read while it was being written looks like that of no session, and the log is walked then.
+                Err(error) if may_be_dropped(&error) => {}
                 Err(error) => return Err(error),
             }
             if self.only_tries() || Instant::now() >= end {
