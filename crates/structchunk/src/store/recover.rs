@@ -1,8 +1,8 @@
 //! Recovery: what exists after an unclean stop, and bringing everything else in line with it.
 
 mod alone;
+mod orphans;
 
-use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -19,10 +19,7 @@ use super::views::{Views, credible};
 use crate::chunk::{BodyRef, BodySet, ChunkRef, ChunkSet, SEALED, Step, Walk};
 use crate::disk::{self, Faults, File, Folder, Sabotage};
 use crate::error::{Error, Result};
-use crate::format::{
-    BodyNumber, Checkpoint, ChunkId, DroppedChunks, ExternPayload, Features, FileName, Kind, Location,
-    PAGE_BYTES,
-};
+use crate::format::{Checkpoint, ChunkId, DroppedChunks, Features, FileName, Kind, Location, PAGE_BYTES};
 use crate::map::{Advice, Mapping};
 use crate::protocol::WRITING;
 
@@ -438,71 +435,6 @@ impl Situation<'_> {
         store.file.sync_data()?;
         store.slot = slot;
         store.newest = checkpoint;
-        Ok(())
-    }
-
-    /// The bodies that current records point to; `None` where that cannot be known, because something is damaged.
-    fn needed_bodies(
-        &self,
-        views: &Views,
-        report: &mut RecoveryReport,
-    ) -> Result<Option<HashSet<BodyNumber>>> {
-        let mut needed = HashSet::new();
-        let mut known = !report.damaged;
-        for location in views.directory.locations() {
-            if let Some(record) = self.chunks.record(location)?
-                && record.header().kind == Kind::Extern
-            {
-                let pointer = ExternPayload::decode(record.frozen_payload());
-                known &= pointer.is_some() && record.payload_checksum_holds(self.chunks.seed);
-                needed.extend(pointer.map(|pointer| pointer.body));
-            }
-        }
-        if !known {
-            report.dropped.push(
-                "bodies that nothing points to are kept: what is damaged may have pointed to them".into(),
-            );
-        }
-        Ok(known.then_some(needed))
-    }
-
-    /// Whether a file was never used: it is not finished, or a chunk without records.
-    fn is_empty(&self, name: &str) -> bool {
-        match FileName::parse(name) {
-            FileName::Temporary(_) => true,
-            FileName::Chunk(id) => {
-                let written = self.chunks.get(id).and_then(|chunk| chunk.written_end(PAGE_BYTES));
-                written.is_ok_and(|end| end == PAGE_BYTES)
-            }
-            FileName::Body(_) | FileName::Unknown => false,
-        }
-    }
-
-    /// Removes bodies that no current record points to, where that is known; chunks behind the end and files that were not finished,
-    /// in any case: the log goes on behind their numbers, and would have them as its own.
-    fn remove_orphans(&self, log: &mut Log, views: &Views, report: &mut RecoveryReport) -> Result<()> {
-        if log.others.is_empty() {
-            return Ok(());
-        }
-        let needed = self.needed_bodies(views, report)?;
-        for name in std::mem::take(&mut log.others) {
-            let name = match name {
-                FileName::Body(number) if needed.as_ref().is_none_or(|needed| needed.contains(&number)) => {
-                    continue;
-                }
-                FileName::Body(number) => FileName::of_body(number),
-                FileName::Chunk(id) => FileName::of_chunk(id),
-                FileName::Temporary(name) => name,
-                FileName::Unknown => continue,
-            };
-            if self.keeps_files && !self.is_empty(&name) {
-                let aside = self.chunks.folder.put_aside(&name)?;
-                report.dropped.push(format!("{name}, which nothing points to, is kept as {aside}"));
-                continue;
-            }
-            self.chunks.folder.remove(&name)?;
-            report.removed_files.push(name);
-        }
         Ok(())
     }
 }
