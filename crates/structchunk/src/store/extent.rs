@@ -28,6 +28,8 @@ pub(crate) struct Log {
     pub others: Vec<FileName>,
     /// Chunks that were dropped from the log, whose files are still to be unlinked.
     pub dropped: BTreeSet<ChunkId>,
+    /// Records that other processes were changing as the log was walked, with their odd words.
+    pub claimed: Vec<(Location, u64)>,
 }
 
 impl Log {
@@ -85,6 +87,7 @@ impl Log {
             next_type: newest.next_type.max(1),
             others,
             dropped,
+            claimed: Vec::new(),
         })
     }
 
@@ -126,6 +129,7 @@ impl Log {
             superseded: Vec::new(),
             superseded_payloads: Vec::new(),
             dropped: self.dropped,
+            claimed: self.claimed,
             changed: false,
         })
     }

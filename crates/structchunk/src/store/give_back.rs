@@ -8,7 +8,7 @@ use super::Inner;
 use super::inner::{Checkpoints, Writer};
 use crate::disk::Sabotage;
 use crate::error::Result;
-use crate::format::{BodyNumber, ChunkId, Location};
+use crate::format::{BodyNumber, ChunkId, Location, PAGE_BYTES};
 
 /// What one sync finds superseded; the next one gives it back.
 #[derive(Default)]
@@ -71,11 +71,17 @@ impl Inner {
         self.give_back_chunks(checkpoints, &retired)
     }
 
-    /// Gives back what the live map has of chunks whose files are gone, where nobody asks for it any more.
-    pub(crate) fn forget_gone_chunks(&self) {
+    /// Gives back what the live map has of chunks whose files are gone, where nobody asks for it any more. `may_be_marked`: but for their first
+    /// pages, where a mutator that has changed an object leaves its last mark when the claim is over. On a full disk there would be no other page.
+    pub(crate) fn forget_gone_chunks(&self, may_be_marked: bool) {
         for &chunk in &*self.gone.lock().unwrap_or_else(PoisonError::into_inner) {
-            let words = self.views.live.words_of(chunk);
-            if let Some(Err(error)) = words.map(|words| self.views.live_file.punch(words)) {
+            let words = self.views.live.words_of(chunk).map(|mut words| {
+                words.start += if may_be_marked { PAGE_BYTES / 8 } else { 0 };
+                words
+            });
+            if let Some(Err(error)) =
+                words.filter(|words| !words.is_empty()).map(|words| self.views.live_file.punch(words))
+            {
                 tracing::warn!(%error, "the live map stays larger than it need be");
             }
         }

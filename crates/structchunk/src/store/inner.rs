@@ -139,6 +139,9 @@ pub(crate) struct Writer {
     pub superseded_payloads: Vec<Location>,
     /// Chunks that are no longer in the log, until their files are gone for good: what checkpoints have to name.
     pub dropped: BTreeSet<ChunkId>,
+    /// Records that other processes were changing already when this session began, with their odd words: whoever ends such a change may not know
+    /// where this session looks for marks.
+    pub claimed: Vec<(Location, u64)>,
     /// Anything at all was changed since the last cut.
     pub changed: bool,
 }

@@ -310,7 +310,11 @@ impl Situation<'_> {
         for location in odd {
             let Some(record) = self.chunks.record(location)? else { continue };
             let word = record.version_word(Ordering::Acquire);
-            if word & WRITING == 0 || self.is_at_work(word)? {
+            if word & WRITING == 0 {
+                continue;
+            }
+            if self.is_at_work(word)? {
+                log.claimed.push((location, word));
                 continue;
             }
             if views.live.is_live(location) && is_changing(word) {

@@ -218,7 +218,7 @@ impl Inner {
         if self.borrows.any_writer() || writer.changed || !tidy || !nobody_changes {
             return Ok(());
         }
-        self.forget_gone_chunks();
+        self.forget_gone_chunks(false);
         let sequence = writer.next_sequence - 1;
         let durable = self
             .chunks

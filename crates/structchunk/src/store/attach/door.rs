@@ -311,5 +311,6 @@ fn log_of_session(store: &StoreFile, left: &Left) -> Result<Log> {
         next_type: newest.next_type,
         others: Vec::new(),
         dropped: std::collections::BTreeSet::new(),
+        claimed: Vec::new(),
     })
 }

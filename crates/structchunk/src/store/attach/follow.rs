@@ -205,6 +205,7 @@ impl Inner {
         record: &Record<'_>,
         mut read: impl FnMut() -> Result<R>,
     ) -> Result<(R, bool)> {
+        let mut deadline = self.patience(true);
         loop {
             // First: who mends it leaves another word.
             let word = record.look();
@@ -215,6 +216,9 @@ impl Inner {
             let answer = read()?;
             if record.is_still(word) {
                 return Ok((answer, true));
+            }
+            if deadline.is_over() {
+                return Err(Error::Busy { key: record.key().to_vec() });
             }
         }
     }

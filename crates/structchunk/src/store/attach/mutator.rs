@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::super::find::Payload;
 use super::super::guard::{AtomicRef, OwnedRef};
-use super::super::mutate::{Changed, is_changing};
+use super::super::mutate::is_changing;
 use super::super::{Inner, Options, Store};
 use super::door::Door;
 use super::hold::SharedHold;
@@ -27,7 +27,8 @@ use crate::protocol::WRITING;
 /// A call takes a lock of this handle for some nanoseconds; give every thread a clone.
 pub struct Mutator {
     place: Arc<Place>,
-    own: RwLock<MutatorSession>,
+    /// `None`: a child, which changes nothing.
+    own: PerProcess<RwLock<Option<MutatorSession>>>,
 }
 
 /// What a [`Mutator`] changes until its writer's session is over: a [`Session`], and calls that change.
@@ -114,6 +115,10 @@ impl Inner {
                 beside.mark()?;
                 return Ok(Some(beside));
             }
+            // It is replaced again and again.
+            if deadline.is_over() {
+                return Err(busy());
+            }
         }
     }
 }
@@ -132,11 +137,26 @@ impl Options {
         let session = Session::new(store);
         let newest = PerProcess::new(Mutex::new(Some(session.clone())));
         let place = Place { door, newest };
-        Ok(Mutator { place: Arc::new(place), own: RwLock::new(MutatorSession { session }) })
+        Ok(Mutator::with(Arc::new(place), Some(MutatorSession { session })))
     }
 }
 
 impl Mutator {
+    fn with(place: Arc<Place>, session: Option<MutatorSession>) -> Self {
+        Self { place, own: PerProcess::new(RwLock::new(session)) }
+    }
+
+    fn own(&self) -> &RwLock<Option<MutatorSession>> {
+        self.own.here(|_| RwLock::default())
+    }
+
+    /// The session at hand.
+    fn present(&self) -> Result<MutatorSession> {
+        self.check_not_forked()?;
+        let present = self.own().read().unwrap_or_else(PoisonError::into_inner).clone();
+        present.map_or_else(|| self.next(), Ok)
+    }
+
     /// Attaches to a store that was created with [`shared_mutation`](Options::shared_mutation), to change its objects in place.
     ///
     /// There must be a session to take part in: a writer has the store open, or died with it in this boot of the machine and no other one has
@@ -250,46 +270,28 @@ impl Mutator {
     fn change<F>(
         &self,
         change: F,
-        carry_out: impl Fn(&Inner, &mut Option<F>) -> Result<Option<Changed>>,
+        carry_out: impl Fn(&Inner, &mut Option<F>) -> Result<bool>,
     ) -> Result<bool> {
-        self.check_not_forked()?;
         let mut change = Some(change);
         loop {
-            let session = self.own.read().unwrap_or_else(PoisonError::into_inner).clone();
+            let session = self.present()?;
             match carry_out(session.session.inner(), &mut change) {
                 Err(Error::SessionOver { .. }) if change.is_some() => drop(self.next()?),
                 Err(error) => return Err(error),
-                Ok(None) => return Ok(false),
-                Ok(Some(changed)) => {
-                    self.tell_successor(&session, changed);
-                    return Ok(true);
-                }
+                Ok(changed) => return Ok(changed),
             }
-        }
-    }
-
-    /// Where a recovery has made the live map anew while something was changed, the mark has to be in the new one.
-    fn tell_successor(&self, session: &MutatorSession, changed: Changed) {
-        if session.session.check().is_ok() {
-            return;
-        }
-        let marked =
-            self.next().and_then(|next| next.session.inner().mark_dirty(changed.chunk, changed.in_body));
-        if let Err(error) = marked {
-            tracing::warn!(%error, "a change that was made while the writer recovered may miss the next sync");
         }
     }
 
     fn next(&self) -> Result<MutatorSession> {
         self.check_not_forked()?;
         let next = MutatorSession { session: self.place.next()? };
-        *self.own.write().unwrap_or_else(PoisonError::into_inner) = next.clone();
+        *self.own().write().unwrap_or_else(PoisonError::into_inner) = Some(next.clone());
         Ok(next)
     }
 
     fn ask<R>(&self, question: impl Fn(&MutatorSession) -> Result<R>) -> Result<R> {
-        self.check_not_forked()?;
-        let mut session = self.own.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut session = self.present()?;
         loop {
             match question(&session) {
                 Err(Error::SessionOver { .. }) => session = self.next()?,
@@ -320,8 +322,8 @@ impl MutatorSession {
 
 impl Clone for Mutator {
     fn clone(&self) -> Self {
-        let session = self.own.read().unwrap_or_else(PoisonError::into_inner).clone();
-        Self { place: self.place.clone(), own: RwLock::new(session) }
+        let session = self.own().read().unwrap_or_else(PoisonError::into_inner).clone();
+        Self::with(self.place.clone(), session)
     }
 }
 
@@ -333,7 +335,6 @@ impl fmt::Debug for MutatorSession {
 
 impl fmt::Debug for Mutator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let session = self.own.read().unwrap_or_else(PoisonError::into_inner);
-        f.debug_struct("Mutator").field("path", &session.path()).finish_non_exhaustive()
+        f.debug_struct("Mutator").field("path", &self.place.door.path()).finish_non_exhaustive()
     }
 }

@@ -48,6 +48,10 @@ impl Inner {
             if self.still(self.is_current(&record))? && stands_alone {
                 return Ok(Some(Frozen { record, payload, held }));
             }
+            // It is replaced again and again.
+            if deadline.is_over() {
+                return Err(Error::Busy { key: key.to_vec() });
+            }
         }
     }
 }

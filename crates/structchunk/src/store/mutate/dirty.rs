@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
 use super::super::Inner;
 use super::super::hold::FIRST_BYTE;
@@ -47,6 +48,7 @@ impl Inner {
             return Ok(());
         }
         self.mark_held(writer)?;
+        self.take_claimed(writer)?;
         for &chunk in &writer.chunks.clone() {
             let bits = self.views.live.take_dirty(chunk);
             if bits == 0 {
@@ -65,6 +67,29 @@ impl Inner {
         self.mark_held(writer)
     }
 
+    /// What others were changing as this session began. Each is looked after until its word is another one, which a sync has then made durable.
+    fn take_claimed(&self, writer: &mut Writer) -> Result<()> {
+        let mut still_claimed = Vec::new();
+        for (location, odd) in writer.claimed.clone() {
+            let chunk = self.chunks.geometry.chunk(location);
+            // Nobody moves what is claimed: if the chunk is gone, the change had ended.
+            if !writer.chunks.contains(&chunk) {
+                continue;
+            }
+            let Some(record) = self.chunks.record(location)? else { continue };
+            // Before the sync, which makes durable what was stored before it changed.
+            let word = record.version_word(Ordering::Acquire);
+            writer.dirty_chunks.insert(chunk);
+            writer.changed = true;
+            self.take_body(writer, &record)?;
+            if word == odd {
+                still_claimed.push((location, odd));
+            }
+        }
+        writer.claimed = still_claimed;
+        Ok(())
+    }
+
     /// The bodies that current records of a chunk point to.
     fn take_dirty_bodies(&self, writer: &mut Writer, id: ChunkId) -> Result<()> {
         let chunk = &self.chunks.get(id)?;
@@ -72,16 +97,21 @@ impl Inner {
         for step in Walk::new(chunk, self.chunks.seed, end, 0) {
             let Step::Record(record) = step else { continue };
             if record.header().kind == Kind::Extern && self.views.live.is_live(record.location()) {
-                match self.keep_body_dirty(writer, &record) {
-                    // What cannot be used by anybody does not keep the rest from becoming durable.
-                    Err(error) if error.is_corrupt() || error.is_absent() => {
-                        tracing::warn!(%error, "a large object misses the sync");
-                    }
-                    outcome => outcome?,
-                }
+                self.take_body(writer, &record)?;
             }
         }
         Ok(())
+    }
+
+    fn take_body(&self, writer: &mut Writer, record: &Record<'_>) -> Result<()> {
+        match self.keep_body_dirty(writer, record) {
+            // What cannot be used by anybody does not keep the rest from becoming durable.
+            Err(error) if error.is_corrupt() || error.is_absent() => {
+                tracing::warn!(%error, "a large object misses the sync");
+                Ok(())
+            }
+            outcome => outcome,
+        }
     }
 
     /// The body of a record that is given a new place may have been changed by others.

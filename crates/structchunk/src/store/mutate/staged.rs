@@ -1,6 +1,8 @@
 //! Changes of objects of any size in a copy, stored back word by word under the claim.
 #![expect(unsafe_code, reason = "copies objects from and to mapped memory")]
 
+use std::sync::atomic::{Ordering, fence};
+
 use super::super::Inner;
 use super::super::find::Payload;
 use super::super::read::out_of_bounds;
@@ -73,16 +75,18 @@ impl Inner {
         over_torn: bool,
     ) -> Result<Option<Found<'_>>> {
         let hash = self.views.hashes.of_key(key);
-        let (mut deadline, mut until_marked) = (self.patience(wait), self.patience(true));
+        let (mut deadline, mut until_found) = (self.patience(wait), self.patience(true));
         loop {
             self.follow_files();
             let found =
                 self.with_object(key, hash, |record| Ok((record.clone(), self.typed_payload::<T>(record)?)));
             let Some((record, payload)) = self.still(found)? else { return Ok(None) };
-            if !self.stands_alone_here(&record, &mut until_marked)? {
+            if !self.stands_alone_here(&record, &mut until_found)? {
                 continue;
             }
             let claim = self.claim(&record, &mut deadline, over_torn)?;
+            // A recovery that does not see the claim has said before that it is one: the other half of the fence in `Shared::begin_recovery`.
+            fence(Ordering::SeqCst);
             if self.still(self.is_current(&record))? {
                 if self.shared.is_poisoned() {
                     // Whatever is changed now, the next writer takes back.
@@ -91,41 +95,45 @@ impl Inner {
                 }
                 return Ok(Some(Found { record, payload, claim }));
             }
+            // It is replaced again and again.
+            if until_found.is_over() {
+                return Err(Error::Busy { key: key.to_vec() });
+            }
         }
     }
 
-    /// Changes an object from beside the writer; in which chunk it lies, and whether it has a body. `change` is taken when it is used.
+    /// Changes an object from beside the writer; whether there was one. `change` is taken when it is used.
     pub(crate) fn update_beside<T: Plain + ?Sized, F: FnOnce(&mut T)>(
         &self,
         key: &[u8],
         wait: bool,
         change: &mut Option<F>,
-    ) -> Result<Option<Changed>> {
-        let Some(found) = self.find_and_claim::<T>(key, wait, false)? else { return Ok(None) };
-        self.change_claimed(found, change).map(Some)
+    ) -> Result<bool> {
+        let Some(found) = self.find_and_claim::<T>(key, wait, false)? else { return Ok(false) };
+        self.change_claimed(found, change).map(|()| true)
     }
 
-    /// Changes an object that a dead process has left half changed; `None` when there is none, or it is whole.
+    /// Changes an object that a dead process has left half changed; whether there was one.
     pub(crate) fn mend_beside<T: Plain + ?Sized, F: FnOnce(&mut T)>(
         &self,
         key: &[u8],
         change: &mut Option<F>,
-    ) -> Result<Option<Changed>> {
-        let Some(found) = self.find_and_claim::<T>(key, true, true)? else { return Ok(None) };
+    ) -> Result<bool> {
+        let Some(found) = self.find_and_claim::<T>(key, true, true)? else { return Ok(false) };
         if !found.claim.is_torn() {
-            return Ok(None);
+            return Ok(false);
         }
-        self.change_claimed(found, change).map(Some)
+        self.change_claimed(found, change).map(|()| true)
     }
 
     fn change_claimed<T: Plain + ?Sized, F: FnOnce(&mut T)>(
         &self,
         found: Found<'_>,
         change: &mut Option<F>,
-    ) -> Result<Changed> {
+    ) -> Result<()> {
         let Found { record, payload, claim } = found;
-        let changed = Changed { chunk: record.chunk.id, in_body: payload.body().is_some() };
-        self.check_can_mark(changed.chunk)?;
+        let (chunk, in_body) = (record.chunk.id, payload.body().is_some());
+        self.check_can_mark(chunk)?;
         // Where `change` panics, the claim ends: what was whole is as it was, and what was torn still says so.
         let mut staged = Staged::copy::<T>(&record, &payload)?;
         if let Some(change) = change.take() {
@@ -133,18 +141,11 @@ impl Inner {
         }
         claim.mended();
         staged.write_back::<T>(&record, &payload, &claim)?;
-        // Before anybody sees the change, so that it is in the next sync even if this process dies now.
-        self.mark_dirty(changed.chunk, changed.in_body)?;
+        // Before anybody sees the change, so that it is in the next sync even if this process dies now. (In the session in which the object was claimed:
+        // the next one knows of the claim, should it have come meanwhile.)
+        self.mark_dirty(chunk, in_body)?;
         drop(claim);
         // And the version word with it.
-        self.mark_dirty(changed.chunk, changed.in_body)?;
-        Ok(changed)
+        self.mark_dirty(chunk, in_body)
     }
-}
-
-/// What a change has made dirty.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Changed {
-    pub chunk: crate::format::ChunkId,
-    pub in_body: bool,
 }

@@ -174,6 +174,38 @@ fn a_writer_takes_nothing_back_while_others_change_objects() {
     assert_eq!((store.recovery().found, store.load::<u64>("late").unwrap()), (Found::MachineDied, None));
 }
 
+/// Syncs; whether there was anything to be made durable. (With nothing marked, a sync does nothing at all.)
+fn syncs(store: &structchunk::Store) -> u64 {
+    let generation = || {
+        let bytes = std::fs::read(store.path().join("STORE")).unwrap();
+        let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+        word(0x1008).max(word(0x2008))
+    };
+    let before = generation();
+    store.sync().unwrap();
+    generation() - before
+}
+
+#[test]
+fn a_change_that_ends_after_a_recovery_is_in_the_next_sync() {
+    let folder = folder();
+    let store = shared(folder.path());
+    store.put("key", &1_u64).unwrap();
+    store.put("large", &vec![1_u64; 9000][..]).unwrap();
+    let mut children = [mutator(folder.path()), mutator(folder.path())];
+    assert_eq!(children[0].tell("dwell key"), "dwelling");
+    assert_eq!(children[1].tell("dwell_words large"), "dwelling");
+    drop(store);
+    let store = open(folder.path());
+    assert_eq!(store.recovery().found, Found::ProcessDied);
+    for child in &mut children {
+        assert_eq!((syncs(&store), syncs(&store)), (1, 1), "as long as somebody is at it");
+        assert_eq!(child.tell("go on"), "true");
+    }
+    assert_eq!((syncs(&store), syncs(&store)), (1, 0));
+    assert_eq!(store.load("key").unwrap(), Some(2_u64));
+}
+
 #[test]
 fn what_has_returned_before_a_sync_survives_the_loss_of_everything_later() {
     let folder = folder();
@@ -184,17 +216,8 @@ fn what_has_returned_before_a_sync_survives_the_loss_of_everything_later() {
     store.put("counter", &Counter::default()).unwrap();
     store.sync().unwrap();
     let beside = attach(&path).unwrap();
-    // The writer cannot know; the marks tell it. With nothing marked, a sync does nothing at all.
-    let generation = || {
-        let bytes = std::fs::read(path.join("STORE")).unwrap();
-        let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
-        word(0x1008).max(word(0x2008))
-    };
-    let syncs = || {
-        let before = generation();
-        store.sync().unwrap();
-        generation() - before
-    };
+    // The writer cannot know; the marks tell it.
+    let syncs = || syncs(&store);
     while syncs() > 0 {}
     assert!(beside.update("key", |value: &mut u64| *value += 1).unwrap());
     assert_eq!((syncs(), syncs()), (1, 0));
@@ -221,13 +244,14 @@ fn a_child_of_a_mutator_changes_nothing_and_keeps_nobody_waiting() {
             matches!(beside.update("key", |_: &mut u64| {}), Err(Error::Forked)),
             matches!(beside.load::<u64>("key"), Err(Error::Forked)),
             matches!(beside.session(), Err(Error::Forked)),
+            matches!(beside.clone().load::<u64>("key"), Err(Error::Forked)),
             matches!(store.update("key", |_: &mut u64| {}), Err(Error::Forked)),
             store.load("key").is_ok_and(|value| value == Some(1_u64)),
         ];
         // SAFETY: ends the process without running anything else.
         #[expect(unsafe_code, reason = "fork")]
         unsafe {
-            libc::_exit(i32::from(refused != [true; 5]))
+            libc::_exit(i32::from(refused != [true; 6]))
         };
     }
     let mut status = 0;
@@ -337,6 +361,7 @@ fn who_dies_while_a_recovery_is_under_way_leaves_its_object_torn_and_not_made_wh
     store.put("key", &1_u64).unwrap();
     store.put("damaged", &1_u64).unwrap();
     store.put("counters", &[1_u64; 9000]).unwrap();
+    store.put_sealed("sealed", &1_u64).unwrap();
     let (chunk, bytes) = store.entry("damaged").unwrap().unwrap().place();
     let beside = attach(folder.path()).unwrap();
     let session = beside.session().unwrap();

@@ -79,3 +79,30 @@ fn a_body_is_neither_sealed_nor_renamed_under_a_reference_to_its_atomics() {
     assert_eq!(session.get::<[u64]>("renamed").unwrap().unwrap()[..2], [7, 1]);
     assert_eq!(store.check_deep().unwrap().count(), 0);
 }
+
+#[test]
+fn of_a_dropped_chunk_the_live_map_keeps_the_page_where_a_mutator_may_leave_its_last_mark() {
+    use rustix::fs::{SeekFrom, seek};
+    for is_shared in [false, true] {
+        let folder = folder();
+        let options = options().shared_mutation(is_shared).chunk_capacity(1 << 20);
+        let mut store = open_with(options, folder.path()).unwrap();
+        fill(&store);
+        fill(&store);
+        assert_eq!(compact(&store), []);
+        for key in ["one", "two", "three"] {
+            store.put(key, &1_u64).unwrap();
+            store.sync().unwrap();
+        }
+        assert!(!folder.path().join("chunks/00000000.chunk").exists());
+        assert!(store.release_dropped());
+        // Behind the header there are the words of chunk 0, a page for its counters and first bits.
+        let live = std::fs::File::open(folder.path().join("live")).unwrap();
+        let data = seek(&live, SeekFrom::Data(4096)).unwrap();
+        if is_shared {
+            assert_eq!((data, seek(&live, SeekFrom::Hole(4096)).unwrap()), (4096, 8192));
+        } else {
+            assert!(data > 8192, "{data}");
+        }
+    }
+}
