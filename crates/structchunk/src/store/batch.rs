@@ -215,6 +215,7 @@ impl Inner {
                 self.views.directory.store(&slot, location);
             }
         }
+        self.root.pass();
         self.publish_end(writer);
         for planned in plan {
             if let Change::Put(New { body, .. }) = &mut *planned.change

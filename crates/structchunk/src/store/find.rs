@@ -133,10 +133,14 @@ impl Inner {
             record
         } else {
             let Some(Some(previous)) = record.extension().previous else { return Ok(None) };
-            match self.chunks.record(previous)?.filter(|record| record.key_is(key) && self.is_in_log(record))
-            {
-                Some(previous) => previous,
-                None => return Ok(None),
+            match self.chunks.record(previous) {
+                // It has been given back: then the batch is there by now.
+                Err(error) if error.is_absent() && self.is_in_log(&record) => record,
+                previous => {
+                    let is_it = |record: &Record<'_>| record.key_is(key) && self.is_in_log(record);
+                    let Some(previous) = previous?.filter(is_it) else { return Ok(None) };
+                    previous
+                }
             }
         };
         Ok(record.header().kind.is_object().then_some(record))

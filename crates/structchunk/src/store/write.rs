@@ -227,6 +227,7 @@ impl Inner {
         old: Option<&Record<'_>>,
     ) {
         self.publish_end(writer);
+        self.root.pass();
         self.views.touch(slot);
         self.views.directory.store(slot, record.location());
         self.views.live.set(record.location(), writer.head - record.offset());
@@ -273,6 +274,7 @@ impl Inner {
         self.make_room_to_remove(writer, [&draft])?;
         self.append(writer, &draft, |_, _| Some(()))?;
         self.publish_end(writer);
+        self.root.pass();
         self.views.touch(&slot);
         if self.root.breaks(Sabotage::SlotCleared) {
             self.views.directory.clear(&slot);

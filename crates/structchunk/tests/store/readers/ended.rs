@@ -1,6 +1,7 @@
 //! Readers when their writer ends, dies or is followed by another one.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use structchunk::testing::{Call, Fault, Faults};
@@ -288,4 +289,53 @@ fn a_stopped_reader_holds_nobody_up_and_goes_on_with_the_writer_of_then() {
     reader.signal(rustix::process::Signal::CONT);
     assert_eq!(reader.tell("load key"), "2");
     assert_eq!(reader.tell("len"), "5001");
+}
+
+#[test]
+fn a_reader_that_sleeps_from_before_a_batch_until_what_it_replaces_is_gone_sees_the_batch() {
+    let folder = folder();
+    let moments = Faults::recorded();
+    let store = open_with(options().faults(moments.clone()), folder.path()).unwrap();
+    store.put("a", &1_u64).unwrap();
+    store.put("b", &1_u64).unwrap();
+    while store.stats().unwrap().chunks.len() < 2 {
+        store.put("filler", &[0_u8; 4096]).unwrap();
+    }
+    let (sleepy, asleep, wake_up) = stuck_in(Call::Open, "00000000.chunk");
+    let reader = attach_with(options().faults(sleepy), folder.path()).unwrap();
+    // Before each of its two records, and when both have their slots and do not count yet.
+    let (halfway, wait) = channel();
+    let (go_on, told) = channel();
+    let (count, told) = (AtomicU64::new(0), Mutex::new(told));
+    moments.watch(move |event| {
+        if event.call == Call::Memory && count.fetch_add(1, Ordering::SeqCst) == 2 {
+            halfway.send(()).unwrap();
+            told.lock().unwrap().recv().unwrap();
+        }
+    });
+    std::thread::scope(|scope| {
+        let commit = scope.spawn(|| {
+            let mut batch = store.batch();
+            batch.put("a", &2_u64).unwrap();
+            batch.put("b", &2_u64).unwrap();
+            batch.commit().unwrap();
+        });
+        wait.recv().unwrap();
+        let load = scope.spawn(|| reader.load::<u64>("a"));
+        asleep.recv().unwrap();
+        go_on.send(()).unwrap();
+        commit.join().unwrap();
+        let file = folder.path().join("chunks/00000000.chunk");
+        for number in 0.. {
+            store.compact().unwrap();
+            store.put("filler", &number).unwrap();
+            store.sync().unwrap();
+            if !file.exists() {
+                break;
+            }
+            assert!(number < 10, "it stays");
+        }
+        wake_up.send(()).unwrap();
+        assert_eq!(load.join().unwrap().unwrap(), Some(2));
+    });
 }
