@@ -187,27 +187,7 @@ impl Tracked {
                     if self.model.contains_key(to) && self.model.contains_key(from) => {}
                 Err(error) => return Err(error),
             },
-            Op::Update(key, word) => {
-                let Some(old) = self.model.get(key) else {
-                    assert!(!store.update::<Point>(key, |_| {})?, "update of what is not there");
-                    return Ok(());
-                };
-                assert_eq!(store.is_sealed(key)?, Some(self.sealed.contains(key)), "is_sealed");
-                if self.sealed.contains(key) {
-                    return match update(store, key, old, old) {
-                        Err(Error::Sealed { .. }) => Ok(()),
-                        // Of a store that writes no more, say.
-                        Err(error) => Err(error),
-                        Ok(()) => panic!("a sealed object was changed"),
-                    };
-                }
-                let new = updated(old, *word);
-                // Also when the call fails: a change may have begun.
-                let versions = self.history.entry(self.object[key]).or_default();
-                versions.extend([old.bytes(), new.bytes()]);
-                update(store, key, old, &new)?;
-                self.model.insert(key.clone(), new);
-            }
+            Op::Update(key, word) => self.update(store, key, *word)?,
             Op::Upgrade(key) => self.upgrade(store, key)?,
             Op::UpgradeAll => self.upgrade_all(store)?,
             Op::Batch(changes) => self.batch(store, changes)?,
@@ -235,6 +215,29 @@ impl Tracked {
                 self.synced();
             }
         }
+        Ok(())
+    }
+
+    fn update(&mut self, store: &Store, key: &[u8], word: u64) -> Result<()> {
+        let Some(old) = self.model.get(key) else {
+            assert!(!store.update::<Point>(key, |_| {})?, "update of what is not there");
+            return Ok(());
+        };
+        assert_eq!(store.is_sealed(key)?, Some(self.sealed.contains(key)), "is_sealed");
+        if self.sealed.contains(key) {
+            return match update(store, key, old, old) {
+                Err(Error::Sealed { .. }) => Ok(()),
+                // Of a store that writes no more, say.
+                Err(error) => Err(error),
+                Ok(()) => panic!("a sealed object was changed"),
+            };
+        }
+        let new = updated(old, word);
+        // Also when the call fails: a change may have begun.
+        let versions = self.history.entry(self.object[key]).or_default();
+        versions.extend([old.bytes(), new.bytes()]);
+        update(store, key, old, &new)?;
+        self.model.insert(key.to_vec(), new);
         Ok(())
     }
 
