@@ -50,6 +50,21 @@ impl<'a> Record<'a> {
         if is_about { Self::read(chunk, offset) } else { None }
     }
 
+    /// The record at `offset` of a chunk that stays mapped, if it is of the object under `key`; and where it ends.
+    #[inline]
+    pub(crate) fn read_object(chunk: &'a Chunk, offset: u64, key: &[u8]) -> Option<(Self, u64)> {
+        if offset < PAGE_BYTES {
+            return None;
+        }
+        let header = RecordHeader::parse(words(chunk, offset)?)?;
+        let place = header.place(offset);
+        let is_it = header.kind.is_object()
+            && usize::from(header.key_length) == key.len()
+            && place.end <= chunk.map.len()
+            && chunk.map.eq_bytes(place.key, key);
+        is_it.then(|| (Self { chunk: ChunkRef::new(chunk), offset }, place.end))
+    }
+
     /// The record at `offset`, of which the caller has seen that it is one and lies wholly inside its chunk.
     #[inline]
     pub(crate) fn recognised(chunk: ChunkRef<'a>, offset: u64) -> Self {

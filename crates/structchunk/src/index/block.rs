@@ -36,6 +36,12 @@ impl Block {
         self.entries.push((self.keys.len(), location));
     }
 
+    /// Fills an empty one: keys in one piece, and for each of them where it ends in that and where its record lies.
+    pub(crate) fn fill(&mut self, keys: &[u8], entries: impl Iterator<Item = (usize, Location)>) {
+        self.keys.extend_from_slice(keys);
+        self.entries.extend(entries);
+    }
+
     #[inline]
     fn get(&self, at: usize) -> Option<(&[u8], Location)> {
         let (end, location) = *self.entries.get(at)?;

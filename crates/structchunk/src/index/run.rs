@@ -1,9 +1,10 @@
 //! A sorted run: keys in order, and where their records lie.
 
 use std::cmp::Ordering;
-use std::ops::Bound;
+use std::ops::{Bound, Range};
 
-use super::{Direction, Sorted};
+use super::{Block, Bounds, Direction, Sorted};
+use crate::format::Location;
 
 /// Keys in order, each with the location of its record. A key costs its own bytes and 16 more.
 #[derive(Default)]
@@ -68,6 +69,28 @@ impl Run {
         let (end, location) = *self.entries.get(at)?;
         let start = at.checked_sub(1).map_or(0, |before| self.entries[before].0);
         Some((&self.keys[start as usize..end as usize], location))
+    }
+
+    /// The end of the entries from `first` on that lie in a range which begins before them, at most so many.
+    pub(crate) fn end_of(&self, bounds: &Bounds, first: usize, most: usize) -> usize {
+        let (mut low, mut high) = (first, first.saturating_add(most).min(self.len()));
+        while low < high {
+            let middle = low.midpoint(high);
+            let inside = self.get(middle).is_some_and(|(key, _)| bounds.is_below_upper(key));
+            if inside { low = middle + 1 } else { high = middle }
+        }
+        low
+    }
+
+    /// Puts entries of a run that lies above no other one, so that none of its keys went, into an empty block.
+    pub(crate) fn copy_into(&self, block: &mut Block, entries: Range<usize>) {
+        let start = entries.start.checked_sub(1).map_or(0, |before| self.entries[before].0);
+        let entries = &self.entries[entries];
+        let end = entries.last().map_or(start, |&(end, _)| end);
+        let places = entries
+            .iter()
+            .filter_map(|&(end, location)| Some(((end - start) as usize, Location::new(location)?)));
+        block.fill(&self.keys[start as usize..end as usize], places);
     }
 
     /// How many keys lie below a bound that a scan in this direction begins at: forward, the number of the first key to meet; backward,

@@ -51,6 +51,11 @@ impl Snapshot {
     /// Puts the first entries of a range into a block, at most so many, seen from one end.
     pub(crate) fn fill(&self, block: &mut Block, bounds: &Bounds, direction: Direction, most: usize) {
         let from = bounds.start(direction);
+        if let ([run], Direction::Forward) = (&self.0[..], direction) {
+            // Mostly there is one, and then what stands side by side in it is taken at once.
+            let first = run.start(from, direction);
+            return run.copy_into(block, first..run.end_of(bounds, first, most));
+        }
         let mut cursors: Vec<_> =
             self.0.iter().map(|run| Cursor { run, at: run.start(from, direction), direction }).collect();
         while block.len() < most {

@@ -16,7 +16,25 @@ use crate::key::EscapedKey;
 
 impl Inner {
     /// The current record of a key, of which it was said that it lies at `location`.
+    #[inline]
     fn current(&self, key: &[u8], location: Location) -> Result<Option<Record<'_>>> {
+        self.at_hand(key, location).map_or_else(|| self.current_with_care(key, location), |it| Ok(Some(it)))
+    }
+
+    /// The same where that is so, and the chunk is one that stays mapped.
+    #[inline]
+    fn at_hand(&self, key: &[u8], location: Location) -> Option<Record<'_>> {
+        if !self.views.live.is_live(location) {
+            return None;
+        }
+        let chunk = self.chunks.lasting(location)?;
+        let (record, end) = Record::read_object(chunk, self.chunks.geometry.offset(location), key)?;
+        self.ends_in_log(location, chunk, end).then_some(record)
+    }
+
+    /// The same in all other cases.
+    #[cold]
+    fn current_with_care(&self, key: &[u8], location: Location) -> Result<Option<Record<'_>>> {
         if self.views.live.is_live(location) {
             match self.chunks.record(location) {
                 Ok(Some(record)) if record.is_object_under(key) && self.is_in_log(&record) => {
