@@ -208,7 +208,7 @@ impl<'a> Iterator for Iter<'a> {
                 let next = self.chunks.pop()?;
                 match self.stretch(next) {
                     Ok(stretch) => self.current = Some(stretch),
-                    Err(error) => return Some(Err(error)),
+                    Err(error) => return Some(Err(inner.explained(error))),
                 }
                 continue;
             };
@@ -232,7 +232,7 @@ impl<'a> Iterator for Iter<'a> {
             match self.successor(&record) {
                 Ok(Some(record)) => return Some(Entry::new(store, record)),
                 Ok(None) => {}
-                Err(error) => return Some(Err(error)),
+                Err(error) => return Some(Err(inner.explained(error))),
             }
         }
     }
@@ -329,7 +329,7 @@ impl Store {
     #[expect(clippy::iter_not_returning_iterator, reason = "beginning a scan can fail")]
     pub fn iter(&self) -> Result<Iter<'_>> {
         self.inner.check_open()?;
-        let mut now = self.inner.log_now()?;
+        let mut now = self.inner.log_now().map_err(|error| self.inner.explained(error))?;
         now.chunks.reverse();
         Ok(Iter {
             store: self,

@@ -3,7 +3,7 @@
 use structchunk::{Error, OwnedRef, Reader, Result};
 
 use super::board::{ADDS, BATCH, Board, FIRST, LOOKS};
-use super::words::{self, LARGE, RENAMED, SIZES, Seen, WIDE, look, or_later};
+use super::words::{self, LARGE, RENAMED, SIZES, Seen, WIDE, look, may_be, or_later};
 use crate::common::{Counter, Random, open_with};
 
 /// As many references to sealed objects are kept.
@@ -35,8 +35,11 @@ pub fn run(board: &Board, random: Random) {
     let mut eyes = Eyes { board, random, reader, least: [0; 3], first: 0, batch: 0, sealed: Vec::new() };
     let mut looks = 0;
     while !board.is_over(1) {
-        if or_later(eyes.look()).is_some() {
-            looks += 1;
+        let (what, seen) = eyes.look();
+        match seen {
+            Ok(()) => looks += 1,
+            Err(error) if may_be(&error) => {}
+            Err(error) => panic!("{what}: {error} ({error:?})"),
         }
         if looks == 64 {
             board.count(LOOKS, looks);
@@ -47,20 +50,21 @@ pub fn run(board: &Board, random: Random) {
 }
 
 impl Eyes<'_> {
-    fn look(&mut self) -> Result<()> {
+    /// Looks at something or other; at what, and what came of it.
+    fn look(&mut self) -> (&'static str, Result<()>) {
         match self.random.below(1000) {
-            0..250 => self.look_at_order(),
-            250..450 => self.look_at_batch(),
-            450..750 => self.look_at_array(),
-            750..830 => self.look_at_renamed(),
-            830..900 => self.look_at_atomics(),
-            900..970 => self.look_at_sealed(),
-            970..990 => self.scan(),
+            0..250 => ("order", self.look_at_order()),
+            250..450 => ("batch", self.look_at_batch()),
+            450..750 => ("array", self.look_at_array()),
+            750..830 => ("renamed", self.look_at_renamed()),
+            830..900 => ("atomics", self.look_at_atomics()),
+            900..970 => ("sealed", self.look_at_sealed()),
+            970..990 => ("scan", self.scan()),
             990..998 => {
                 self.reader = attach(self.board);
-                Ok(())
+                ("attach", Ok(()))
             }
-            _ => self.copy(),
+            _ => ("copy", self.copy()),
         }
     }
 

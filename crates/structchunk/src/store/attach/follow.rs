@@ -49,6 +49,12 @@ impl Inner {
         if self.attached.is_some() && !self.goes_on() { Err(self.session_over()) } else { answer }
     }
 
+    /// The same for an error that was met where answers are not asked for once more: what is missing is missed by the rules that were suspended.
+    #[cold]
+    pub(crate) fn explained(&self, error: Error) -> Error {
+        self.still(Err::<(), _>(error)).err().unwrap_or_else(|| self.session_over())
+    }
+
     /// [`Inner::check_open`] for a scan, which goes on where the last step ended.
     #[inline]
     pub(crate) fn check_scan(&self) -> Result<()> {

@@ -54,7 +54,7 @@ impl<'a> Scan<'a> {
         let (source, trouble) = if bounds.is_empty() {
             (Source::Runs(Snapshot::default()), None)
         } else {
-            store.inner.source(bounds.is_everything(), true)?
+            store.inner.source(bounds.is_everything(), true).map_err(|error| store.inner.explained(error))?
         };
         let end = || End { block: Block::default(), most: FIRST_BLOCK };
         Ok(Self {
@@ -161,7 +161,7 @@ impl<'a> Scan<'a> {
                     }
                     Err(error) => {
                         self.course = Course::Ended;
-                        return Some(Err(error));
+                        return Some(Err(inner.explained(error)));
                     }
                 }
             };
@@ -172,7 +172,7 @@ impl<'a> Scan<'a> {
                 return None;
             }
             if let Some(found) = look(inner, is_own, key, location).transpose() {
-                return Some(found);
+                return Some(found.map_err(|error| inner.explained(error)));
             }
         }
     }

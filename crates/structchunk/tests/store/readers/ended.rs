@@ -339,3 +339,45 @@ fn a_reader_that_sleeps_from_before_a_batch_until_what_it_replaces_is_gone_sees_
         assert_eq!(load.join().unwrap().unwrap(), Some(2));
     });
 }
+
+#[test]
+fn a_scan_that_sleeps_until_another_writer_has_dropped_a_chunk_says_that_its_session_is_over() {
+    let folder = folder();
+    let fill = |store: &structchunk::Store, chunks: u32| {
+        while store.stats().unwrap().chunks.last().unwrap().number < chunks {
+            store.put("filler", &[0_u8; 4096]).unwrap();
+        }
+    };
+    let store = open(folder.path());
+    store.put("a", &1_u64).unwrap();
+    store.put("b", &1_u64).unwrap();
+    let (sleepy, asleep, wake_up) = stuck_in(Call::Open, "00000001.chunk");
+    let reader = attach_with(options().faults(sleepy), folder.path()).unwrap();
+    let session = reader.session().unwrap();
+    let mut scan = session.ordered().unwrap();
+    assert_eq!(scan.next().unwrap().unwrap().key(), b"a");
+    fill(&store, 1);
+    store.put("b", &2_u64).unwrap();
+    std::thread::scope(|scope| {
+        let met = scope.spawn(|| scan.next().unwrap().map(drop));
+        asleep.recv().unwrap();
+        drop(store);
+        let next = open(folder.path());
+        fill(&next, 2);
+        next.put("b", &3_u64).unwrap();
+        let file = folder.path().join("chunks/00000001.chunk");
+        for number in 0.. {
+            next.compact().unwrap();
+            next.put("filler", &number).unwrap();
+            next.sync().unwrap();
+            if !file.exists() {
+                break;
+            }
+            assert!(number < 10, "it stays");
+        }
+        wake_up.send(()).unwrap();
+        let met = met.join().unwrap();
+        assert!(matches!(met, Err(Error::SessionOver { .. })), "{met:?}");
+    });
+    assert_eq!(reader.load::<u64>("b").unwrap(), Some(3));
+}
