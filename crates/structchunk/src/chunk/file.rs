@@ -7,12 +7,18 @@ use std::time::SystemTime;
 
 use crate::disk::{Access, File, Folder, Punched};
 use crate::error::{Error, Result};
-use crate::format::{ChunkId, ChunkIdentity, Features, FileName, Geometry, PAGE_BYTES, SECTOR_BYTES, Seal};
+use crate::format::{
+    ChunkId, ChunkIdentity, Features, FileName, Geometry, PAGE_BYTES, SECTOR_BYTES, Seal, align_down,
+    align_up,
+};
 use crate::layout::Object;
-use crate::map::{Mapping, Present, Resident, bytes_of, make_large_pages};
+use crate::map::{Advice, LARGE_PAGE, Mapping, Present, Resident, bytes_of, make_large_pages};
 
 /// Values from this size on are written by a system call.
 const LARGE_BYTES: usize = 64 << 10;
+
+/// So often a hole is made again where others store to what lies beside it.
+const MOST_TRIES: u32 = 8;
 
 const SEAL_OFFSET: u64 = SECTOR_BYTES as u64;
 
@@ -166,7 +172,39 @@ impl Chunk {
         access: Access,
     ) -> Result<Self> {
         let map = Mapping::new(&file, geometry.capacity(), access)?;
-        Ok(Self { id, map, geometry, file, store, stepwise, writers: AtomicU32::new(0) })
+        let chunk = Self { id, map, geometry, file, store, stepwise, writers: AtomicU32::new(0) };
+        if !stepwise && chunk.file.has_holes_inside()? {
+            chunk.keep_pages_small();
+        }
+        Ok(chunk)
+    }
+
+    /// Keeps the kernel from making large pages, which could come to lie over holes: see [`Mapping::keep_pages_small`]. (Those that there are stay,
+    /// but where holes are made in them.)
+    pub(crate) fn keep_pages_small(&self) {
+        if !self.map.has_small_pages() {
+            self.map.keep_pages_small();
+            self.file.read_nothing_ahead();
+        }
+    }
+
+    /// Has a part read, for one who is about to go through it: where pages are kept small, nobody else reads anything ahead.
+    pub(crate) fn expect_scan(&self, part: Range<u64>) -> Result<()> {
+        let mut from = part.start;
+        while self.map.has_small_pages()
+            && from + LARGE_BYTES as u64 <= part.end
+            && let Some(data) = self.file.next_data(from)?
+        {
+            self.file.read_ahead(data.start..data.end.min(part.end));
+            from = data.end;
+        }
+        Ok(())
+    }
+
+    /// The same for one who goes through all chunks once.
+    pub(crate) fn expect_walk(&self, end: u64) -> Result<()> {
+        self.map.advise(Advice::Sequential, 0..end);
+        self.expect_scan(0..end)
     }
 
     /// Backs `from..to` with disk space; a file that grows in steps grows so far.
@@ -216,6 +254,35 @@ impl Chunk {
         self.file.drop_cached_pages(range)
     }
 
+    /// Lets go of what is cached around and behind the end of the records, whoever has it mapped. `reserved`: so far it is backed, and stays so.
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`] when from the page behind the end on nothing is reserved any more.
+    pub(crate) fn let_go_ahead(&self, head: u64, reserved: u64) -> Result<()> {
+        // Only bytes written depend on it.
+        let _ = self.let_go(align_down(head, LARGE_PAGE)..self.map.len());
+        let ahead = align_up(head, PAGE_BYTES)..reserved;
+        if self.stepwise || ahead.is_empty() { Ok(()) } else { self.file.forget_reserved(ahead) }
+    }
+
+    /// Makes a hole in which nobody looks for anything any more, and nothing is cached; `None` where that did not succeed, and there is none.
+    ///
+    /// A large page that is dirty cannot be divided, and would come to lie over the hole. So it is written out first, as often as somebody stores to
+    /// what lies beside the hole.
+    ///
+    /// # Errors
+    /// Those of [`Chunk::sync`], in which case nothing in the chunk can be believed; `Ok(Err(_))` for those of making the hole.
+    pub(crate) fn punch_between(&self, from: u64, bytes: u64) -> Result<Result<Option<Punched>>> {
+        self.keep_pages_small();
+        for _ in 0..MOST_TRIES {
+            match self.file.punch(from, bytes) {
+                Ok(Punched::Freed) if self.map.is_cached(from..from + bytes) => self.sync()?,
+                punched => return Ok(punched.map(Some)),
+            }
+        }
+        Ok(self.file.reserve(from, bytes).map(|()| None))
+    }
+
     /// Has the page cache hold a part that was just reserved in large pages.
     pub(crate) fn make_large_pages(&self, part: Range<u64>) {
         make_large_pages(&self.file, part);
@@ -252,12 +319,14 @@ impl Chunk {
             // There are no holes; and there is not more than a step to wipe.
             return self.file.write_zeroes(head, self.map.limit().saturating_sub(head));
         }
-        self.file.punch(head, self.map.len() - head).map(drop)
-    }
-
-    /// Makes a hole, in which nobody looks for anything any more.
-    pub(crate) fn punch(&self, from: u64, bytes: u64) -> Result<Punched> {
-        self.file.punch(from, bytes)
+        for _ in 0..MOST_TRIES {
+            self.file.punch(head, self.map.len() - head)?;
+            if !self.map.is_cached(align_up(head, PAGE_BYTES)..self.map.len()) {
+                break;
+            }
+            self.sync()?;
+        }
+        Ok(())
     }
 
     /// The parts of its first `end` bytes that are no holes.

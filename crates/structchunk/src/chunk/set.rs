@@ -1,7 +1,7 @@
 //! All chunks of a store, mapped when they are first needed.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crate::disk::{Access, Folder, Sabotage};
 use crate::error::Result;
@@ -24,6 +24,8 @@ pub(crate) struct ChunkSet {
     sealed_before: AtomicU32,
     /// Files of chunks before this one do not grow.
     followed: AtomicU32,
+    /// Others make holes in the files.
+    small_pages: AtomicBool,
     pub residents: Arc<Residents>,
     met: SparseTable<Arc<Chunk>>,
 }
@@ -40,7 +42,26 @@ impl ChunkSet {
         let unseeded = folder.breaks(Sabotage::ChecksumUnseeded);
         let seed = RecordSeed::new(if unseeded { [0; 16] } else { uuid });
         let (sealed_before, followed, met) = (AtomicU32::new(0), AtomicU32::new(0), SparseTable::new());
-        Self { folder, geometry, seed, uuid, features, access, sealed_before, followed, residents, met }
+        let small_pages = AtomicBool::new(false);
+        Self {
+            folder,
+            geometry,
+            seed,
+            uuid,
+            features,
+            access,
+            sealed_before,
+            followed,
+            small_pages,
+            residents,
+            met,
+        }
+    }
+
+    /// Has what is opened from now on cached in small pages: a writer in another process may make holes in it at any time. See
+    /// [`Chunk::keep_pages_small`].
+    pub(crate) fn keep_pages_small(&self) {
+        self.small_pages.store(true, Ordering::Relaxed);
     }
 
     /// Says that chunks before `active` were full at the last checkpoint.
@@ -67,6 +88,9 @@ impl ChunkSet {
         let chunk = self.residents.admit(|make_room| {
             make_room(self.geometry.capacity());
             let chunk = Chunk::open(&self.folder, self.uuid, self.geometry, id, self.access)?;
+            if self.small_pages.load(Ordering::Relaxed) {
+                chunk.keep_pages_small();
+            }
             if id.0 < self.sealed_before.load(Ordering::Relaxed) {
                 chunk.require_whole()?;
             }

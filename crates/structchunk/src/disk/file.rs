@@ -141,6 +141,19 @@ impl File {
             .map_err(|error| Error::io("drop cached pages of", &self.path, error))
     }
 
+    /// Asks the kernel to read nothing ahead of what is read of this file, so that it makes no large pages.
+    pub(crate) fn read_nothing_ahead(&self) {
+        let _ = self.effect(Call::Cache, || rustix::fs::fadvise(&self.descriptor, 0, None, Advice::Random));
+    }
+
+    /// Asks the kernel to read a part of this file, in small pages.
+    pub(crate) fn read_ahead(&self, range: Range<u64>) {
+        let bytes = NonZeroU64::new(range.end.saturating_sub(range.start));
+        let _ = self.effect(Call::Cache, || {
+            rustix::fs::fadvise(&self.descriptor, range.start, bytes, Advice::WillNeed)
+        });
+    }
+
     /// Device and inode: the same for two handles exactly when they are the same file.
     pub(crate) fn identity(&self) -> Result<(u64, u64)> {
         let status = self.status()?;

@@ -73,6 +73,33 @@ impl File {
         }
     }
 
+    /// Takes a range that was reserved, and holds nothing yet, out of the page cache: also where other processes have it mapped. It stays reserved.
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`] when it was given back before it could be reserved anew.
+    pub(crate) fn forget_reserved(&self, range: Range<u64>) -> Result<()> {
+        let bytes = range.end.saturating_sub(range.start);
+        if bytes == 0 {
+            return Ok(());
+        }
+        let flags = FallocateFlags::ZERO_RANGE | FallocateFlags::KEEP_SIZE;
+        match self
+            .effect(Call::Forget, || rustix::fs::fallocate(self.descriptor(), flags, range.start, bytes))
+        {
+            Err(error) if !is_unsupported(&error) => self.reserve(range.start, bytes),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether there are holes before the last of its data.
+    pub(crate) fn has_holes_inside(&self) -> Result<bool> {
+        let hole = self.next(SeekFrom::Hole(0))?;
+        Ok(match hole {
+            Some(hole) => self.next(SeekFrom::Data(hole))?.is_some(),
+            None => false,
+        })
+    }
+
     fn allocate(&self, flags: FallocateFlags, offset: u64, bytes: u64) -> io::Result<()> {
         if bytes == 0 {
             return Ok(());

@@ -10,7 +10,7 @@ use std::ops::Range;
 use memmap2::{Advice, MmapOptions};
 
 use crate::disk::{Call, File};
-use crate::format::{align_down, align_up};
+use crate::format::{PAGE_BYTES, align_down, align_up};
 
 /// The largest page that the kernel makes, in bytes.
 pub(crate) const LARGE_PAGE: u64 = 2 << 20;
@@ -20,6 +20,10 @@ pub(crate) const LARGE_PAGE: u64 = 2 << 20;
 ///
 /// Only speed depends on it, so what the kernel answers is of no interest.
 pub(crate) fn make_large_pages(file: &File, part: Range<u64>) {
+    // (Where small pages are larger, so are large ones, and would reach beyond the part.)
+    if rustix::param::page_size() as u64 != PAGE_BYTES {
+        return;
+    }
     let (start, end) = (align_up(part.start, LARGE_PAGE), align_down(part.end, LARGE_PAGE));
     if start >= end {
         return;

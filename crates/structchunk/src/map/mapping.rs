@@ -9,7 +9,7 @@
 
 use std::ops::Range;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use memmap2::{MmapOptions, MmapRaw, UncheckedAdvice};
@@ -43,6 +43,8 @@ pub(crate) struct Mapping {
     access: Access,
     /// Where the mapping may go and come back.
     presence: Option<Presence>,
+    /// The file has holes between what is stored to.
+    small_pages: AtomicBool,
     /// Keeps it mapped; `None` while it is not there.
     memory: Mutex<Option<Mapped>>,
     inherited: Option<InheritedLength>,
@@ -65,6 +67,7 @@ impl Mapping {
             bytes,
             access,
             presence: None,
+            small_pages: AtomicBool::new(false),
             memory: Mutex::new(Some(mapped)),
             inherited: None,
         })
@@ -125,6 +128,9 @@ impl Mapping {
         let (mapped, backed) = map(file, self.bytes, self.access)?;
         self.base.store(mapped.memory.as_mut_ptr(), Ordering::Release);
         *self.memory() = Some(mapped);
+        if self.has_small_pages() {
+            self.advise(Advice::Random, 0..self.bytes);
+        }
         self.limit.store(backed, Ordering::Release);
         if let Some(presence) = &self.presence {
             presence.open();
@@ -255,8 +261,25 @@ impl Mapping {
         Some(())
     }
 
+    /// From now on each touch brings in one small page, and nothing is read ahead.
+    ///
+    /// A large page that lies over a hole gets blocks for all of it when any part of it is stored to: on a full disk a signal. The kernel makes
+    /// large pages where it reads ahead.
+    pub(crate) fn keep_pages_small(&self) {
+        self.small_pages.store(true, Ordering::SeqCst);
+        self.advise(Advice::Random, 0..self.bytes);
+    }
+
+    /// Whether that was asked for.
+    pub(crate) fn has_small_pages(&self) -> bool {
+        self.small_pages.load(Ordering::SeqCst)
+    }
+
     /// Tells the kernel how a range will be used. Only speed depends on it, so what it answers is of no interest.
     pub(crate) fn advise(&self, advice: Advice, range: Range<u64>) {
+        if advice != Advice::Random && self.has_small_pages() {
+            return;
+        }
         let advice = match advice {
             Advice::Normal => memmap2::Advice::Normal,
             Advice::Random => memmap2::Advice::Random,
@@ -284,6 +307,20 @@ impl Mapping {
                 let _ = unsafe { memory.unchecked_advise_range(UncheckedAdvice::DontNeed, start, bytes) };
             }
         }
+    }
+
+    /// Whether the page cache holds any page of a range of whole pages, for this process or another one; false where the kernel does not tell.
+    pub(crate) fn is_cached(&self, range: Range<u64>) -> bool {
+        let memory = self.memory();
+        let Some(Mapped { memory, .. }) = memory.as_ref().filter(|_| range.end <= self.len()) else {
+            return false;
+        };
+        let page = rustix::param::page_size() as u64;
+        let mut pages = vec![0_u8; range.end.saturating_sub(range.start).div_ceil(page) as usize];
+        let start = memory.as_mut_ptr().wrapping_add(range.start as usize);
+        // SAFETY: the range is mapped, as long as the lock is held, and there is a byte for each of its pages.
+        let told = unsafe { libc::mincore(start.cast(), pages.len() * page as usize, pages.as_mut_ptr()) };
+        told == 0 && pages.iter().any(|page| page & 1 != 0)
     }
 
     /// Begins to bring the cache line at `offset` near.

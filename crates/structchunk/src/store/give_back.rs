@@ -66,7 +66,7 @@ impl Inner {
         let retired = std::mem::replace(&mut checkpoints.retiring, superseded.bodies);
         self.give_back_bodies(checkpoints, retired);
         let retired = std::mem::replace(&mut checkpoints.retiring_payloads, superseded.payloads);
-        self.give_back_payloads(checkpoints, retired);
+        self.give_back_payloads(checkpoints, retired)?;
         let retired = std::mem::replace(&mut checkpoints.retiring_chunks, superseded.chunks);
         self.give_back_chunks(checkpoints, &retired)
     }

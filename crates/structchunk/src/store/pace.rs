@@ -8,8 +8,8 @@
 use super::Inner;
 use super::inner::Writer;
 use crate::error::Result;
-use crate::format::{ChunkId, PAGE_BYTES, align_down};
-use crate::map::{Advice, LARGE_PAGE};
+use crate::format::{PAGE_BYTES, align_down, align_up};
+use crate::map::Advice;
 
 /// How the store has changed of late.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -58,18 +58,20 @@ impl Inner {
         bulk
     }
 
-    /// Announces small writes at the head, and lets go of the large page that may be cached there.
-    pub(crate) fn announce_small(&self, chunk: ChunkId, head: u64) {
-        let Ok(chunk) = self.chunks.get(chunk) else { return };
+    /// Announces small writes at the head, and lets go of the large pages that may be cached there: each of them would be written as a whole.
+    pub(crate) fn announce_small(&self, writer: &mut Writer) {
+        let (head, reserved) = (writer.head, writer.reserved);
+        let Ok(chunk) = self.chunks.get(writer.active) else { return };
         chunk.map.advise(Advice::Random, align_down(head, PAGE_BYTES)..chunk.map.len());
-        let around = align_down(head, LARGE_PAGE);
-        // Only bytes written depend on it.
-        let _ = chunk.let_go(around..(around + LARGE_PAGE).min(chunk.map.len()));
+        if let Err(error) = chunk.let_go_ahead(head, reserved) {
+            tracing::warn!(%error, "space that was reserved is gone");
+            writer.reserved = align_up(head, PAGE_BYTES).min(reserved);
+        }
     }
 
     /// The same at the head and in the directory, where the next changes may be anywhere.
-    pub(crate) fn expect_few_changes(&self, chunk: ChunkId, head: u64) -> Result<()> {
-        self.announce_small(chunk, head);
+    pub(crate) fn expect_few_changes(&self) -> Result<()> {
+        self.announce_small(&mut self.lock_writer());
         self.views.directory_file.expect_few()
     }
 }

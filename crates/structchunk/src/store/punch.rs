@@ -42,7 +42,14 @@ impl Inner {
     }
 
     /// Makes the holes that the sync before the last one has allowed.
-    pub(crate) fn give_back_payloads(&self, checkpoints: &mut Checkpoints, mut retired: Vec<Location>) {
+    ///
+    /// # Errors
+    /// Those of a sync.
+    pub(crate) fn give_back_payloads(
+        &self,
+        checkpoints: &mut Checkpoints,
+        mut retired: Vec<Location>,
+    ) -> Result<()> {
         // Once a session ends, there is no later.
         let most = if self.closed.load(Ordering::SeqCst) { usize::MAX } else { MOST_HOLES };
         if retired.len() > most {
@@ -55,7 +62,7 @@ impl Inner {
             retired.retain(|location| writer.chunks.contains(&self.chunks.geometry.chunk(*location)));
         }
         if retired.is_empty() || !self.can_punch.load(Ordering::Relaxed) {
-            return;
+            return Ok(());
         }
         // Whoever finds a superseded record from here on notices that, before it takes a guard of it for a current one.
         self.relocations.fetch_add(1, Ordering::SeqCst);
@@ -64,29 +71,31 @@ impl Inner {
         {
             let held = of_chunk.first().and_then(|it| self.hold_alone(self.chunks.geometry.chunk(*it)));
             for &location in of_chunk {
-                if held.is_none() || !self.punch(location) {
+                if held.is_none() || !self.punch(location)? {
                     // With some sync that comes anyway.
                     self.lock_writer().superseded_payloads.push(location);
                 }
             }
         }
+        Ok(())
     }
 
-    /// Makes a hole in a superseded payload; false while somebody refers to it.
-    fn punch(&self, location: Location) -> bool {
-        let Ok(Some(record)) = self.chunks.record(location) else { return true };
-        let Some((from, bytes)) = self.whole_pages(&record) else { return true };
+    /// Makes a hole in a superseded payload; false while somebody refers to it, or changes what lies beside it all the time.
+    fn punch(&self, location: Location) -> Result<bool> {
+        let Ok(Some(record)) = self.chunks.record(location) else { return Ok(true) };
+        let Some((from, bytes)) = self.whole_pages(&record) else { return Ok(true) };
         if self.is_in_use(&record) {
-            return false;
+            return Ok(false);
         }
         let spared = !self.root.breaks(Sabotage::HeaderPunched);
         let (from, bytes) = if spared { (from, bytes) } else { (from - PAGE_BYTES, bytes + PAGE_BYTES) };
-        match record.chunk.punch(from, bytes) {
-            Ok(Punched::Freed) => {}
-            Ok(Punched::Zeroed) => self.can_punch.store(false, Ordering::Relaxed),
+        match record.chunk.punch_between(from, bytes)? {
+            Ok(Some(Punched::Freed)) => {}
+            Ok(Some(Punched::Zeroed)) => self.can_punch.store(false, Ordering::Relaxed),
+            Ok(None) => return Ok(false),
             Err(error) => tracing::warn!(%error, "a superseded object keeps its space"),
         }
-        true
+        Ok(true)
     }
 
     /// Whether a record is the one that its key leads to.

@@ -277,7 +277,7 @@ impl Situation<'_> {
             let chunk = &self.chunks.get(id)?;
             let end = self.end_of(chunk, log, report);
             views.live.reserve(id, 0, end, &mut |from, to| views.live_file.back(from, to))?;
-            chunk.map.advise(Advice::Sequential, 0..end);
+            chunk.expect_walk(end)?;
             let mut walk = Walk::new(chunk, self.chunks.seed, end, last_sequence);
             for step in walk.by_ref() {
                 match step {

@@ -243,6 +243,7 @@ impl<'a> Iter<'a> {
     fn stretch(&self, id: ChunkId) -> Result<Stretch<'a>> {
         let chunk = self.store.inner.chunks.get(id)?;
         let end = if id == self.active { self.head } else { chunk.sealed_head()? };
+        chunk.expect_scan(PAGE_BYTES..end)?;
         Ok(Stretch { chunk, offset: PAGE_BYTES, end, sure: PAGE_BYTES })
     }
 

@@ -129,6 +129,7 @@ impl Since<'_> {
         {
             walk.go_to(geometry.offset(from.position).max(walk.offset()));
         }
+        chunk.expect_scan(walk.offset()..end)?;
         while let Some(step) = walk.next() {
             let record = match step {
                 Step::Record(record) => record,

@@ -57,7 +57,7 @@ impl Inner {
             return Ok(());
         }
         self.check_open()?;
-        let writer = self.lock_writer();
+        let mut writer = self.lock_writer();
         let mut checkpoint = checkpoints.newest;
         checkpoint.evidence = new_evidence(&self.root, &checkpoints.file)?;
         checkpoint.clean = false;
@@ -74,7 +74,7 @@ impl Inner {
             return Err(self.poison(&checkpoints, error));
         }
         self.session_open.store(true, Ordering::Release);
-        self.announce_small(writer.active, writer.head);
+        self.announce_small(&mut writer);
         Ok(())
     }
 
@@ -168,8 +168,7 @@ impl Inner {
         }
         checkpoints.durable_cut = number;
         if cut.slow {
-            self.expect_few_changes(cut.checkpoint.active, cut.checkpoint.head)
-                .map_err(|error| self.poison(checkpoints, error))?;
+            self.expect_few_changes().map_err(|error| self.poison(checkpoints, error))?;
         }
         self.give_back(checkpoints, cut.superseded).map_err(|error| self.poison(checkpoints, error))
     }

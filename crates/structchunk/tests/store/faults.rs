@@ -53,7 +53,9 @@ fn fail(path: &Path, start: Start, seed: u64, n: u64, errno: i32) -> Outcome {
     let (note, plan) = (seam.failed.clone(), faults.clone());
     let (opened, pause) = (seam.opened.clone(), seam.looking.clone());
     faults.watch(move |event| {
-        if !pause.load(Ordering::SeqCst) && calls.fetch_add(1, Ordering::SeqCst) + 1 == n {
+        // (What happens in memory cannot fail.)
+        let counts = event.call != Call::Memory && !pause.load(Ordering::SeqCst);
+        if counts && calls.fetch_add(1, Ordering::SeqCst) + 1 == n {
             *note.lock().expect("a lock") = Some((event.clone(), !opened.load(Ordering::SeqCst)));
             plan.plan(Fault::nth(1, errno));
         }
@@ -66,9 +68,9 @@ fn fail(path: &Path, start: Start, seed: u64, n: u64, errno: i32) -> Outcome {
 
 /// Calls whose failure the store may pass over: it gives space back, and tries again or leaves that to a recovery; or it only asks.
 /// While it is opened a full disk may also leave no space to be kept back, or the views in memory.
-/// A recovery may do without the old directory, which only tells how large the new one had better be.
+/// A recovery, which making a store is too, may do without the old directory, which only tells how large the new one had better be.
 fn may_be_passed_over(event: &Event, start: Start, opening: bool, errno: i32) -> bool {
-    let is_hint = start == Start::Killed && opening && event.file == "directory";
+    let is_hint = start != Start::Clean && opening && event.file == "directory";
     let is_view = ["directory", "live"].contains(&event.file.as_str());
     matches!(event.call, Call::Remove | Call::Lock | Call::Inspect | Call::List | Call::Forget | Call::Cache)
         || event.call == Call::Punch && !opening

@@ -46,6 +46,7 @@ mod script;
 mod sealed;
 mod session;
 mod sizes;
+mod small_pages;
 mod steps;
 mod syncs;
 mod tables;

@@ -56,6 +56,14 @@ impl Mount {
         run("mount", &["-o", "remount,ro", place]).expect("a mount for reading only");
     }
 
+    /// Unmounts it and mounts it again, so that nothing of it is cached. (Not a tmpfs, which would be empty.)
+    pub fn mount_anew(&self) {
+        let named = |path: &Path| path.to_str().expect("a path").to_owned();
+        let (place, image) = (named(&self.place), named(&self.folder.path().join("image")));
+        run("umount", &[&place]).expect("nobody uses it");
+        run("mount", &["-o", "loop", &image, &place]).expect("a mount");
+    }
+
     pub fn path(&self) -> &Path {
         &self.place
     }

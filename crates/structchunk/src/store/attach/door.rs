@@ -189,6 +189,7 @@ impl Door {
         let access = if self.slot.is_some() { Access::Write } else { Access::Read };
         let chunks =
             ChunkSet::new(folder.clone(), uuid, identity.geometry, features, access, residents.clone());
+        chunks.keep_pages_small();
         let bodies = BodySet::new(folder, uuid, access, residents);
         let mut report = RecoveryReport::default();
         let (lock, read_only, attached) = (None, true, None);

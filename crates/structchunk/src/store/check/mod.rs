@@ -106,6 +106,7 @@ impl<'a> Checker<'a> {
         };
         let views = self.views;
         views.live.reserve(id, 0, end, &mut |from, to| views.live_file.back(from, to))?;
+        chunk.expect_scan(PAGE_BYTES..end)?;
         let mut walk = Walk::new(&chunk, chunks.seed, end, self.last_sequence);
         if let Some(deep) = &mut self.deep {
             deep.begin_chunk();

@@ -343,7 +343,7 @@ fn a_reader_that_sleeps_from_before_a_batch_until_what_it_replaces_is_gone_sees_
 #[test]
 fn a_scan_that_sleeps_until_another_writer_has_dropped_a_chunk_says_that_its_session_is_over() {
     let folder = folder();
-    let fill = |store: &structchunk::Store, chunks: u32| {
+    let grow = |store: &structchunk::Store, chunks: u32| {
         while store.stats().unwrap().chunks.last().unwrap().number < chunks {
             store.put("filler", &[0_u8; 4096]).unwrap();
         }
@@ -356,14 +356,14 @@ fn a_scan_that_sleeps_until_another_writer_has_dropped_a_chunk_says_that_its_ses
     let session = reader.session().unwrap();
     let mut scan = session.ordered().unwrap();
     assert_eq!(scan.next().unwrap().unwrap().key(), b"a");
-    fill(&store, 1);
+    grow(&store, 1);
     store.put("b", &2_u64).unwrap();
     std::thread::scope(|scope| {
         let met = scope.spawn(|| scan.next().unwrap().map(drop));
         asleep.recv().unwrap();
         drop(store);
         let next = open(folder.path());
-        fill(&next, 2);
+        grow(&next, 2);
         next.put("b", &3_u64).unwrap();
         let file = folder.path().join("chunks/00000001.chunk");
         for number in 0.. {
