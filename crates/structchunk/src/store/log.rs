@@ -236,7 +236,11 @@ impl Inner {
     /// In a bulk load, whole large pages are reserved at a time, where a chunk has many.
     fn wide_step_above(&self, bytes: u64) -> u64 {
         let capacity = self.chunks.geometry.capacity();
-        if capacity < 16 * LARGE_PAGE { bytes } else { align_up(bytes, LARGE_PAGE).min(capacity) }
+        if capacity < 16 * LARGE_PAGE || self.chunks.is_stepwise() {
+            bytes
+        } else {
+            align_up(bytes, LARGE_PAGE).min(capacity)
+        }
     }
 
     /// Whether one draft fits without a look at anything but numbers: the usual case.

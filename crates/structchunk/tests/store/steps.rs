@@ -67,6 +67,21 @@ fn the_files_of_chunks_are_never_more_than_a_step_longer_than_what_is_in_them() 
 }
 
 #[test]
+fn a_bulk_load_into_a_large_chunk_keeps_to_the_step_as_well() {
+    let folder = folder();
+    let path = folder.path().join("store");
+    let store = open_with(stepwise().chunk_capacity(64 * MIB), &path).expect("open");
+    for number in 0..40_000_u64 {
+        store.put(number.to_le_bytes(), &[number; 16]).expect("put");
+        if number % 100 == 0 {
+            let head = store.stats().expect("stats").chunks[0].head;
+            let bytes = fs::metadata(path.join("chunks/00000000.chunk")).expect("a chunk").len();
+            assert!((head..=head + STEP).contains(&bytes), "{bytes} bytes for {head}");
+        }
+    }
+}
+
+#[test]
 fn what_lies_behind_the_end_of_the_log_is_zeroed_as_far_as_the_file_goes() {
     for sparse in [Sparse::Never, Sparse::Auto] {
         let folder = folder();
