@@ -32,6 +32,7 @@ impl Store {
     /// As for [`Store::put`]; the first error ends the call, and the puts before it have taken place. [`Error::Lengths`] when there are not as
     /// many values as keys: then none has.
     pub fn put_many<T: Object, K: AsRef<[u8]>>(&self, keys: &[K], values: &[T]) -> Result<()> {
+        self.inner.check_writable()?;
         if keys.len() != values.len() {
             return Err(Error::Lengths { keys: keys.len(), values: values.len() });
         }

@@ -59,6 +59,7 @@ fn half_a_batch_is_not_made_durable_by_a_sync_that_waits_for_its_end() {
             ended.store(true, Ordering::SeqCst);
         });
         assert!(matches!(store.sync(), Err(Error::Poisoned { .. })));
+        assert!(matches!(store.put_many::<u64, &str>(&[], &[]), Err(Error::Poisoned { .. })));
         drop(store);
         for trust in [false, true] {
             let store = open_with(options().trust_page_cache(trust), &path)

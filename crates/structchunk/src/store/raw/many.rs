@@ -17,11 +17,17 @@ impl Raw<'_> {
     /// As for [`Raw::put`], except for [`Error::Busy`]; the first error ends the call, and the puts before it have taken place.
     /// [`Error::Lengths`] when there are not as many objects as keys: then none has.
     pub fn try_put_many<K: AsRef<[u8]>>(self, keys: &[K], what: &Described, objects: &[u8]) -> Result<usize> {
-        let Some(first) = keys.first() else { return Ok(0) };
+        self.inner().check_writable()?;
+        let lengths =
+            |bytes: usize| Error::Lengths { keys: keys.len(), values: objects.len().div_ceil(bytes) };
+        let Some(first) = keys.first() else {
+            let bytes = what.bytes().map_or(usize::MAX, |bytes| bytes.max(1) as usize);
+            return if objects.is_empty() { Ok(0) } else { Err(lengths(bytes)) };
+        };
         let bytes = what.bytes_under(first.as_ref())?;
         if keys.len() as u64 != objects.len() as u64 / bytes || !(objects.len() as u64).is_multiple_of(bytes)
         {
-            return Err(Error::Lengths { keys: keys.len(), values: objects.len() / bytes as usize });
+            return Err(lengths(bytes as usize));
         }
         let description = what.description()?;
         let mut done = 0;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use structchunk::{Error, Found, Ref, Store};
+use structchunk::raw::Described;
+use structchunk::{Error, Found, Object, Ref, Store};
 
 use super::on_both;
 use crate::common::{Counter, Point, Wide, folder, open, open_with, options};
@@ -42,8 +43,17 @@ fn a_closed_handle_answers_closed_to_everything() {
         is_closed(store.insert_new("x", &2_u64));
         is_closed(store.replace("k", &2_u64));
         is_closed(store.put_if("k", 1, &2_u64));
+        is_closed(store.put_many(&["k"], &[2_u64]));
+        is_closed(store.put_many::<u64, _>(&["k"], &[]));
+        is_closed(store.put_many::<u64, &str>(&[], &[]));
+        let what = Described::one(<u64 as Object>::ELEMENT.into());
+        is_closed(store.raw().try_put_many(&["k"], &what, &[0; 8]));
+        is_closed(store.raw().try_put_many(&["k"], &what, &[]));
+        is_closed(store.raw().try_put_many::<&str>(&[], &what, &[]));
+        is_closed(store.batch().commit());
         is_closed(store.load::<u64>("k"));
         is_closed(store.load_many::<u64, _>(&["k"]));
+        is_closed(store.load_many::<u64, &str>(&[]));
         is_closed(store.get::<u64>("k"));
         is_closed(store.try_get::<u64>("k"));
         is_closed(store.get_owned::<u64>("k"));

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
 
-use structchunk::{Error, Found, Options, Store};
+use structchunk::raw::Described;
+use structchunk::{Error, Found, Object, Options, Store};
 
 use crate::common::{Counter, Model, Value, assert_same, folder, open, open_with, options};
 use crate::process;
@@ -45,6 +46,10 @@ fn use_it(store: &Store, model: &Model) {
     let refused = |error: Option<Error>| assert!(matches!(error, Some(Error::ReadOnly { .. })), "{error:?}");
     refused(store.put("x", &1_u8).err());
     refused(store.put("x", &vec![1_u8; 100_000][..]).err());
+    refused(store.put_many::<u8, &str>(&[], &[]).err());
+    refused(store.put_many::<u8, _>(&["x"], &[]).err());
+    let what = Described::one(<u8 as Object>::ELEMENT.into());
+    refused(store.raw().try_put_many::<&str>(&[], &what, &[]).err());
     refused(store.remove(key).err());
     refused(store.take::<u8>(key).err());
     refused(store.rename(key, "x").err());
