@@ -172,6 +172,7 @@ impl Chunk {
         access: Access,
     ) -> Result<Self> {
         let map = Mapping::new(&file, geometry.capacity(), access)?;
+        let map = if stepwise { map.followed(&file) } else { map };
         let chunk = Self { id, map, geometry, file, store, stepwise, writers: AtomicU32::new(0) };
         if !stepwise && chunk.file.has_holes_inside()? {
             chunk.keep_pages_small();

@@ -10,10 +10,10 @@ const SEAL_OFFSET: u64 = SECTOR_BYTES as u64;
 impl Chunk {
     /// End of the last 16 bytes at or behind `from` that are not all zero; `from` where there are none. Touches no holes.
     pub(crate) fn written_end(&self, from: u64) -> Result<u64> {
-        let (mut end, mut at) = (from, from);
+        let (mut end, mut at, limit) = (from, from, self.map.follow());
         while let Some(data) = self.file.next_data(at)? {
             let first = (data.start & !(RECORD_ALIGN - 1)).max(from);
-            let mut unit = align_up(data.end, RECORD_ALIGN).min(self.map.limit() & !(RECORD_ALIGN - 1));
+            let mut unit = align_up(data.end, RECORD_ALIGN).min(limit & !(RECORD_ALIGN - 1));
             while unit > first {
                 unit -= RECORD_ALIGN;
                 if !self.map.eq_bytes(unit, &[0; RECORD_ALIGN as usize]) {

@@ -39,7 +39,7 @@ impl<'a> Walk<'a> {
 
     /// The end is only where something was last seen: the last record may go on behind it, with zeroes.
     pub(crate) fn with_whole_records(mut self) -> Self {
-        self.limit = self.chunk.map.limit();
+        self.limit = self.chunk.map.follow();
         self
     }
 

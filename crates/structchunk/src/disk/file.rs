@@ -6,6 +6,7 @@ use std::num::NonZeroU64;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{Advice, OFlags};
 
@@ -36,14 +37,14 @@ impl Access {
 pub(crate) struct File {
     /// Goes before the descriptor: its number must not be touched once it is free for others.
     fork: Option<ForkGuard>,
-    descriptor: OwnedFd,
+    descriptor: Arc<OwnedFd>,
     path: PathBuf,
     faults: Faults,
 }
 
 impl File {
     pub(super) fn new(descriptor: OwnedFd, path: PathBuf, faults: Faults) -> Self {
-        Self { fork: None, descriptor, path, faults }
+        Self { fork: None, descriptor: Arc::new(descriptor), path, faults }
     }
 
     /// Closes the file in child processes at the moment they are forked, so that a child that lives on does not keep
@@ -181,6 +182,11 @@ impl File {
 
     pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
         self.descriptor.as_fd()
+    }
+
+    /// The same for who has it open for longer than this.
+    pub(super) fn shared_descriptor(&self) -> Arc<OwnedFd> {
+        self.descriptor.clone()
     }
 
     /// Makes one system call for this file; see [`Faults::guard`].

@@ -25,7 +25,7 @@ impl Mapping {
     /// A copy of an object that others may change meanwhile; torn then. `None` where it is out of bounds or misaligned.
     #[inline]
     pub(crate) fn read_object<T: Object>(&self, offset: u64) -> Option<T> {
-        self.window().read_object(offset)
+        self.window_over(offset, size_of::<T>() as u64)?.read_object(offset)
     }
 
     /// Bytes that were written before anybody could find them and are never written again: keys, extensions, types.

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use structchunk::{Error, Reader, Store};
+use structchunk::{Error, Reader, Sparse, Store};
 
 use crate::common::{Grown, Sample, Wide, folder, open, open_with, options};
 
@@ -91,6 +91,7 @@ fn a_child_borrows_nothing_of_what_its_parent_may_change() {
                 forked(store.get_owned::<Wide>("wide").err()),
                 forked(store.get_or_insert_with("wide", || Wide { words: [2; 128] }).err()),
                 forked(store.load_as::<Grown>("older").err()),
+                forked(store.put_many::<u64, &str>(&[], &[]).err()),
             ];
             let read = store.load::<Wide>("wide").is_ok_and(|wide| wide == Some(Wide { words: [1; 128] }));
             Some(read && refused.into_iter().all(|refused| refused))
@@ -103,31 +104,45 @@ fn a_child_borrows_nothing_of_what_its_parent_may_change() {
 #[test]
 fn a_child_finds_what_its_parent_puts_after_the_fork() {
     const KEYS: u64 = 60_000;
-    let folder = folder();
-    let store = open_with(options().chunk_capacity(4 << 20), folder.path()).expect("open");
-    store.put("wide", &Wide { words: [1; 128] }).expect("put");
-    let (mut next, begun) = (0, Instant::now());
-    let well = beside_the_parent(
-        &store,
-        || {
-            let Ok(Some(last)) = store.load::<u64>("last") else {
-                return (begun.elapsed() > Duration::from_secs(20)).then_some(false);
-            };
-            let there =
-                (0..last).filter(|key| store.load(key.to_le_bytes()).is_ok_and(|it| it == Some(*key)));
-            Some(there.count() as u64 == last)
-        },
-        || {
-            while next < KEYS {
-                store.put(next.to_le_bytes(), &next).expect("put");
-                next += 1;
-                if next == KEYS {
-                    store.put("last", &KEYS).expect("put");
+    for sparse in [Sparse::Auto, Sparse::Never] {
+        let folder = folder();
+        let options = options().chunk_capacity(4 << 20).sparse(sparse);
+        let store = open_with(options, folder.path()).expect("open");
+        store.put("wide", &Wide { words: [1; 128] }).expect("put");
+        let (mut next, begun) = (0, Instant::now());
+        let well = beside_the_parent(
+            &store,
+            || {
+                let Ok(Some(last)) = store.load::<u64>("last") else {
+                    return (begun.elapsed() > Duration::from_secs(20)).then_some(false);
+                };
+                Some(finds_all(&store, last))
+            },
+            || {
+                while next < KEYS {
+                    store.put(next.to_le_bytes(), &next).expect("put");
+                    next += 1;
+                    if next == KEYS {
+                        store.put("last", &KEYS).expect("put");
+                    }
                 }
-            }
-        },
-    );
-    assert!(well, "the child missed some");
+            },
+        );
+        assert!(well, "{sparse:?}: the child missed some");
+    }
+}
+
+/// Whether every way to look finds the numbers before `last`.
+fn finds_all(store: &Store, last: u64) -> bool {
+    let keys: Vec<_> = (0..last).map(u64::to_le_bytes).collect();
+    let of = |key: &[u8]| <[u8; 8]>::try_from(key).map(u64::from_le_bytes);
+    let loaded = keys.iter().all(|key| store.load(key).is_ok_and(|it| it == of(key).ok()));
+    let found = keys.iter().all(|key| store.contains(key).is_ok_and(|found| found));
+    let many = store.load_many::<u64, _>(&keys);
+    let many = many.is_ok_and(|all| all.into_iter().zip(0..).all(|(it, key)| it == Some(key)));
+    let scanned =
+        store.keys().map_or(0, |keys| keys.map_while(Result::ok).filter(|key| of(key.key()).is_ok()).count());
+    loaded && found && many && scanned as u64 == last
 }
 
 #[test]

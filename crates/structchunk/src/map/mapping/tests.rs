@@ -98,6 +98,37 @@ fn nothing_beyond_the_limit_is_touched_and_the_limit_follows_the_file() {
 }
 
 #[test]
+fn a_mapping_that_follows_its_file_reaches_all_that_the_file_has_by_now() {
+    on_both(|folder| {
+        type Look = fn(&Mapping, u64) -> bool;
+        let looks: [Look; 8] = [
+            |mapping, at| mapping.address(at, 8).is_some(),
+            |mapping, at| mapping.load_u64(at, Relaxed) == Some(0),
+            |mapping, at| mapping.cells::<3>(at).is_some(),
+            |mapping, at| mapping.word(at).is_some(),
+            |mapping, at| mapping.eq_bytes(at, &[0; 9]),
+            |mapping, at| mapping.copy_out(at, &mut [1; 9]).is_some(),
+            |mapping, at| mapping.read_object::<[u64; 2]>(at) == Some([0; 2]),
+            |mapping, at| mapping.frozen(at, 9) == [0; 9],
+        ];
+        for (number, look) in looks.into_iter().enumerate() {
+            let file = folder.create_file(&format!("file {number}")).unwrap();
+            file.reserve(0, PAGE).unwrap();
+            let map = || Mapping::new(&file, 64 * PAGE, Access::Write).unwrap();
+            let (followed, other, in_children) =
+                (map().followed(&file), map(), map().followed_in_children(&file));
+            assert!(!look(&followed, PAGE));
+            file.reserve(PAGE, PAGE).unwrap();
+            assert!(look(&followed, PAGE) && followed.limit() == 2 * PAGE, "{number}");
+            for beyond in [2 * PAGE, 63 * PAGE, 64 * PAGE, u64::MAX - 7] {
+                assert!(!look(&followed, beyond), "{number}");
+            }
+            assert!(!look(&other, PAGE) && !look(&in_children, PAGE), "{number}: not asked for");
+        }
+    });
+}
+
+#[test]
 fn a_limit_in_the_middle_of_a_word_is_kept_to_the_byte() {
     on_both(|folder| {
         let file = folder.create_file("file").unwrap();

@@ -1,6 +1,7 @@
 //! Readers beside a writer in another process.
 #![expect(unsafe_code, reason = "attaching to a store is unsafe: others could change its files")]
 
+mod clones;
 mod ended;
 mod held;
 mod places;
