@@ -217,11 +217,6 @@ impl Chunk {
         Ok(())
     }
 
-    /// Takes note of how long the file is by now; whether it has grown.
-    pub(crate) fn follow_file(&self) -> bool {
-        self.file.len().is_ok_and(|bytes| self.map.raise_limit(bytes))
-    }
-
     /// Writes a value to where nobody looks yet. `None` where it does not fit.
     #[inline]
     pub(crate) fn write_object<T: Object + ?Sized>(&self, offset: u64, value: &T) -> Option<()> {

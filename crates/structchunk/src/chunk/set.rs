@@ -22,8 +22,6 @@ pub(crate) struct ChunkSet {
     access: Access,
     /// Seals in chunks before this one count.
     sealed_before: AtomicU32,
-    /// Files of chunks before this one do not grow.
-    followed: AtomicU32,
     /// Others make holes in the files.
     small_pages: AtomicBool,
     pub residents: Arc<Residents>,
@@ -41,21 +39,9 @@ impl ChunkSet {
     ) -> Self {
         let unseeded = folder.breaks(Sabotage::ChecksumUnseeded);
         let seed = RecordSeed::new(if unseeded { [0; 16] } else { uuid });
-        let (sealed_before, followed, met) = (AtomicU32::new(0), AtomicU32::new(0), SparseTable::new());
-        let small_pages = AtomicBool::new(false);
-        Self {
-            folder,
-            geometry,
-            seed,
-            uuid,
-            features,
-            access,
-            sealed_before,
-            followed,
-            small_pages,
-            residents,
-            met,
-        }
+        let (sealed_before, small_pages, met) =
+            (AtomicU32::new(0), AtomicBool::new(false), SparseTable::new());
+        Self { folder, geometry, seed, uuid, features, access, sealed_before, small_pages, residents, met }
     }
 
     /// Has what is opened from now on cached in small pages: a writer in another process may make holes in it at any time. See
@@ -176,17 +162,6 @@ impl ChunkSet {
             // It begins anywhere in a line.
             chunk.map.prefetch(offset + bytes - 1);
         }
-    }
-
-    /// Takes note of how long mapped chunks are that another process makes longer in steps, up to `active`; whether one has grown.
-    pub(crate) fn follow_files(&self, active: ChunkId) -> bool {
-        let from = ChunkId(self.followed.load(Ordering::Acquire));
-        let mut grown = false;
-        for id in from.0..=active.0 {
-            grown |= self.met.get(id).is_some_and(|chunk| chunk.follow_file());
-        }
-        self.followed.fetch_max(active.0, Ordering::AcqRel);
-        grown
     }
 
     /// What lies in `chunks/`, in no order.

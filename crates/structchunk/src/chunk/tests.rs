@@ -219,20 +219,22 @@ fn a_full_chunk_whose_file_is_shorter_than_its_seal_says_is_refused() {
 }
 
 #[test]
-fn files_that_another_process_makes_longer_are_followed_up_to_the_active_one() {
+fn what_was_written_where_a_file_had_not_been_so_long_is_found() {
     let (_kept, folder) = folder(&Faults::none());
-    let writer = set(&folder, Features::stepwise());
-    let reader = set(&folder, Features::stepwise());
-    for id in [0, 1].map(ChunkId) {
-        writer.create(id, 64 << 10).unwrap();
-        reader.get(id).unwrap();
+    for (features, bytes) in [(Features::stepwise(), 128 << 10), (Features::default(), geometry().capacity())]
+    {
+        let writer = set(&folder, features);
+        let chunk = writer.create(FIRST, 64 << 10).unwrap();
+        let reader = set(&folder, features);
+        let seen = reader.get(FIRST).unwrap();
+        chunk.reserve(64 << 10, 128 << 10).unwrap();
+        chunk.map.copy_in(100 << 10, b"written").unwrap();
+        assert!(seen.map.eq_bytes(100 << 10, b"written"));
+        assert_eq!(seen.map.limit(), bytes);
+        chunk.reserve(128 << 10, geometry().capacity()).unwrap();
+        assert_eq!(seen.map.limit(), bytes, "asked for when it is needed");
+        writer.remove(FIRST).unwrap();
     }
-    assert!(!reader.follow_files(ChunkId(1)));
-    writer.get(ChunkId(1)).unwrap().reserve(64 << 10, 128 << 10).unwrap();
-    assert!(reader.follow_files(ChunkId(1)), "the active one");
-    assert_eq!(reader.get(ChunkId(1)).unwrap().map.limit(), 128 << 10);
-    writer.get(ChunkId(0)).unwrap().reserve(64 << 10, 128 << 10).unwrap();
-    assert!(!reader.follow_files(ChunkId(1)), "those before it do not grow");
 }
 
 #[test]

@@ -172,14 +172,6 @@ impl Mapping {
         self.limit.store(bytes.min(self.len()), Ordering::Release);
     }
 
-    /// Takes note of how long the file is by now, where another process makes it longer; whether it has grown. (While the mapping is away
-    /// there is no limit; it comes back with all of the file.)
-    pub(crate) fn raise_limit(&self, bytes: u64) -> bool {
-        let bytes = bytes.min(self.len());
-        let raise = |limit| (limit != 0 && bytes > limit).then_some(bytes);
-        self.limit.fetch_update(Ordering::AcqRel, Ordering::Acquire, raise).is_ok()
-    }
-
     /// The first byte, aligned to a page.
     #[inline]
     pub(crate) fn as_ptr(&self) -> *mut u8 {

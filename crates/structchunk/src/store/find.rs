@@ -87,7 +87,7 @@ impl Inner {
                 (Some(None), Some(error)) => Err(error),
                 (found, _) => Ok(found.flatten()),
             };
-            if self.attached.is_none() || !self.looks_again(&found, &mut tries) {
+            if self.attached.is_none() || !Self::looks_again(&found, &mut tries) {
                 return found;
             }
         }

@@ -66,29 +66,15 @@ impl Inner {
         self.attached.is_some() || self.shares_changes || self.is_forked() && !self.read_only
     }
 
-    /// Whether a search may come to something else when it is done once more: its chunk was dropped before it was mapped here, or a file
-    /// has become longer.
+    /// Whether a search may come to something else when it is done once more: its chunk was dropped before it was mapped here.
     #[cold]
-    pub(crate) fn looks_again<R>(&self, found: &Result<Option<R>>, tries: &mut u32) -> bool {
-        let again = match found {
-            Err(error) if error.is_absent() => {
-                std::thread::yield_now();
-                true
-            }
-            Err(_) | Ok(None) => self.follow_files(),
-            Ok(Some(_)) => false,
-        };
+    pub(crate) fn looks_again<R>(found: &Result<Option<R>>, tries: &mut u32) -> bool {
+        let again = found.as_ref().is_err_and(Error::is_absent);
+        if again {
+            std::thread::yield_now();
+        }
         *tries += 1;
         again && *tries < MOST_TRIES
-    }
-
-    /// Takes note of how long chunks are now that grow in steps; whether one has grown.
-    pub(in crate::store) fn follow_files(&self) -> bool {
-        if !self.chunks.is_stepwise() || !self.follows() {
-            return false;
-        }
-        let Some((active, _)) = split_end(self.chunks.geometry, self.shared.end()) else { return false };
-        self.chunks.follow_files(active)
     }
 
     /// The number of the next type.
@@ -124,7 +110,6 @@ impl Inner {
             let (end, settled) = self.shared.end_and_settled();
             let (active, head) = split_end(geometry, end).ok_or_else(impossible)?;
             if let Some(end) = Location::new(end).filter(|_| complete && active == mapped) {
-                self.follow_files();
                 let mut now = LogNow { chunks, active, head, sequence: None, end, unsettled: HashSet::new() };
                 if settled < end.get() {
                     now.unsettled = self.keys_between(settled, &now)?;

@@ -155,7 +155,6 @@ impl Session {
         let key = key.as_ref();
         let hash = inner.views.hashes.of_key(key);
         loop {
-            inner.follow_files();
             let found = inner
                 .with_object(key, hash, |record| Ok((record.clone(), inner.typed_payload::<T>(record)?)));
             let Some((record, payload)) = inner.still(found)? else { return Ok(None) };

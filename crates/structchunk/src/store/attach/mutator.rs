@@ -87,7 +87,6 @@ impl Inner {
         let mut deadline = self.patience(true);
         let busy = || Error::Busy { key: key.to_vec() };
         loop {
-            self.follow_files();
             let found =
                 self.with_object(key, hash, |record| Ok((record.clone(), self.typed_payload::<T>(record)?)));
             let Some((record, payload)) = self.still(found)? else { return Ok(None) };

@@ -56,15 +56,10 @@ impl Session {
         }
     }
 
-    /// Asks the store, once more where files had become longer, and looks whether that counts.
+    /// Asks the store, and looks whether that counts.
     #[inline]
-    pub(in crate::store) fn ask<R>(&self, question: impl Fn(&Store) -> Result<R>) -> Result<R> {
-        let inner = &self.store.inner;
-        let mut answer = question(&self.store);
-        while inner.chunks.is_stepwise() && inner.follow_files() {
-            answer = question(&self.store);
-        }
-        inner.still(answer)
+    pub(in crate::store) fn ask<R>(&self, question: impl FnOnce(&Store) -> Result<R>) -> Result<R> {
+        self.store.inner.still(question(&self.store))
     }
 
     /// A consistent copy of the object under `key`, or `None` where there is none; see [`Reader::load`](super::Reader::load).

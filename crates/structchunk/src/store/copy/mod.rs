@@ -157,7 +157,6 @@ impl Job<'_> {
             for (id, from) in self.to_copy() {
                 self.copy_chunk(id, from)?;
             }
-            self.copied.follow_files(self.cut.checkpoint.active);
             self.replay()?;
             let Some(key) = self.copy_bodies()? else { break };
             cuts += 1;

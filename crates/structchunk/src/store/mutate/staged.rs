@@ -77,7 +77,6 @@ impl Inner {
         let hash = self.views.hashes.of_key(key);
         let (mut deadline, mut until_found) = (self.patience(wait), self.patience(true));
         loop {
-            self.follow_files();
             let found =
                 self.with_object(key, hash, |record| Ok((record.clone(), self.typed_payload::<T>(record)?)));
             let Some((record, payload)) = self.still(found)? else { return Ok(None) };
