@@ -22,7 +22,6 @@ use super::{Direction, Index, Sorted};
 use crate::disk::{Access, Folder, Scratch, forks};
 use crate::error::{Error, Result};
 use crate::format::{IndexMark, MARK_KEY};
-use crate::key::MAX_KEY_BYTES;
 
 /// LevelDB's memory for what was written last. Larger than its default: fewer files, which are merged less often.
 const WRITE_BUFFER_BYTES: usize = 8 << 20;
@@ -171,9 +170,10 @@ impl LevelDb {
 
     /// Has what LevelDB holds in memory written into a table, which it makes durable.
     fn flush(&self) -> Result<()> {
-        // Beyond every key there is nothing to compact, but memory is written out first.
-        let beyond = vec![u8::MAX; MAX_KEY_BYTES + 1];
-        self.database()?.compact(Slice::from(&beyond[..]), Slice::from(&beyond[..]));
+        // Memory is written out first, and at one key there is hardly anything to compact. (A key beyond all others would be one of 64 KiB, which
+        // LevelDB writes into its own log, byte by byte, each time.)
+        let end = [u8::MAX];
+        self.database()?.compact(Slice::from(&end[..]), Slice::from(&end[..]));
         // What went wrong is told to the next write.
         self.write_batch(&Writebatch::new(), false)
     }
