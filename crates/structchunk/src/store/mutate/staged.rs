@@ -138,6 +138,10 @@ impl Inner {
         if let Some(change) = change.take() {
             staged.change(change);
         }
+        // The claim is the parent's, who has not been waiting for what was made of a copy of that time.
+        if self.is_forked() {
+            return Err(Error::Forked);
+        }
         claim.mended();
         staged.write_back::<T>(&record, &payload, &claim)?;
         // Before anybody sees the change, so that it is in the next sync even if this process dies now. (In the session in which the object was claimed:

@@ -265,6 +265,54 @@ fn a_child_of_a_mutator_changes_nothing_and_keeps_nobody_waiting() {
     assert_eq!(store.load("key").unwrap(), Some(2_u64));
 }
 
+/// A change of the number under `key`, by the writer or beside it.
+type Change =
+    fn(&structchunk::Store, &structchunk::Mutator, &mut dyn FnMut(&mut u64)) -> structchunk::Result<bool>;
+
+#[test]
+fn a_child_that_was_made_in_the_middle_of_a_change_leaves_it_to_its_parent() {
+    let folder = folder();
+    let store = shared(folder.path());
+    let changes: [Change; 2] =
+        [|_, beside, change| beside.update("key", change), |store, _, change| store.update("key", change)];
+    for change in changes {
+        store.put("key", &0_u64).unwrap();
+        let beside = attach(folder.path()).unwrap();
+        let (mut told, mut tell) = std::io::pipe().unwrap();
+        let mut child = 0;
+        let outcome = change(&store, &beside, &mut |value| {
+            // SAFETY: the child uses the stores and a pipe only, and no lock is held by another thread.
+            #[expect(unsafe_code, reason = "fork")]
+            let forked = unsafe { libc::fork() };
+            child = forked;
+            if child == 0 {
+                // Until others have changed it.
+                let _ = std::io::Read::read(&mut told, &mut [0]);
+            }
+            *value += 1;
+        });
+        if child == 0 {
+            // SAFETY: ends the process without running anything else.
+            #[expect(unsafe_code, reason = "fork")]
+            unsafe {
+                libc::_exit(i32::from(!matches!(outcome, Err(Error::Forked))))
+            };
+        }
+        assert!(outcome.unwrap());
+        for _ in 0..10 {
+            assert!(beside.update("key", |value: &mut u64| *value += 1).unwrap());
+        }
+        std::io::Write::write_all(&mut tell, &[1]).unwrap();
+        let mut status = 0;
+        // SAFETY: waits for the child above, and writes its status.
+        #[expect(unsafe_code, reason = "fork")]
+        unsafe {
+            libc::waitpid(child, &raw mut status, 0)
+        };
+        assert_eq!((status, store.load("key").unwrap()), (0, Some(11_u64)));
+    }
+}
+
 #[test]
 fn a_mutator_of_a_writer_that_was_killed_is_told_when_the_store_is_closed_for_good() {
     let folder = folder();
