@@ -55,7 +55,10 @@ impl Entry<'_> {
             let value = if payload.bytes <= LARGEST_STAGED {
                 layout.read(&inner.copy_free_bytes(record, LARGEST_STAGED)?, shape.as_deref(), limit)
             } else if inner.attached.is_some() || inner.shares_changes {
-                inner.steadily(record, || Ok(layout.read_from(&payload, shape.as_deref(), limit)))?
+                let value =
+                    inner.steadily(record, || Ok(layout.read_from(&payload, shape.as_deref(), limit)))?;
+                inner.check_not_gone_on(record, &payload)?;
+                value
             } else {
                 // Its writer stores into it directly.
                 let borrow = Borrow::acquire(inner, record, Want::Shared, &mut inner.patience(true));

@@ -90,8 +90,10 @@ impl Inner {
         let Some(conversion) = self.conversion_of::<T>(record)? else { return self.copy_object(record) };
         let older = self.hold_older(record, conversion)?;
         self.check_kind::<T>(&older)?;
-        let buffer = if self.attached.is_some() || self.shares_changes {
-            self.steadily(record, || older.converted(T::ALIGN))?
+        let buffer = if self.sees_no_borrows() {
+            let buffer = self.steadily(record, || older.converted(T::ALIGN))?;
+            self.check_not_gone_on(record, &older.payload)?;
+            buffer
         } else {
             older.converted(T::ALIGN)?
         };

@@ -132,6 +132,17 @@ impl Inner {
         }
         Err(given_back(record))
     }
+
+    /// The same for who goes by the word of the record: a body that was renamed or moved is changed by that of another one.
+    ///
+    /// # Errors
+    /// One that [`Error::is_absent`] knows.
+    pub(crate) fn check_not_gone_on(&self, record: &Record<'_>, payload: &Payload<'_>) -> Result<()> {
+        if payload.body().is_some() && !self.is_current(record)? {
+            return Err(given_back(record));
+        }
+        self.check_not_given_back(record, payload)
+    }
 }
 
 /// Where a record is no longer of use to who has found it.

@@ -3,7 +3,6 @@
 use super::borrow::{Subject, Want};
 use super::find::Payload;
 use super::mutate::is_changing;
-use super::punch::given_back;
 use super::{Inner, Store};
 use crate::chunk::Record;
 use crate::error::{Error, Result};
@@ -82,11 +81,7 @@ impl Inner {
     #[cold]
     fn copy_of_others<T: Object>(&self, record: &Record<'_>, payload: &Payload<'_>) -> Result<T> {
         let copy = self.copy_contended(record, payload)?;
-        // Whoever has changed a body since it was moved or renamed has left word at another record.
-        if payload.body().is_some() && !self.is_current(record)? {
-            return Err(given_back(record));
-        }
-        self.check_not_given_back(record, payload)?;
+        self.check_not_gone_on(record, payload)?;
         Ok(copy)
     }
 

@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 
 use super::borrow::{Subject, Want};
-use super::punch::given_back;
 use super::read::{LARGEST_STAGED, out_of_bounds};
 use super::{Inner, Ref, Store};
 use crate::chunk::{ChunkRef, Record, Step, Walk};
@@ -272,11 +271,7 @@ impl Inner {
             let payload = self.payload(record)?;
             self.check_not_given_back(record, &payload)?;
             let bytes = self.steadily(record, || self.copy_settled_bytes(record, limit))?;
-            // As for a copy of an object: what was changed or given back meanwhile has left word elsewhere.
-            if payload.body().is_some() && !self.is_current(record)? {
-                return Err(given_back(record));
-            }
-            self.check_not_given_back(record, &payload)?;
+            self.check_not_gone_on(record, &payload)?;
             return Ok(bytes);
         }
         let in_log = record.header().kind == Kind::Object;

@@ -30,24 +30,26 @@ impl Inner {
     pub(crate) fn load_torn<T: Object>(&self, key: &[u8]) -> Result<Option<T>> {
         let hash = self.views.hashes.of_key(key);
         let mut deadline = self.patience(true);
-        self.with_object(key, hash, |record| {
-            let payload = self.typed_payload::<T>(record)?;
-            loop {
-                let before = record.look();
-                if !is_changing(before) || !self.is_at_work(before)? {
-                    let copy = payload.map().read_object::<T>(payload.offset);
-                    let copy = copy.ok_or_else(|| out_of_bounds(record))?;
-                    if record.is_still(before) {
-                        self.check_not_given_back(record, &payload)?;
-                        return Ok(copy);
-                    }
+        self.with_object(key, hash, |record| self.copy_torn(record, &mut deadline))
+    }
+
+    fn copy_torn<T: Object>(&self, record: &Record<'_>, deadline: &mut Deadline) -> Result<T> {
+        let payload = self.typed_payload::<T>(record)?;
+        loop {
+            let before = record.look();
+            if !is_changing(before) || !self.is_at_work(before)? {
+                let copy = payload.map().read_object::<T>(payload.offset);
+                let copy = copy.ok_or_else(|| out_of_bounds(record))?;
+                if record.is_still(before) {
+                    self.check_not_gone_on(record, &payload)?;
+                    return Ok(copy);
                 }
-                if deadline.is_over() {
-                    return Err(Error::Busy { key: record.key().to_vec() });
-                }
-                std::thread::yield_now();
             }
-        })
+            if deadline.is_over() {
+                return Err(Error::Busy { key: record.key().to_vec() });
+            }
+            std::thread::yield_now();
+        }
     }
 }
 
@@ -109,5 +111,24 @@ impl Store {
     pub fn load_torn<T: Object>(&self, key: impl AsRef<[u8]>) -> Result<Option<T>> {
         self.inner.check_open()?;
         self.inner.load_torn(key.as_ref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Deadline;
+    use crate::{Space, Store};
+
+    #[test]
+    fn a_body_that_goes_on_under_another_key_is_not_copied_by_its_old_record() {
+        let store = Store::in_memory().unwrap();
+        store.loan_array::<u64>("large", &[100], Space::Sparse).unwrap().publish().unwrap();
+        let record = store.inner.find(b"large").unwrap().unwrap();
+        let copy = || store.inner.copy_torn::<[u64; 100]>(&record, &mut Deadline::Now);
+        assert_eq!(copy().unwrap(), [0; 100]);
+        assert!(store.rename("large", "other").unwrap());
+        let mut guard = store.get_mut::<[u64; 100]>("other").unwrap().unwrap();
+        guard[0] = 1;
+        assert!(copy().unwrap_err().is_absent(), "it is half changed");
     }
 }

@@ -214,3 +214,29 @@ fn what_compaction_moves_and_drops_stays_where_its_key_says() {
         assert_eq!(keys(&reader.session().unwrap()).len(), 6000);
     }
 }
+
+#[test]
+fn an_entry_of_what_was_renamed_meanwhile_is_never_read_half_changed() {
+    let folder = folder();
+    let store = open(folder.path());
+    let sample = Sample { at: 1, value: 1, kind: 1, flags: 1, pair: [1; 2] };
+    store.put("samples", &[sample; 1400]).unwrap();
+    let reader = attach(folder.path());
+    let session = reader.session().unwrap();
+    let entry = session.iter().unwrap().next().unwrap().unwrap();
+    assert!(entry.value(10).is_ok());
+    assert_eq!(entry.load_as::<[Grown; 1400]>().unwrap()[1399], sample.grown());
+    assert!(store.rename("samples", "others").unwrap());
+    // From here on the word of the other record tells of it.
+    let mut samples = store.get_mut::<[Sample; 1400]>("others").unwrap().unwrap();
+    samples[..5].fill(Sample { at: 2, ..sample });
+    let refused = [
+        entry.load::<[Sample; 1400]>().err(),
+        entry.bytes(u64::MAX).err(),
+        entry.value(10).err(),
+        entry.load_as::<[Grown; 1400]>().err(),
+    ];
+    assert!(refused.iter().all(|error| matches!(error, Some(Error::Io { .. }))), "{refused:?}");
+    drop(samples);
+    assert_eq!(reader.load::<[Sample; 1400]>("others").unwrap().unwrap()[..6].last(), Some(&sample));
+}
