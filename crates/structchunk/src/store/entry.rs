@@ -54,7 +54,7 @@ impl Entry<'_> {
             inner.check_not_given_back(record, &payload)?;
             let value = if payload.bytes <= LARGEST_STAGED {
                 layout.read(&inner.copy_free_bytes(record, LARGEST_STAGED)?, shape.as_deref(), limit)
-            } else if inner.attached.is_some() || inner.shares_changes {
+            } else if inner.sees_no_borrows() {
                 let value =
                     inner.steadily(record, || Ok(layout.read_from(&payload, shape.as_deref(), limit)))?;
                 inner.check_not_gone_on(record, &payload)?;

@@ -127,11 +127,10 @@ impl<'a> Entry<'a> {
         self.store.get(self.key())
     }
 
-    /// A copy of the object's first bytes, at most `limit`, whatever its type. It is of one moment unless somebody keeps changing the
-    /// object, or it is made of atomics.
+    /// A copy of the object's first bytes, at most `limit`, whatever its type. It is of one moment unless the object is made of atomics.
     ///
     /// # Errors
-    /// [`Error::Busy`] while somebody changes a larger object; [`Error::TooLarge`] when there is no memory for them,
+    /// [`Error::Busy`] when the object did not stand still for the busy timeout; [`Error::TooLarge`] when there is no memory for them,
     /// [`Error::Closed`], [`Error::Corrupt`].
     pub fn bytes(&self, limit: u64) -> Result<Vec<u8>> {
         let inner = &*self.store.inner;
@@ -261,13 +260,10 @@ impl<'a> Iter<'a> {
     }
 }
 
-/// How often bytes that somebody changes are read again before they are taken as they are.
-const MOST_TRIES: usize = 1000;
-
 impl Inner {
     /// A copy of up to `limit` bytes of an object that anybody may be changing: a larger one, where it lies.
     pub(super) fn copy_free_bytes(&self, record: &Record<'_>, limit: u64) -> Result<Vec<u8>> {
-        if self.attached.is_some() || self.shares_changes {
+        if self.sees_no_borrows() {
             let payload = self.payload(record)?;
             self.check_not_given_back(record, &payload)?;
             let bytes = self.steadily(record, || self.copy_settled_bytes(record, limit))?;
@@ -291,15 +287,21 @@ impl Inner {
 
     /// A copy of up to `limit` bytes of an object that nobody changes where it lies.
     pub(crate) fn copy_bytes(&self, record: &Record<'_>, limit: u64) -> Result<Vec<u8>> {
-        for _ in 0..MOST_TRIES {
+        let mut deadline = self.patience(true);
+        loop {
             let before = record.look();
-            let bytes = self.copy_settled_bytes(record, limit)?;
-            if before & WRITING == 0 && record.is_still(before) {
-                return Ok(bytes);
+            // A read-only handle keeps writers out: what is odd was left by one that died, and is in the report.
+            if before & WRITING == 0 || self.read_only {
+                let bytes = self.copy_settled_bytes(record, limit)?;
+                if record.is_still(before) {
+                    return Ok(bytes);
+                }
+            }
+            if deadline.is_over() {
+                return Err(Error::Busy { key: record.key().to_vec() });
             }
             std::thread::yield_now();
         }
-        self.copy_settled_bytes(record, limit)
     }
 
     /// The same for who looks after the version, or has seen to it that there is nothing to look after.
@@ -352,5 +354,34 @@ impl Store {
             };
             entry.map_or_else(|error| Some(Err(error)), one)
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use crate::{Error, Store};
+
+    #[test]
+    fn bytes_that_somebody_is_changing_are_waited_for_and_never_taken_as_they_are() {
+        let mut store = Store::in_memory().unwrap();
+        Arc::get_mut(&mut store.inner).unwrap().busy_timeout = Duration::from_millis(300);
+        store.put("key", &[7_u64; 8]).unwrap();
+        let entry = store.entry("key").unwrap().unwrap();
+        let word = entry.record.version_to_change().unwrap();
+        // As by a thread that was stopped there.
+        word.begin_change();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(100));
+                entry.record.settle_version(2, store.inner.chunks.seed);
+            });
+            assert_eq!(entry.bytes(8).unwrap(), 7_u64.to_le_bytes());
+            assert_eq!(entry.record.look() & 1, 0, "waited");
+        });
+        word.begin_change();
+        assert!(matches!(entry.bytes(8), Err(Error::Busy { .. })));
     }
 }

@@ -76,6 +76,40 @@ fn a_large_object_is_copied_whole_in_a_child_while_the_parent_changes_it() {
 }
 
 #[test]
+fn whatever_way_a_child_reads_an_object_it_sees_it_whole() {
+    let folder = folder();
+    let store = open(folder.path());
+    store.put("wide", &Wide { words: [0; 128] }).expect("put");
+    let (mut round, mut copies, mut failures) = (0, 0, 0);
+    let well = beside_the_parent(
+        &store,
+        || {
+            let Ok(Some(entry)) = store.entry("wide") else { return Some(false) };
+            let bytes = entry.bytes(u64::MAX).map(|bytes| bytes.chunks(8).all(|word| *word == bytes[..8]));
+            let value = entry.value(1000).map(|value| {
+                let text = value.to_string();
+                let words = text.split(|c: char| !c.is_ascii_digit()).filter(|word| !word.is_empty());
+                words.collect::<std::collections::BTreeSet<_>>().len() == 1
+            });
+            for outcome in [bytes, value] {
+                match outcome {
+                    Ok(true) => copies += 1,
+                    Err(Error::Busy { .. }) => failures += 1,
+                    _ => return Some(false),
+                }
+            }
+            (copies >= 2000 || failures >= 2000).then_some(copies >= 2000)
+        },
+        || {
+            round += 1;
+            store.update("wide", |wide: &mut Wide| wide.words.fill(round)).expect("update");
+            std::thread::sleep(Duration::from_micros(20));
+        },
+    );
+    assert!(well, "the child saw half of a change, or too little");
+}
+
+#[test]
 fn a_child_borrows_nothing_of_what_its_parent_may_change() {
     let folder = folder();
     let store = open(folder.path());
