@@ -2,6 +2,8 @@
 
 use std::sync::OnceLock;
 
+use crate::disk::no_fork;
+
 const TOP_BITS: u32 = 10;
 const MIDDLE_BITS: u32 = 11;
 const LEAF_BITS: u32 = 11;
@@ -33,6 +35,8 @@ impl<V> SparseTable<V> {
 
     /// Adds a value, or gives the one that was there first.
     pub(crate) fn insert(&self, number: u32, value: V) -> &V {
+        // A child would wait for ever for what another thread was just adding.
+        let _no_fork = no_fork();
         if let Some(place) = self.low.get(number as usize) {
             return place.get_or_init(|| value);
         }

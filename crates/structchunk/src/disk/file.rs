@@ -12,6 +12,7 @@ use rustix::fs::{Advice, OFlags};
 
 use super::faults::{Call, Faults};
 use super::fork::ForkGuard;
+use super::no_fork::{NoFork, no_fork};
 use super::space::{refused, require_room};
 use crate::error::{Error, Result};
 
@@ -40,15 +41,26 @@ pub(crate) struct File {
     descriptor: Arc<OwnedFd>,
     path: PathBuf,
     faults: Faults,
+    /// While it is closed, where children do not get it: goes behind the descriptor.
+    closing: Option<NoFork>,
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        // A child that is made when it is no longer kept from children, but still open, would keep the locks on it.
+        self.closing = self.fork.is_some().then(no_fork);
+    }
 }
 
 impl File {
     pub(super) fn new(descriptor: OwnedFd, path: PathBuf, faults: Faults) -> Self {
-        Self { fork: None, descriptor: Arc::new(descriptor), path, faults }
+        Self { fork: None, descriptor: Arc::new(descriptor), path, faults, closing: None }
     }
 
     /// Closes the file in child processes at the moment they are forked, so that a child that lives on does not keep
     /// the locks of a parent that died. In the child this handle then locks and reads nothing.
+    ///
+    /// Opened and kept in one [`no_fork`]: a child that is made in between would keep them all the same.
     ///
     /// # Errors
     /// [`Error::Exhausted`] when a thousand files are kept from children already.

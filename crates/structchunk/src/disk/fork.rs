@@ -4,14 +4,18 @@
 //! would keep the parent's lock and nobody could write any more. So the child closes these descriptions at once, in
 //! the handler that runs inside `fork`. It does not free the descriptor's number, which still has an owner: it
 //! puts `/dev/null` there. And closing, unlike unlocking, leaves the parent its lock.
-#![expect(unsafe_code, reason = "pthread_atfork is the only way to run code in a child")]
+#![expect(
+    unsafe_code,
+    reason = "pthread_atfork is the only way to run code in a child, and before there is one"
+)]
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd};
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
 use rustix::fs::{Mode, OFlags};
+
+use super::no_fork;
 
 const NONE: i32 = -1;
 const SLOTS: usize = 1024;
@@ -24,9 +28,17 @@ static NULL: AtomicI32 = AtomicI32::new(NONE);
 /// How often this process is the child of a fork since the library was first used in it.
 static FORKS: AtomicU32 = AtomicU32::new(0);
 
-/// A number that is another one in a forked child.
+/// A number that is another one in a forked child of a process that has asked for [`this_process`] before.
+#[inline]
 pub(crate) fn forks() -> u32 {
     FORKS.load(Ordering::Relaxed)
+}
+
+/// [`forks`], which counts from here on if it did not before.
+pub(crate) fn this_process() -> u32 {
+    // Where nothing more can be installed, there is nobody to tell.
+    let _ = prepare();
+    forks()
 }
 
 /// While it lives, children get `/dev/null` in place of one descriptor. It must go before the descriptor is closed.
@@ -54,26 +66,47 @@ impl Drop for ForkGuard {
     }
 }
 
-/// Opens `/dev/null` and installs the handler, once in a process. What the first attempt said stays.
-fn prepare() -> io::Result<()> {
-    static PREPARED: OnceLock<Result<(), i32>> = OnceLock::new();
-    let outcome = PREPARED.get_or_init(|| {
-        let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
-            .map_err(rustix::io::Errno::raw_os_error)?;
-        NULL.store(null.into_raw_fd(), Ordering::Release);
-        // SAFETY: `in_child` is a function for the life of the program (the library cannot be unloaded without the
-        // program that linked it) and does only what is allowed in a child.
-        match unsafe { libc::pthread_atfork(None, None, Some(in_child)) } {
-            0 => Ok(()),
-            errno => Err(errno),
+/// Opens `/dev/null` and installs the handlers, once in a process. (Two threads that come at the same time may both install them, which does no
+/// harm. A lock would be one that children wait for.)
+pub(super) fn prepare() -> io::Result<()> {
+    static PREPARED: AtomicBool = AtomicBool::new(false);
+    if PREPARED.load(Ordering::Acquire) {
+        return Ok(());
+    }
+    if NULL.load(Ordering::Acquire) == NONE {
+        let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+        let number = null.as_raw_fd();
+        if NULL.compare_exchange(NONE, number, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            // It stays open for ever.
+            let _ = null.into_raw_fd();
         }
-    });
-    outcome.map_err(io::Error::from_raw_os_error)
+    }
+    let (before, after): (extern "C" fn(), extern "C" fn()) = (before_fork, after_fork);
+    // SAFETY: these are functions for the life of the program (the library cannot be unloaded without the program that linked it), and that of
+    // the child does only what is allowed there.
+    match unsafe { libc::pthread_atfork(Some(before), Some(after), Some(in_child)) } {
+        0 => {
+            PREPARED.store(true, Ordering::Release);
+            Ok(())
+        }
+        errno => Err(io::Error::from_raw_os_error(errno)),
+    }
+}
+
+/// Runs in the parent before `fork`.
+extern "C" fn before_fork() {
+    no_fork::before_fork();
+}
+
+/// Runs in the parent after `fork`, also where that has failed.
+extern "C" fn after_fork() {
+    no_fork::after_fork();
 }
 
 /// Runs in the child before `fork` returns there. Loads and `dup3` only: both are allowed at this point.
 extern "C" fn in_child() {
     FORKS.fetch_add(1, Ordering::Relaxed);
+    no_fork::in_child();
     let null = NULL.load(Ordering::Acquire);
     for slot in &KEPT {
         let number = slot.load(Ordering::Acquire);

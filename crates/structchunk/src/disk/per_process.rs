@@ -6,6 +6,7 @@
 use std::sync::OnceLock;
 
 use super::fork::forks;
+use super::no_fork;
 
 /// A value of this process: in a forked child another one.
 pub(crate) struct PerProcess<T> {
@@ -30,7 +31,13 @@ impl<T> PerProcess<T> {
     fn of_child(&self, make: impl Fn(&T) -> T) -> &T {
         let mut at = self;
         while at.process != forks() {
-            at = at.later.get_or_init(|| Box::new(Self::new(make(&at.value))));
+            at = if let Some(later) = at.later.get() {
+                later
+            } else {
+                // A child of this child would wait for ever for what this thread has begun.
+                let _no_fork = no_fork();
+                at.later.get_or_init(|| Box::new(Self::new(make(&at.value))))
+            };
         }
         &at.value
     }

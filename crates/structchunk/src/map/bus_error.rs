@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use libc::{SIG_DFL, SIG_IGN, SIGBUS, siginfo_t};
 
 use super::whereabouts::{self, Found};
+use crate::disk::no_fork;
 
 /// The handler that was there before: its address, and in the lowest bit, above which the address is, whether it takes three arguments.
 /// One word, so that no handler meets half of it.
@@ -42,6 +43,8 @@ static EARLIER: AtomicUsize = AtomicUsize::new(SIG_DFL << 1);
 pub fn explain_bus_errors() -> io::Result<()> {
     // Once: a handler that was installed since then, and calls this one, must not be called by it.
     static OUTCOME: OnceLock<Result<(), i32>> = OnceLock::new();
+    // (A child would wait for ever for another thread that is at it.)
+    let _no_fork = no_fork();
     let outcome =
         OUTCOME.get_or_init(|| install().map_err(|error| error.raw_os_error().unwrap_or(libc::EINVAL)));
     outcome.map_err(io::Error::from_raw_os_error)

@@ -10,7 +10,7 @@
 use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use memmap2::{MmapOptions, MmapRaw, UncheckedAdvice};
 
@@ -18,7 +18,7 @@ use super::presence::Presence;
 use super::racing;
 use super::whereabouts::Whereabouts;
 use super::window::Window;
-use crate::disk::{Access, Call, File, InheritedLength};
+use crate::disk::{Access, Call, File, InheritedLength, no_fork};
 use crate::error::{Error, Result};
 
 /// How a range will be used.
@@ -110,8 +110,10 @@ impl Mapping {
         window.address(offset, bytes).map(|_| window)
     }
 
-    fn memory(&self) -> MutexGuard<'_, Option<Mapped>> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What is mapped, with nobody forking: a child could not tell what became of it.
+    fn with_memory<R>(&self, action: impl FnOnce(&mut Option<Mapped>) -> R) -> R {
+        let _no_fork = no_fork();
+        action(&mut self.memory.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Who uses it, where it may go.
@@ -136,7 +138,7 @@ impl Mapping {
         let goes = self.presence.as_ref().is_some_and(Presence::shut);
         if goes {
             self.limit.store(0, Ordering::Release);
-            *self.memory() = None;
+            self.with_memory(|memory| *memory = None);
         }
         goes
     }
@@ -145,7 +147,7 @@ impl Mapping {
     pub(super) fn come_back(&self, file: &File) -> Result<()> {
         let (mapped, backed) = map(file, self.bytes, self.access)?;
         self.base.store(mapped.memory.as_mut_ptr(), Ordering::Release);
-        *self.memory() = Some(mapped);
+        self.with_memory(|memory| *memory = Some(mapped));
         if self.has_small_pages() {
             self.advise(Advice::Random, 0..self.bytes);
         }
@@ -298,10 +300,10 @@ impl Mapping {
         let end = range.end.min(self.len());
         if range.start < end {
             let bytes = (end - range.start) as usize;
-            let _ = self
-                .memory()
-                .as_ref()
-                .map(|mapped| mapped.memory.advise_range(advice, range.start as usize, bytes));
+            let _ = self.with_memory(|memory| {
+                let memory = memory.as_ref();
+                memory.map(|mapped| mapped.memory.advise_range(advice, range.start as usize, bytes))
+            });
         }
     }
 
@@ -311,26 +313,29 @@ impl Mapping {
         let end = range.end.min(self.len());
         if range.start < end {
             let (start, bytes) = (range.start as usize, (end - range.start) as usize);
-            if let Some(Mapped { memory, .. }) = &*self.memory() {
+            self.with_memory(|memory| {
+                let Some(Mapped { memory, .. }) = memory else { return };
                 // SAFETY: the mapping is shared, so what was stored is in the file's pages and found there again; nothing changes for
                 // whoever loads or stores meanwhile.
                 let _ = unsafe { memory.unchecked_advise_range(UncheckedAdvice::DontNeed, start, bytes) };
-            }
+            });
         }
     }
 
     /// Whether the page cache holds any page of a range of whole pages, for this process or another one; false where the kernel does not tell.
     pub(crate) fn is_cached(&self, range: Range<u64>) -> bool {
-        let memory = self.memory();
-        let Some(Mapped { memory, .. }) = memory.as_ref().filter(|_| range.end <= self.len()) else {
-            return false;
-        };
         let page = rustix::param::page_size() as u64;
         let mut pages = vec![0_u8; range.end.saturating_sub(range.start).div_ceil(page) as usize];
-        let start = memory.as_mut_ptr().wrapping_add(range.start as usize);
-        // SAFETY: the range is mapped, as long as the lock is held, and there is a byte for each of its pages.
-        let told = unsafe { libc::mincore(start.cast(), pages.len() * page as usize, pages.as_mut_ptr()) };
-        told == 0 && pages.iter().any(|page| page & 1 != 0)
+        self.with_memory(|memory| {
+            let Some(Mapped { memory, .. }) = memory.as_ref().filter(|_| range.end <= self.len()) else {
+                return false;
+            };
+            let start = memory.as_mut_ptr().wrapping_add(range.start as usize);
+            // SAFETY: the range is mapped, as long as the lock is held, and there is a byte for each of its pages.
+            let told =
+                unsafe { libc::mincore(start.cast(), pages.len() * page as usize, pages.as_mut_ptr()) };
+            told == 0 && pages.iter().any(|page| page & 1 != 0)
+        })
     }
 
     /// Begins to bring the cache line at `offset` near.

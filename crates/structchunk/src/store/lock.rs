@@ -1,7 +1,7 @@
 //! The file `LOCK`: who may write.
 
 use super::shared::Shared;
-use crate::disk::{Access, File, Folder, Lock};
+use crate::disk::{Access, File, Folder, Lock, no_fork};
 use crate::error::{Error, Result};
 
 pub(crate) const LOCK: &str = "LOCK";
@@ -32,21 +32,29 @@ impl Drop for Taken {
     }
 }
 
-/// The file, made where it is missing.
+/// The file, made where it is missing. Children do not get it.
 pub(crate) fn lock_file(root: &Folder) -> Result<File> {
-    match root.open_file(LOCK, Access::Write) {
+    let _no_fork = no_fork();
+    let file = match root.open_file(LOCK, Access::Write) {
         Err(error) if error.is_absent() => match root.create_file(LOCK) {
             Err(Error::AlreadyExists { .. }) => root.open_file(LOCK, Access::Write),
             file => file,
         },
         file => file,
-    }
+    };
+    file?.keep_from_children()
+}
+
+/// The file where it is there. Children do not get it.
+pub(crate) fn lock_file_there(root: &Folder, access: Access) -> Result<File> {
+    let _no_fork = no_fork();
+    root.open_file(LOCK, access)?.keep_from_children()
 }
 
 /// Takes the writer's byte: alone to write, together with other readers to read.
 pub(crate) fn lock(root: &Folder, read_only: bool) -> Result<Taken> {
     let file = if read_only {
-        match root.open_file(LOCK, Access::Read) {
+        match lock_file_there(root, Access::Read) {
             // A copy without it. It must be there where somebody could write. Where it cannot be made, nobody can by this way; the
             // documentation of `Options::read_only` says what is left to the caller.
             Err(error) if error.is_absent() => match lock_file(root) {
@@ -59,7 +67,6 @@ pub(crate) fn lock(root: &Folder, read_only: bool) -> Result<Taken> {
     } else {
         lock_file(root)?
     };
-    let file = file.keep_from_children()?;
     let how = if read_only { Lock::Shared } else { Lock::Exclusive };
     if file.try_lock(WRITER_BYTE, how)? {
         return Ok(Taken(Some(file)));

@@ -257,7 +257,7 @@ pub(super) fn assemble(root: Folder, options: &Options, parts: Parts) -> Result<
         gone: Mutex::default(),
         cuts: AtomicU64::new(0),
         copies: AtomicU32::new(0),
-        process: disk::forks(),
+        process: disk::this_process(),
         lock: Mutex::new(lock),
         attached,
         shares_changes: features.shares_changes(),

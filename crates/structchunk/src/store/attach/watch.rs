@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{Ordering, fence};
 
-use super::super::lock::{LOCK, WRITER_BYTE};
+use super::super::lock::{WRITER_BYTE, lock_file_there};
 use super::super::shared::Shared;
 use crate::disk::{self, Access, File, Folder, Lock};
 use crate::error::Result;
@@ -26,9 +26,9 @@ impl Watch {
     /// Takes note of how things are.
     pub(super) fn begin(root: &Folder) -> Result<Self> {
         let page = Shared::open(root)?;
-        let lock = match root.open_file(LOCK, Access::Read) {
+        let lock = match lock_file_there(root, Access::Read) {
             Err(error) if error.is_absent() => None,
-            file => Some(file?.keep_from_children()?),
+            file => Some(file?),
         };
         let word = |read: fn(&Shared) -> u64| page.as_ref().map_or(0, read);
         let (recovery, session, end) = (word(Shared::recovery), word(Shared::session), word(Shared::end));

@@ -53,7 +53,7 @@ impl Target {
     }
 
     fn prepare(root: Folder, made: bool) -> Result<Self> {
-        let lock = lock_file(&root)?.keep_from_children()?;
+        let lock = lock_file(&root)?;
         if !lock.try_lock(WRITER_BYTE, Lock::Exclusive)? {
             return Err(Error::Locked { path: root.path().to_owned(), pid: None });
         }

@@ -1,6 +1,6 @@
 //! A mutator's slot: a byte of `LOCK` that it has alone as long as it lives.
 
-use super::super::lock::LOCK;
+use super::super::lock::lock_file_there;
 use super::super::shared::Shared;
 use super::owner::{Owner, SLOTS};
 use crate::disk::{self, Access, File, Folder, Lock};
@@ -19,7 +19,7 @@ impl Slot {
     pub(crate) fn take(root: &Folder) -> Result<Self> {
         let shared = Shared::open_to_write(root)?;
         let Some(shared) = shared else { return Err(Error::NoWriter { path: root.path().to_owned() }) };
-        let lock = root.open_file(LOCK, Access::Write)?.keep_from_children()?;
+        let lock = lock_file_there(root, Access::Write)?;
         for slot in 1..=SLOTS {
             if !lock.try_lock(slot.into(), Lock::Exclusive)? {
                 continue;
