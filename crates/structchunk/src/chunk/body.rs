@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::nanoseconds_since_1970;
-use crate::disk::{Access, File, Folder};
+use crate::disk::{Access, File, Folder, PerProcess};
 use crate::error::{Error, Result};
 use crate::format::{
     BodyIdentity, BodyNumber, BodySeal, FileName, PAGE_BYTES, RecordSeed, SECTOR_BYTES, align_up,
@@ -202,20 +202,31 @@ pub(crate) struct BodySet {
     uuid: [u8; 16],
     access: Access,
     residents: Arc<Residents>,
-    met: RwLock<HashMap<BodyNumber, Arc<Body>>>,
+    met: PerProcess<RwLock<Met>>,
 }
+
+/// Bodies that are open.
+type Met = HashMap<BodyNumber, Arc<Body>>;
 
 impl BodySet {
     pub(crate) fn new(folder: Folder, uuid: [u8; 16], access: Access, residents: Arc<Residents>) -> Self {
-        Self { folder, uuid, access, residents, met: RwLock::default() }
+        Self { folder, uuid, access, residents, met: PerProcess::new(RwLock::default()) }
+    }
+
+    #[inline]
+    fn all_met(&self) -> &RwLock<Met> {
+        self.met.here(|of_parent| {
+            let met = of_parent.try_read().map(|met| met.clone());
+            RwLock::new(met.unwrap_or_default())
+        })
     }
 
     fn met(&self, number: BodyNumber) -> Option<Arc<Body>> {
-        self.met.read().unwrap_or_else(PoisonError::into_inner).get(&number).cloned()
+        self.all_met().read().unwrap_or_else(PoisonError::into_inner).get(&number).cloned()
     }
 
     fn add(&self, body: Arc<Body>) -> Arc<Body> {
-        let mut met = self.met.write().unwrap_or_else(PoisonError::into_inner);
+        let mut met = self.all_met().write().unwrap_or_else(PoisonError::into_inner);
         let body = met.entry(body.number).or_insert(body).clone();
         if met.len() > MOST_OPEN {
             // Whoever uses one, or has to make it durable yet, has another reference to it; nobody gets one meanwhile.
@@ -242,7 +253,7 @@ impl BodySet {
     }
 
     fn forget(&self, number: BodyNumber) {
-        self.met.write().unwrap_or_else(PoisonError::into_inner).remove(&number);
+        self.all_met().write().unwrap_or_else(PoisonError::into_inner).remove(&number);
     }
 
     /// A body; it is mapped if it is not at the moment.

@@ -6,11 +6,11 @@
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::Mapping;
 use super::presence::Presence;
-use crate::disk::File;
+use crate::disk::{File, PerProcess};
 use crate::error::Result;
 
 /// A file whose mapping may go and come back.
@@ -87,12 +87,20 @@ pub(crate) struct Residents {
     limit: Option<u64>,
     /// Rises whenever something is mapped; what was used since then is equally recent.
     clock: AtomicU64,
-    there: Mutex<Vec<Weak<dyn Resident>>>,
+    there: PerProcess<Mutex<Vec<Weak<dyn Resident>>>>,
 }
 
 impl Residents {
     pub(crate) fn new(limit: Option<u64>) -> Self {
-        Self { limit, clock: AtomicU64::new(0), there: Mutex::default() }
+        Self { limit, clock: AtomicU64::new(0), there: PerProcess::new(Mutex::default()) }
+    }
+
+    fn lock_there(&self) -> MutexGuard<'_, Vec<Weak<dyn Resident>>> {
+        let there = self.there.here(|of_parent| {
+            let there = of_parent.try_lock().map(|there| there.clone());
+            Mutex::new(there.unwrap_or_default())
+        });
+        there.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether mappings go.
@@ -110,7 +118,7 @@ impl Residents {
         open: impl FnOnce(&mut dyn FnMut(u64)) -> Result<F>,
     ) -> Result<Arc<F>> {
         let Some(limit) = self.limit else { return open(&mut |_| {}).map(Arc::new) };
-        let mut there = self.there.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut there = self.lock_there();
         let mut file = open(&mut |bytes| self.make_room(&mut there, limit, bytes))?;
         file.mapping_mut().may_go();
         let file = Arc::new(file);
@@ -145,7 +153,7 @@ impl Residents {
 
     #[cold]
     fn bring_back<F: Resident>(&self, file: &Arc<F>, presence: &Presence) -> Result<()> {
-        let mut there = self.there.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut there = self.lock_there();
         // Somebody else may have been faster.
         while !presence.enter(self.clock.load(Ordering::Relaxed)) {
             let map = file.mapping();
@@ -175,7 +183,7 @@ impl Residents {
     /// Bytes that are mapped now, where there is a limit.
     pub(crate) fn mapped_bytes(&self) -> Option<u64> {
         self.limit?;
-        let there = self.there.lock().unwrap_or_else(PoisonError::into_inner);
+        let there = self.lock_there();
         Some(there.iter().filter_map(Weak::upgrade).map(|file| file.mapping().len()).sum())
     }
 }

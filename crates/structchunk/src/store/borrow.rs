@@ -10,6 +10,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::chunk::Record;
+use crate::disk::PerProcess;
 use crate::format::{ExternPayload, Kind, Location};
 use crate::quick_hash::{Quick, mix};
 
@@ -58,7 +59,8 @@ impl From<Location> for Subject {
 
 /// Who borrows what.
 pub(crate) struct Borrows {
-    shards: [Shard; SHARDS],
+    /// A child has none of its parent's.
+    shards: PerProcess<[Shard; SHARDS]>,
     /// How many exclusive borrows there are; spares `put` a look into the table.
     exclusive: AtomicUsize,
     /// How many atomic borrows there are.
@@ -103,17 +105,27 @@ impl State {
     }
 }
 
+fn no_shards() -> [Shard; SHARDS] {
+    std::array::from_fn(|_| Shard::default())
+}
+
 impl Borrows {
     pub(crate) fn new() -> Self {
         Self {
-            shards: std::array::from_fn(|_| Shard::default()),
+            shards: PerProcess::new(no_shards()),
             exclusive: AtomicUsize::new(0),
             atomic: AtomicUsize::new(0),
         }
     }
 
+    #[inline]
+    fn shards(&self) -> &[Shard; SHARDS] {
+        self.shards.here(|_| no_shards())
+    }
+
+    #[inline]
     fn shard(&self, subject: Subject) -> &Shard {
-        &self.shards[(mix(subject.0) >> 58) as usize % SHARDS]
+        &self.shards()[(mix(subject.0) >> 58) as usize % SHARDS]
     }
 
     /// Borrows an object, waiting for others until `deadline`; whether that worked.
@@ -138,7 +150,7 @@ impl Borrows {
         true
     }
 
-    /// Gives a borrow back.
+    /// Gives a borrow back. (In a child, where one of the parent's is dropped, there is none.)
     pub(crate) fn release(&self, subject: Subject, want: Want) {
         let shard = self.shard(subject);
         let mut state = shard.lock();
@@ -195,7 +207,7 @@ impl Borrows {
 
     /// Whether any guard is left.
     pub(crate) fn is_empty(&self) -> bool {
-        self.shards.iter().all(|shard| shard.lock().borrowed.is_empty())
+        self.shards().iter().all(|shard| shard.lock().borrowed.is_empty())
     }
 
     /// Whether any object is borrowed as atomics.

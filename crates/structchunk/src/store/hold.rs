@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::Inner;
 use crate::chunk::BodyRef;
-use crate::disk::Lock;
+use crate::disk::{Lock, PerProcess};
 use crate::error::Result;
 use crate::format::{BodyNumber, ChunkId};
 
@@ -25,7 +25,7 @@ pub(super) const FIRST_BODY_BYTE: u64 = 1 << 48;
 const PAUSE: Duration = Duration::from_micros(200);
 
 /// What this handle holds. (Its own locks never conflict with each other.)
-pub(crate) type Holds = Mutex<Table>;
+pub(crate) type Holds = PerProcess<Mutex<Table>>;
 
 #[derive(Default)]
 pub(crate) struct Table {
@@ -80,8 +80,8 @@ enum HeldFile {
 }
 
 impl Inner {
-    fn lock_holds(&self) -> MutexGuard<'_, Table> {
-        self.holds.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn lock_holds(&self) -> MutexGuard<'_, Table> {
+        self.holds.here(|_| Mutex::default()).lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether anybody has a shared hold.

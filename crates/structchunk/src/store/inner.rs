@@ -1,7 +1,7 @@
 //! What all handles of an open store share.
 
 use std::any::TypeId;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -18,12 +18,13 @@ use super::overlap::Lingering;
 use super::pace::Pace;
 use super::report::RecoveryReport;
 use super::shared::Shared;
+use super::since::LogNow;
 use super::types::{Types, TypesHere};
 use super::views::Views;
 use crate::chunk::{Body, BodySet, ChunkSet, LiveMap};
 use crate::disk::{self, File, Folder};
 use crate::error::{Error, Result};
-use crate::format::{BodyNumber, Checkpoint, ChunkId, Location, MAX_SEQUENCE, StoreIdentity};
+use crate::format::{BodyNumber, Checkpoint, ChunkId, Geometry, Location, MAX_SEQUENCE, StoreIdentity};
 use crate::key::MAX_KEY_BYTES;
 
 /// An open store.
@@ -79,6 +80,10 @@ pub(crate) struct Inner {
     pub copies: AtomicU32,
     /// How often the process had forked when the store was opened.
     pub process: u32,
+
+    /// The log as it was when the store was opened: all that a child can know of one that its parent has not changed.
+    pub found: LogNow,
+    pub found_next_type: u32,
 
     // Locked in this order; before a sync begins, the first one is only tried.
     pub compaction: Mutex<Auto>,
@@ -158,6 +163,18 @@ impl Writer {
             next_type: self.next_type,
             chunks: self.chunks.iter().copied().collect(),
             ..*other
+        }
+    }
+
+    /// The log as it is now.
+    pub(crate) fn log(&self, geometry: Geometry) -> LogNow {
+        LogNow {
+            chunks: self.chunks.iter().copied().collect(),
+            active: self.active,
+            head: self.head,
+            sequence: Some(self.next_sequence - 1),
+            end: geometry.location(self.active, self.head),
+            unsettled: HashSet::new(),
         }
     }
 
@@ -277,6 +294,7 @@ impl Inner {
     /// good one and wipes what came later, so it must wait for the last handle.
     pub(crate) fn release_lock_if_unused(&self) {
         if self.closed.load(Ordering::SeqCst)
+            && !self.is_forked()
             && self.poisoned.get().is_none()
             && self.borrows.is_empty()
             && !self.any_hold()
@@ -287,12 +305,16 @@ impl Inner {
 
     /// Lets the next writer in.
     fn release_lock(&self) {
+        // In a child the file is another one, and whoever was taking it out is not there.
+        if self.is_forked() {
+            return;
+        }
         let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if lock.is_some() && !self.read_only && !self.is_forked() {
+        if lock.is_some() && !self.read_only {
             self.shared.set_writer(0);
         }
         // Closing the file would release the lock too, but not before every process that is being spawned right now has let go of its
-        // copy. (In a forked child the file is another one by now, and the parent keeps its lock.)
+        // copy.
         if let Some(Err(error)) = lock.map(|file| file.unlock(WRITER_BYTE)) {
             tracing::debug!(%error, "the lock goes with its file");
         }

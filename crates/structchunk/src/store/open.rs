@@ -224,20 +224,24 @@ pub(super) fn assemble(root: Folder, options: &Options, parts: Parts) -> Result<
     } = parts;
     let (identity, features) = (store_file.identity, store_file.newest.features);
     let session_open = !read_only && matches!(report.found, Found::ProcessDied | Found::MachineDied);
+    let dropped = log.dropped.clone();
+    let writer = log.into_writer(&chunks)?;
     Ok(Inner {
+        found: writer.log(identity.geometry),
+        found_next_type: writer.next_type,
         path: root.path().to_owned(),
         identity,
         read_only,
         epoch: store_file.newest.epoch,
-        found_end: identity.geometry.location(log.active, log.head),
+        found_end: identity.geometry.location(writer.active, writer.head),
         reserve_step: options.step(identity.geometry, features.is_stepwise())?,
         busy_timeout: options.busy_timeout,
         auto_compact: options.auto_compact,
         report,
         ordered: Ordered::new(options, &root),
         root,
-        checkpoints: Mutex::new(store_file.into_checkpoints(log.dropped.clone())),
-        writer: Mutex::new(log.into_writer(&chunks)?),
+        checkpoints: Mutex::new(store_file.into_checkpoints(dropped)),
+        writer: Mutex::new(writer),
         chunks,
         bodies,
         views,
@@ -246,7 +250,7 @@ pub(super) fn assemble(root: Folder, options: &Options, parts: Parts) -> Result<
         borrows: Borrows::new(),
         lingering: Lingering::new(),
         compaction: Mutex::default(),
-        holds: Mutex::default(),
+        holds: disk::PerProcess::new(Mutex::default()),
         closed: AtomicBool::new(false),
         poisoned: OnceLock::new(),
         session_open: AtomicBool::new(session_open),

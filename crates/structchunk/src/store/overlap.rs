@@ -94,7 +94,8 @@ impl Inner {
         self.read_only
             || self.is_marked_alone(record)
                 // (After the mark: it went after the object was added, and that while it was borrowed.)
-                && (!self.borrows.any_atomic() || !self.lingering.any_inside(record, &self.borrows))
+                // (A child refers to nothing, and the lock may be one of its parent's threads.)
+                && (!self.borrows.any_atomic() || self.is_forked() || !self.lingering.any_inside(record, &self.borrows))
     }
 
     #[inline]

@@ -10,7 +10,8 @@ use crate::format::{ChunkId, Kind, Location, PAGE_BYTES};
 use crate::index::{Changes, Covered};
 
 /// The log at one moment. What was appended up to then never changes; chunks of it may be dropped.
-pub(super) struct LogNow {
+#[derive(Clone)]
+pub(crate) struct LogNow {
     pub chunks: Vec<ChunkId>,
     pub active: ChunkId,
     pub head: u64,
@@ -43,6 +44,9 @@ struct Since<'w> {
 impl Inner {
     /// The sequence of the last record.
     pub(super) fn last_sequence(&self) -> u64 {
+        if self.is_forked() {
+            return self.found.sequence.unwrap_or_default();
+        }
         self.lock_writer().next_sequence - 1
     }
 
@@ -51,18 +55,16 @@ impl Inner {
     /// # Errors
     /// Of a reader beside a writer: what the disk says.
     pub(super) fn log_now(&self) -> Result<LogNow> {
-        if self.follows() {
-            return self.log_of_others(None);
+        if self.reads_shared() { self.log_of_others(None) } else { Ok(self.log_known()) }
+    }
+
+    /// The log as this handle knows it.
+    pub(super) fn log_known(&self) -> LogNow {
+        // The writer's lock may be one of the parent's threads, and what it guards is as it was found unless the log is read in `shared`.
+        if self.is_forked() {
+            return self.found.clone();
         }
-        let writer = self.lock_writer();
-        Ok(LogNow {
-            chunks: writer.chunks.iter().copied().collect(),
-            active: writer.active,
-            head: writer.head,
-            sequence: Some(writer.next_sequence - 1),
-            end: self.end_of_log(&writer),
-            unsettled: HashSet::new(),
-        })
+        self.lock_writer().log(self.chunks.geometry)
     }
 
     /// Walks from `from`, or from the beginning of the log, to `now`, without a lock. Hands over the changes in pieces, each with the point
@@ -81,7 +83,9 @@ impl Inner {
             let chunk = match self.chunks.get(id) {
                 Err(error)
                     if error.is_absent()
-                        && (self.reads_shared() || !self.lock_writer().chunks.contains(&id)) =>
+                        && (self.is_forked()
+                            || self.reads_shared()
+                            || !self.lock_writer().chunks.contains(&id)) =>
                 {
                     return Ok(Walked::Gap);
                 }
@@ -173,7 +177,7 @@ impl Since<'_> {
 
     /// Whether a tombstone takes a key away.
     fn takes_away(&self, record: &Record<'_>) -> Result<bool> {
-        if self.inner.follows() {
+        if self.inner.reads_shared() {
             // Where the slot is on its way, the object is still there; and what it was noted for may have been noted in the same way.
             let current = self.inner.find(record.key())?;
             return Ok(current.is_none_or(|current| current.location() > record.location()));
@@ -186,7 +190,7 @@ impl Since<'_> {
     /// before it is met yet; and a key that is gone by now was not there throughout any scan that follows.)
     fn counts(&self, record: &Record<'_>) -> Result<bool> {
         let current = self.inner.find(record.key())?.map(|current| current.location());
-        if self.inner.follows() {
+        if self.inner.reads_shared() {
             // It may have been appended a moment ago, and its slot be on its way.
             return Ok(current.is_none_or(|current| current <= record.location() || current >= self.now.end));
         }

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::ordered::INDEX;
+use super::since::LogNow;
 use super::{Inner, Store};
 use crate::disk::{Access, Folder};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::{ChunkId, FileName, PAGE_BYTES};
 use crate::layout::{Fingerprint, Layout};
 
@@ -109,14 +110,14 @@ impl Store {
     /// Sizes and counts. Work proportional to the number of files, not of objects.
     ///
     /// # Errors
-    /// [`Error::Closed`](crate::Error::Closed), and what the disk says.
+    /// [`Error::Closed`], [`Error::Forked`] in a child of the process that writes, and what the disk says.
     pub fn stats(&self) -> Result<Stats> {
         self.inner.check_open()?;
         let inner = &*self.inner;
-        let (ids, active, head, sequence) = {
-            let writer = inner.lock_writer();
-            (writer.chunks.clone(), writer.active, writer.head, writer.next_sequence - 1)
-        };
+        if inner.is_forked() && !inner.read_only {
+            return Err(Error::Forked);
+        }
+        let LogNow { chunks: ids, active, head, sequence, .. } = inner.log_known();
         let mut chunks = Vec::with_capacity(ids.len());
         for id in ids {
             chunks.push(inner.chunk_stats(id, (id == active).then_some(head))?);
@@ -126,7 +127,7 @@ impl Store {
         let (index_apparent, index_bytes) = index_sizes(&inner.root);
         let mut stats = Stats {
             objects: self.len(),
-            sequence,
+            sequence: sequence.unwrap_or_default(),
             epoch: inner.epoch,
             chunk_capacity: inner.chunks.geometry.capacity(),
             bodies: 0,

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::Inner;
 use super::inner::Writer;
 use crate::chunk::Record;
+use crate::disk::PerProcess;
 use crate::error::{Error, Result};
 use crate::format::Kind;
 use crate::layout::{Conversion, Evolves, Fingerprint, Layout, LayoutMismatch, Object};
@@ -36,8 +37,10 @@ pub(crate) struct Types {
     fingerprints: Box<[AtomicU64; LOW_NUMBERS]>,
     numbers: Mutex<Numbers>,
     /// From stored types, by their numbers, to types of the program that extend them.
-    conversions: Mutex<HashMap<(u32, TypeId), Arc<Conversion>>>,
+    conversions: PerProcess<Mutex<Conversions>>,
 }
+
+type Conversions = HashMap<(u32, TypeId), Arc<Conversion>>;
 
 #[derive(Default)]
 struct Numbers {
@@ -83,7 +86,7 @@ impl Types {
             by_number: SparseTable::new(),
             fingerprints: Box::new([const { AtomicU64::new(0) }; LOW_NUMBERS]),
             numbers: Mutex::default(),
-            conversions: Mutex::default(),
+            conversions: PerProcess::new(Mutex::default()),
         }
     }
 
@@ -248,7 +251,8 @@ impl Inner {
         if !T::EVOLUTION.declares(stored.fingerprint) {
             return Ok(None);
         }
-        let mut known = self.types.conversions.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.types.conversions.here(|_| Mutex::default());
+        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
         let of_both = (stored.number, TypeId::of::<T>());
         if let Some(conversion) = known.get(&of_both) {
             return Ok(Some(conversion.clone()));

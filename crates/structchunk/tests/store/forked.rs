@@ -1,6 +1,8 @@
 //! What a child of the writing process reads while its parent goes on changing objects where they lie.
 #![expect(unsafe_code, reason = "fork")]
 
+mod locks;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 

@@ -81,6 +81,8 @@ impl Inner {
     pub(crate) fn next_type(&self) -> u32 {
         if self.reads_shared() {
             self.shared.next_type().min(MAX_TYPES)
+        } else if self.is_forked() {
+            self.found_next_type
         } else {
             self.lock_writer().next_type
         }

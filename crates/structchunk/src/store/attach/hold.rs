@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use super::super::Inner;
@@ -61,13 +60,15 @@ impl Inner {
     }
 
     fn enter_byte(&self, byte: u64) -> Result<bool> {
+        // A child has lost the file of locks.
+        self.still(Ok(()))?;
         let Some(lock) = self.attached.as_ref().and_then(super::Watch::lock) else {
             // Whoever makes the file begins a session before anything is moved.
             return Ok(true);
         };
         let mut deadline = self.patience(true);
         loop {
-            let mut holds = self.holds.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut holds = self.lock_holds();
             let held = holds.with_others.get(&byte).is_some_and(|&count| count > 0);
             if held || lock.try_lock(byte, Lock::Shared)? {
                 *holds.with_others.entry(byte).or_default() += 1;
@@ -88,7 +89,7 @@ impl Inner {
             return;
         }
         let Some(lock) = self.attached.as_ref().and_then(super::Watch::lock) else { return };
-        let mut holds = self.holds.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut holds = self.lock_holds();
         let Some(count) = holds.with_others.get_mut(&byte) else { return };
         *count -= 1;
         if *count == 0 {

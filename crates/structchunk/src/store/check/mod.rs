@@ -260,9 +260,12 @@ impl Store {
     /// repaired. Puts, removes and new guards that change objects wait until it is done. [`Store::check_deep`] looks at more.
     ///
     /// # Errors
-    /// [`Error::Closed`](crate::Error::Closed), and what the disk says.
+    /// [`Error::Closed`], [`Error::Forked`], and what the disk says.
     pub fn check(&self) -> Result<Check> {
         self.inner.check_open()?;
+        if self.inner.is_forked() {
+            return Err(Error::Forked);
+        }
         check(&self.inner, &self.inner.lock_writer(), None)
     }
 }
