@@ -15,6 +15,6 @@ mod walk;
 pub(crate) use body::{Body, BodyRef, BodySet};
 pub(crate) use file::{Chunk, ChunkRef, nanoseconds_since_1970};
 pub(crate) use live::{LiveMap, uuid_words};
-pub(crate) use record::{Record, SEALED, write_header};
+pub(crate) use record::{Record, SEALED, is_odd, write_header};
 pub(crate) use set::ChunkSet;
 pub(crate) use walk::{Step, Walk};

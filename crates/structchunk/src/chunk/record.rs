@@ -9,6 +9,13 @@ use crate::protocol::{VersionWord, WRITING, next_version};
 /// The highest bit of the version: the object never changes, and its payload has a checksum.
 pub(crate) const SEALED: u64 = 1 << 31;
 
+/// Whether a word says that somebody is at work on its object. Nobody ever is on a sealed one: should its version be odd, it was damaged, and
+/// whoever ended that change for somebody who died would take the seal away from under references.
+#[inline]
+pub(crate) fn is_odd(word: u64) -> bool {
+    word & (WRITING | SEALED) == WRITING
+}
+
 /// A record whose header can be one and which lies wholly inside its chunk.
 ///
 /// Two words, so that it travels in registers; what the header says is read where it is needed, out of a line that is near by then.
@@ -138,7 +145,7 @@ impl<'a> Record<'a> {
     /// record, its checksum is not there.
     pub(crate) fn payload_checksum_holds(&self, seed: RecordSeed) -> bool {
         let word = self.version_word(Ordering::Relaxed);
-        word & WRITING != 0 || (word >> 32) as u32 == seed.payload_checksum(self.frozen_payload())
+        is_odd(word) || (word >> 32) as u32 == seed.payload_checksum(self.frozen_payload())
     }
 
     /// Whether the object was sealed: nobody changes it in place, in this process or another.

@@ -16,12 +16,11 @@ use super::shared::{Left, Shared};
 use super::store_file::{StoreFile, new_evidence};
 use super::types::MAX_TYPES;
 use super::views::{Views, credible};
-use crate::chunk::{BodyRef, BodySet, ChunkRef, ChunkSet, SEALED, Step, Walk};
+use crate::chunk::{BodyRef, BodySet, ChunkRef, ChunkSet, SEALED, Step, Walk, is_odd};
 use crate::disk::{self, Faults, File, Folder, Sabotage};
 use crate::error::{Error, Result};
 use crate::format::{Checkpoint, ChunkId, DroppedChunks, Features, FileName, Kind, Location, PAGE_BYTES};
 use crate::map::{Advice, Mapping};
-use crate::protocol::WRITING;
 
 /// What recovery works on.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
@@ -285,7 +284,7 @@ impl Situation<'_> {
                         report.accepted_records += 1;
                         replay.push(record.clone())?;
                         let word = record.version_word(Ordering::Relaxed);
-                        if word & WRITING != 0 {
+                        if is_odd(word) {
                             odd.push(record.location());
                         }
                         walked.sealed |= word & SEALED != 0 && record.header().kind.is_object();
@@ -310,7 +309,7 @@ impl Situation<'_> {
         for location in odd {
             let Some(record) = self.chunks.record(location)? else { continue };
             let word = record.version_word(Ordering::Acquire);
-            if word & WRITING == 0 {
+            if !is_odd(word) {
                 continue;
             }
             if self.is_at_work(word)? {

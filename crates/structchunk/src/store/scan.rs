@@ -5,11 +5,10 @@ use std::collections::HashSet;
 use super::borrow::{Subject, Want};
 use super::read::{LARGEST_STAGED, out_of_bounds};
 use super::{Inner, Ref, Store};
-use crate::chunk::{ChunkRef, Record, Step, Walk};
+use crate::chunk::{ChunkRef, Record, Step, Walk, is_odd};
 use crate::error::{Error, Result};
 use crate::format::{ChunkId, Kind, Location, PAGE_BYTES, RecordSeed};
 use crate::layout::{Fingerprint, Layout, Object, Plain};
-use crate::protocol::WRITING;
 
 /// An object met by a scan, or by [`Store::entry`].
 pub struct Entry<'a> {
@@ -291,7 +290,7 @@ impl Inner {
         loop {
             let before = record.look();
             // A read-only handle keeps writers out: what is odd was left by one that died, and is in the report.
-            if before & WRITING == 0 || self.read_only {
+            if !is_odd(before) || self.read_only {
                 let bytes = self.copy_settled_bytes(record, limit)?;
                 if record.is_still(before) {
                     return Ok(bytes);

@@ -321,3 +321,44 @@ fn without_a_file_of_locks_nobody_refers_to_anything() {
     assert!(matches!(reader.get::<[u64]>("large"), Err(Error::SharedStore { .. })));
     assert_eq!(reader.load("key").unwrap(), Some(1_u64));
 }
+
+#[test]
+fn a_sealed_object_whose_version_is_odd_stays_sealed_whoever_comes() {
+    use std::os::unix::fs::FileExt;
+    for (shared, large) in [(false, false), (false, true), (true, false), (true, true)] {
+        let folder = folder();
+        let path = folder.path().join("store");
+        let open = || open_with(options().shared_mutation(shared), &path).unwrap();
+        let store = open();
+        let words = vec![7_u64; if large { LARGE as usize } else { 1 }];
+        store.put_sealed("key", &words[..]).unwrap();
+        let (chunk, bytes) = store.entry("key").unwrap().unwrap().place();
+        drop(store);
+        let file = path.join(format!("chunks/{chunk:08x}.chunk"));
+        let file = std::fs::File::options().read(true).write(true).open(file).unwrap();
+        let mut version = [0];
+        file.read_exact_at(&mut version, bytes.start + 24).unwrap();
+        file.write_all_at(&[version[0] | 1], bytes.start + 24).unwrap();
+        let reader = attach(&path);
+        assert_eq!(reader.load::<[u64; 1]>("key").is_ok(), !large);
+        assert!(matches!(reader.get::<[u64]>("key"), Err(Error::Corrupt { .. })), "no reference to it");
+        // A recovery, which ends what the dead have begun; a copy; a scan; a move.
+        let store = open();
+        assert_eq!((store.recovery().found, store.recovery().torn.len()), (Found::ProcessDied, 0));
+        assert_eq!(reader.copy_to(folder.path().join("beside")).unwrap().torn.len(), 0);
+        assert_eq!(store.copy_to(folder.path().join("copy")).unwrap().torn.len(), 0);
+        assert_eq!(store.entry("key").unwrap().unwrap().bytes(8).unwrap(), 7_u64.to_le_bytes());
+        assert!(store.rename("key", "other").unwrap() && store.rename("other", "key").unwrap());
+        assert!(is_sealed(store.update("key", |_: &mut [u64; 1]| panic!("it is sealed"))) || large);
+        assert!(is_sealed(store.raw().update(b"key")));
+        assert_eq!(store.get::<[u64]>("key").unwrap().unwrap()[..], words);
+        let odd = "the object is sealed, and its version is odd";
+        assert!(findings(&store).iter().any(|finding| finding.contains(odd)), "{:?}", findings(&store));
+        store.close().unwrap();
+        for name in ["store", "beside", "copy"] {
+            let store = open_with(options(), folder.path().join(name)).unwrap();
+            assert_eq!(store.is_sealed("key").unwrap(), Some(true), "{name}");
+            assert_eq!(store.get::<[u64]>("key").unwrap().unwrap()[..], words, "{name}");
+        }
+    }
+}

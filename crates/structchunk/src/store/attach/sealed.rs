@@ -1,5 +1,7 @@
 //! References to sealed objects, whoever writes the store.
 
+use std::sync::atomic::Ordering;
+
 use super::super::Inner;
 use super::super::find::Payload;
 use super::super::guard::{OwnedRef, Ref};
@@ -8,6 +10,9 @@ use super::{Reader, Session};
 use crate::chunk::Record;
 use crate::error::{Error, Result};
 use crate::layout::Plain;
+use crate::protocol::WRITING;
+
+const ODD: &str = "the object is sealed, and its version is odd, as that of no sealed object is";
 
 /// A sealed object, and what keeps its bytes as they are.
 pub(in crate::store) struct Frozen<'a> {
@@ -41,6 +46,9 @@ impl Inner {
             };
             if held.is_none() {
                 return Err(Error::Busy { key: key.to_vec() });
+            }
+            if record.version_word(Ordering::Acquire) & WRITING != 0 {
+                return Err(Error::corrupt(record.chunk.path(), record.offset(), ODD));
             }
             // A forged directory may lead into the payload of another object, which is none that stands still.
             let stands_alone = self.stands_alone_here(&record, &mut deadline)?;

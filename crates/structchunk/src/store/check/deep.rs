@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::ops::RangeInclusive;
+use std::sync::atomic::Ordering;
 
 use super::super::ordered::IndexFound;
 use super::super::report::Found;
@@ -11,6 +12,7 @@ use crate::chunk::{Chunk, Record};
 use crate::error::{Error, Result};
 use crate::format::{BodyNumber, ChunkId, ExternPayload, FileName, Kind, Location, SECTOR_BYTES};
 use crate::layout::Shape;
+use crate::protocol::WRITING;
 
 /// What a deep check gathers on its way through the log.
 pub(super) struct Deep<'a> {
@@ -160,7 +162,9 @@ impl<'a> Checker<'a> {
         }
         // (What is superseded may have become a hole.)
         if record.is_sealed() && self.inner.views.live.is_live(record.location()) {
+            let odd = record.version_word(Ordering::Relaxed) & WRITING != 0;
             let what = match self.inner.seal_holds(record) {
+                Ok(true) if odd => Some("the object is sealed, and its version is odd".into()),
                 Ok(true) => None,
                 Ok(false) => {
                     Some("the object is sealed, and is not what was sealed: its checksum differs".into())

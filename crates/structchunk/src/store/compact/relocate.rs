@@ -7,10 +7,9 @@ use super::super::borrow::{Deadline, Subject, Want};
 use super::super::inner::Writer;
 use super::super::log::Draft;
 use super::super::mutate::OldClaim;
-use crate::chunk::{Chunk, Record};
+use crate::chunk::{Chunk, Record, is_odd};
 use crate::error::{Error, Result};
 use crate::format::{Extension, Flags, Kind};
-use crate::protocol::WRITING;
 
 /// Payloads are copied in pieces of this, in bytes.
 const COPY_BYTES: u64 = 64 << 10;
@@ -61,7 +60,7 @@ impl Inner {
         }
         let Some(_alone) = Alone::take(self, record) else { return Ok(Moved::Busy) };
         let version_word = record.version_word(Ordering::Acquire);
-        if version_word & WRITING != 0 {
+        if is_odd(version_word) {
             return Ok(Moved::Busy);
         }
         // From here on no other process changes it: the copy has what was changed before, and who comes later finds the copy.

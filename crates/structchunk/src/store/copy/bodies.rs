@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{Ordering, fence};
 
 use super::Job;
-use crate::chunk::{Body, BodyRef, Record};
+use crate::chunk::{Body, BodyRef, Record, is_odd};
 use crate::disk::{Access, File};
 use crate::error::{Error, Result};
 use crate::format::{BodyNumber, ExternPayload, FileName, Location};
-use crate::protocol::WRITING;
 use crate::store::Finding;
 
 /// So many bodies are open at a time where the writer, in another process, may unlink them: who has one open has it for good.
@@ -142,7 +141,7 @@ impl Job<'_> {
         body.copy_into(file, &mut |bytes| self.tell(bytes))?;
         fence(Ordering::SeqCst);
         // Whoever has changed it since it was moved or renamed has left word at another record.
-        let stood_still = before & WRITING == 0
+        let stood_still = !is_odd(before)
             && record.version_word(Ordering::SeqCst) == before
             && self.inner.is_current(record).unwrap_or(false);
         if !stood_still {

@@ -3,11 +3,10 @@
 use std::sync::atomic::Ordering;
 
 use super::Job;
-use crate::chunk::{Chunk, ChunkRef, Step, Walk};
+use crate::chunk::{Chunk, ChunkRef, Step, Walk, is_odd};
 use crate::disk::Access;
 use crate::error::Result;
 use crate::format::{ChunkId, FileName, PAGE_BYTES};
-use crate::protocol::WRITING;
 
 impl Job<'_> {
     /// Copies the records of a chunk; those before `from` are there already, unless that is 0. Takes note of those whose objects were changed in place
@@ -29,7 +28,7 @@ impl Job<'_> {
         }
         for (offset, version) in before {
             let now = source.map.load_u64(offset + 24, Ordering::SeqCst);
-            if version & WRITING != 0 || now != Some(version) {
+            if is_odd(version) || now != Some(version) {
                 self.unsettled.insert(source.geometry.location(id, offset));
             }
         }

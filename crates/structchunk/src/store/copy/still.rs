@@ -3,10 +3,10 @@
 use std::sync::atomic::Ordering;
 
 use super::Job;
-use crate::chunk::Record;
+use crate::chunk::{Record, is_odd};
 use crate::error::{Error, Result};
 use crate::format::Kind;
-use crate::protocol::{VERSION_BITS, WRITING};
+use crate::protocol::VERSION_BITS;
 use crate::store::borrow::{Subject, Want};
 use crate::store::read::{LARGEST_STAGED, out_of_bounds};
 
@@ -29,7 +29,9 @@ impl Job<'_> {
                     self.report.torn.push(source.key().to_vec());
                 }
             }
-            copy.settle_version(copy.version_word(Ordering::Relaxed) & VERSION_BITS, self.copied.seed);
+            if !copy.is_sealed() {
+                copy.settle_version(copy.version_word(Ordering::Relaxed) & VERSION_BITS, self.copied.seed);
+            }
         }
         Ok(())
     }
@@ -51,7 +53,7 @@ impl Job<'_> {
     /// Whether whoever was changing an object is dead, where only the writer changes any and this handle keeps writers out.
     fn is_left(&self, source: &Record<'_>) -> bool {
         let inner = self.inner;
-        !inner.sees_no_borrows() && inner.read_only && source.version_word(Ordering::Relaxed) & WRITING != 0
+        !inner.sees_no_borrows() && inner.read_only && is_odd(source.version_word(Ordering::Relaxed))
     }
 
     /// Copies an object of one moment; whether it is half changed, and stays so.
@@ -72,7 +74,7 @@ impl Job<'_> {
             copy_payload(source, copy)?;
             let stood_still = source.is_still(before);
             // What is odd in a read-only store stays so: whoever wrote it is dead.
-            if stood_still && (before & WRITING == 0 || self.inner.read_only) {
+            if stood_still && (!is_odd(before) || self.inner.read_only) {
                 return Ok(self.is_left(source));
             }
             if deadline.is_over() {

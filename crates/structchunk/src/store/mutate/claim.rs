@@ -8,7 +8,7 @@ use super::super::Inner;
 use super::super::borrow::Deadline;
 use super::super::read::out_of_bounds;
 use super::owner::{Owner, is_changing};
-use crate::chunk::{Record, SEALED};
+use crate::chunk::{Record, SEALED, is_odd};
 use crate::error::{Error, Result};
 use crate::format::Kind;
 use crate::protocol::{VERSION_BITS, VersionWord, WRITING};
@@ -204,9 +204,9 @@ impl Inner {
     }
 }
 
-/// Makes a word even that a dead process has left odd, unless somebody else has by now; whether this did.
+/// Makes a word even that a dead process has left odd, unless somebody else has by now; whether this did. Never that of a sealed object.
 pub(crate) fn settle_dead(record: &Record<'_>, odd: u64, seed: crate::format::RecordSeed) -> bool {
-    let Some(cell) = record.version_to_change() else { return false };
+    let Some(cell) = record.version_to_change().filter(|_| is_odd(odd)) else { return false };
     let even = record.settled_word(odd & VERSION_BITS, seed);
     cell.end_claim(odd, even)
 }

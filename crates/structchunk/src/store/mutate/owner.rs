@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering;
 
 use super::super::shared::Shared;
 use super::super::{Inner, lock::WRITER_BYTE};
+use crate::chunk::is_odd;
 use crate::disk::{File, Lock};
 use crate::error::Result;
-use crate::protocol::WRITING;
 
 /// How many bits of the word name the slot; as many as lie above them in the upper half name its generation.
 const SLOT_BITS: u32 = 15;
@@ -51,7 +51,7 @@ impl Owner {
 /// Whether the bytes of an object with this word change, or may have been left half changed. (They do not where it is only superseded.)
 #[inline]
 pub(crate) fn is_changing(word: u64) -> bool {
-    word & WRITING != 0 && Owner::of(word) != Owner::SUPERSEDING
+    is_odd(word) && Owner::of(word) != Owner::SUPERSEDING
 }
 
 /// What tells whether the owner of a claim lives.

@@ -4,11 +4,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Situation;
-use crate::chunk::Chunk;
+use crate::chunk::{Chunk, is_odd};
 use crate::disk::{File, Lock};
 use crate::error::{Error, Result};
 use crate::format::{ChunkId, ExternPayload, Kind, Location};
-use crate::protocol::WRITING;
 use crate::store::extent::Log;
 use crate::store::hold::{FIRST_BODY_BYTE, FIRST_BYTE};
 use crate::store::mutate::{Claims, Owner, mark_held, settle_dead};
@@ -127,7 +126,7 @@ impl Situation<'_> {
 
     /// Whether a living mutator has made a word odd. (The writer that could have is dead.)
     pub(super) fn is_at_work(&self, word: u64) -> Result<bool> {
-        Ok(word & WRITING != 0
+        Ok(is_odd(word)
             && self.is_shared()
             && !self.read_only
             && self.claims().is_mutator_alive(Owner::of(word))?)
