@@ -59,7 +59,8 @@ impl Watch {
         self.lock.as_ref()
     }
 
-    pub(super) fn page(&self) -> Option<&Shared> {
+    /// The page of all processes, where there is one.
+    pub(in crate::store) fn page(&self) -> Option<&Shared> {
         self.page.as_ref()
     }
 

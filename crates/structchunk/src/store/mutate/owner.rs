@@ -113,7 +113,8 @@ impl Inner {
                 if owner.is_the_writer() {
                     return watch.has_writer();
                 }
-                Claims { shared: &self.shared, lock: watch.lock() }
+                // The page of all: whoever follows no writer has one of its own besides, in which nobody has a slot.
+                Claims { shared: watch.page().unwrap_or(&self.shared), lock: watch.lock() }
             }
             None if owner.is_the_writer() => return Ok(false),
             None if self.read_only => {

@@ -1,6 +1,7 @@
 //! Stores whose objects several processes change in place.
 #![expect(unsafe_code, reason = "attaching to a store is unsafe: others could change its files")]
 
+mod alone;
 mod copies;
 mod dead;
 mod hostile;
