@@ -26,6 +26,7 @@ mod options;
 mod ordered;
 mod overlap;
 mod pace;
+mod parts;
 mod punch;
 mod range;
 pub(crate) mod raw;

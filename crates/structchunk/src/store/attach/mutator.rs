@@ -186,7 +186,8 @@ impl Mutator {
     /// be a slice.
     ///
     /// `change` works on a copy, which is stored back when it returns; others that want to change or load the object wait meanwhile, at most
-    /// their busy timeout. When it panics, the object stays as it was. It must not change the same object once more.
+    /// their busy timeout. When it panics, the object stays as it was. It must not change the same object once more. Of a sparse object only what is
+    /// no hole is copied, and what stays zero stays a hole.
     ///
     /// # Durability
     /// The change survives the death of the process once this has returned, and a power cut after the writer's next
@@ -194,7 +195,8 @@ impl Mutator {
     ///
     /// # Errors
     /// [`Error::LayoutMismatch`], [`Error::Misaligned`]; [`Error::Busy`] when another process was at work on the object for the busy timeout;
-    /// [`Error::Torn`] when one died at that: see [`Mutator::mend`]; [`Error::Sealed`], [`Error::NoWriter`], [`Error::Recovering`],
+    /// [`Error::Torn`] when one died at that: see [`Mutator::mend`]; [`Error::NoSpace`] where a hole of a sparse object is to be filled and the disk has no
+    /// room, [`Error::NoMemory`] where there is none for the copy; [`Error::Sealed`], [`Error::NoWriter`], [`Error::Recovering`],
     /// [`Error::Poisoned`] when the writer's sync has failed,
     /// [`Error::Forked`], [`Error::Corrupt`].
     pub fn update<T: Plain + ?Sized>(

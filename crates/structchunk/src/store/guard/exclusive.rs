@@ -192,13 +192,14 @@ impl Store {
     /// were.
     ///
     /// In a store with [`shared_mutation`](crate::Options::shared_mutation) an object of any size is changed in a copy, alone among all processes:
-    /// others wait meanwhile, at most their busy timeout.
+    /// others wait meanwhile, at most their busy timeout. Of a sparse one only what is no hole is copied.
     ///
     /// # Durability
     /// As for [`RefMut`].
     ///
     /// # Errors
-    /// As for [`Store::get_mut`]; [`Error::Torn`] instead of [`Error::SharedStore`]: see [`Store::mend`].
+    /// As for [`Store::get_mut`]; [`Error::Torn`] instead of [`Error::SharedStore`]: see [`Store::mend`], and [`Error::NoSpace`] where a hole of a sparse
+    /// object in such a store is to be filled and the disk has no room: then nothing has changed.
     pub fn update<T: Plain>(&self, key: impl AsRef<[u8]>, change: impl FnOnce(&mut T)) -> Result<bool> {
         self.inner.update(key.as_ref(), true, change)
     }

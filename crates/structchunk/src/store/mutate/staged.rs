@@ -5,10 +5,12 @@ use std::sync::atomic::{Ordering, fence};
 
 use super::super::Inner;
 use super::super::find::Payload;
+use super::super::parts::{copy_parts, data_of, make_room_for, store_parts};
 use super::super::read::out_of_bounds;
 use super::claim::Claim;
 use crate::chunk::Record;
 use crate::error::{Error, Result};
+use crate::format::PAGE_BYTES;
 use crate::layout::Plain;
 use crate::map::{Buffer, object_at};
 
@@ -25,9 +27,17 @@ impl Staged {
         let from =
             payload.map().address(payload.offset, payload.bytes).ok_or_else(|| out_of_bounds(record))?;
         let buffer = Buffer::zeroed(bytes, T::ALIGN)?;
-        // SAFETY: `from` is a whole, aligned `T` of a mapping, as its payload was checked to be, and others store there only by `write_racy`; the
-        // buffer is as large, aligned, and nobody else's.
-        unsafe { T::copy_racy(from, buffer.as_ptr(), bytes) };
+        if payload.body().is_some() {
+            // What is a hole stays one: looking into it takes space on some file systems.
+            let parts = data_of(payload)?;
+            // SAFETY: the parts are those of a whole, mapped object, as its payload was checked to be, and others store there only by words;
+            // the buffer is as large and nobody else's.
+            unsafe { copy_parts(&parts, from, buffer.as_ptr()) };
+        } else {
+            // SAFETY: `from` is a whole, aligned `T` of a mapping, as its payload was checked to be, and others store there only by `write_racy`;
+            // the buffer is as large, aligned, and nobody else's.
+            unsafe { T::copy_racy(from, buffer.as_ptr(), bytes) };
+        }
         Ok(Self { buffer, bytes })
     }
 
@@ -38,7 +48,10 @@ impl Staged {
         change(unsafe { &mut *object });
     }
 
-    /// Stores the copy into the object. The claim is what keeps others from doing the same.
+    /// Stores the copy into the object, as far as it is another one. The claim is what keeps others from doing the same.
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`] where a hole is to be filled for which the disk has no room; then, and with any other, nothing has changed.
     pub(crate) fn write_back<T: Plain + ?Sized>(
         &self,
         record: &Record<'_>,
@@ -46,11 +59,19 @@ impl Staged {
         _claim: &Claim<'_>,
     ) -> Result<()> {
         let to = payload.map().address(payload.offset, payload.bytes).ok_or_else(|| out_of_bounds(record))?;
-        // SAFETY: the buffer is a whole `T` of the payload's size. The target was checked to be one; it lies in a mapping that may be written (that of
-        // a writer, or of a mutator: nobody else has claims), and others use it only through `copy_racy` while it is claimed: no reference leads
-        // into an object of this store that is not sealed, and what is sealed is not claimed. Should a forged directory have led to a record
-        // that lies inside a sealed object, the live map would have been found to mark both, and neither is used then.
-        unsafe { T::write_racy(self.buffer.as_ptr(), to, self.bytes) };
+        // The target of both was checked to be a whole `T`; it lies in a mapping that may be written (that of a writer, or of a mutator: nobody else has
+        // claims), and others use it only through `copy_racy` while it is claimed: no reference leads into an object of this store that is not
+        // sealed, and what is sealed is not claimed. Should a forged directory have led to a record that lies inside a sealed object, the live map
+        // would have been found to mark both, and neither is used then.
+        if payload.body().is_some() || payload.bytes > PAGE_BYTES {
+            let copy = self.buffer.bytes().get(..self.bytes).unwrap_or_default();
+            let parts = make_room_for(payload, copy)?;
+            // SAFETY: the parts are those of the copy and of the object, of the same size; for the object, see above.
+            unsafe { store_parts(&parts, self.buffer.as_ptr(), to) };
+        } else {
+            // SAFETY: the buffer is a whole `T` of the payload's size; for the object, see above.
+            unsafe { T::write_racy(self.buffer.as_ptr(), to, self.bytes) };
+        }
         Ok(())
     }
 }
@@ -142,8 +163,8 @@ impl Inner {
         if self.is_forked() {
             return Err(Error::Forked);
         }
-        claim.mended();
         staged.write_back::<T>(&record, &payload, &claim)?;
+        claim.mended();
         // Before anybody sees the change, so that it is in the next sync even if this process dies now. (In the session in which the object was claimed:
         // the next one knows of the claim, should it have come meanwhile.)
         self.mark_dirty(chunk, in_body)?;

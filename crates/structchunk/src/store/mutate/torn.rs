@@ -79,8 +79,8 @@ impl Inner {
         let mut staged = Staged::copy::<T>(&hold.record, &hold.payload)?;
         staged.change(change);
         self.check_writable()?;
-        claim.mended();
         staged.write_back::<T>(&hold.record, &hold.payload, claim)?;
+        claim.mended();
         Ok(true)
     }
 }

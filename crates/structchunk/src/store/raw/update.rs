@@ -2,19 +2,17 @@
 #![expect(unsafe_code, reason = "an update outlives the handle that it came from, with the store in it")]
 
 use std::fmt;
-use std::ops::Range;
 use std::sync::Arc;
 
 use super::Raw;
 use super::loan::outlived;
 use crate::error::{Error, Result};
-use crate::format::PAGE_BYTES;
-use crate::layout::{Layout, support::copy_words, support::write_words};
+use crate::layout::Layout;
 use crate::map::Buffer;
 use crate::store::Inner;
 use crate::store::borrow::Want;
-use crate::store::find::Payload;
 use crate::store::guard::WriteHold;
+use crate::store::parts::{copy_parts, data_of, make_room_for, store_parts};
 use crate::store::read::out_of_bounds;
 
 /// Objects up to this size can be staged, in bytes.
@@ -70,13 +68,10 @@ impl Raw<'_> {
         let bytes = hold.payload.bytes;
         let staged = Buffer::zeroed(bytes as usize, 1 << header.align_log2.min(12))?;
         // What is a hole stays one, here and there.
-        for part in data_of(&hold.payload)? {
-            let (from, to) = (part.start as usize, (part.end - part.start) as usize);
-            let (source, target) = (hold.address().wrapping_add(from), staged.as_ptr().wrapping_add(from));
-            // SAFETY: the object's bytes are mapped, as was looked up, and only changed by those who have the borrow, or by atomic stores;
-            // the buffer is as large, and nobody else's; the part is one of both.
-            unsafe { copy_words(source, target, to) };
-        }
+        let parts = data_of(&hold.payload)?;
+        // SAFETY: the object's bytes are mapped, as was looked up, and only changed by those who have the borrow, or by atomic stores;
+        // the buffer is as large, and nobody else's; the parts are those of both.
+        unsafe { copy_parts(&parts, hold.address(), staged.as_ptr()) };
         let (type_number, inner) = (header.type_number, self.store.inner.clone());
         Ok(Some(Update { hold: Some(hold), staged, bytes, type_number, layout, shape, inner }))
     }
@@ -127,77 +122,20 @@ impl Update {
     pub fn commit(&mut self) -> Result<()> {
         let Some(hold) = self.hold.take() else { return Ok(()) };
         self.inner.check_writable()?;
-        let mut parts = data_of(&hold.payload)?;
-        if let Some(body) = hold.payload.body() {
-            // Before the first byte is written: a full disk is an error here, and would end the process there.
-            let filled = self.filled_holes(&parts);
-            for hole in &filled {
-                body.reserve(hole.start, hole.end - hole.start)?;
-            }
-            parts.extend(filled);
-        }
+        let copy = self.staged.bytes().get(..self.bytes as usize).unwrap_or_default();
+        let parts = make_room_for(&hold.payload, copy)?;
         hold.begin_writing();
-        for part in parts {
-            let (from, bytes) = (part.start as usize, (part.end - part.start) as usize);
-            let (source, target) =
-                (self.staged.as_ptr().wrapping_add(from), hold.address().wrapping_add(from));
-            // SAFETY: the part is one of the copy, which is as large as the object, and of the object, which is mapped, may be written and is
-            // borrowed exclusively; others read it by atomic loads of the same words only.
-            unsafe { write_words(source, target, bytes) };
-        }
+        // SAFETY: the parts are those of the copy, which is as large as the object, and of the object, which is mapped, may be written and is
+        // borrowed exclusively; others read it by atomic loads of the same words only.
+        unsafe { store_parts(&parts, self.staged.as_ptr(), hold.address()) };
         hold.end_writing();
         Ok(())
-    }
-
-    /// The pages outside of these parts in which the copy has anything but zeroes; what follows each other as one.
-    fn filled_holes(&self, parts: &[Range<u64>]) -> Vec<Range<u64>> {
-        let all = self.staged.bytes().get(..self.bytes as usize).unwrap_or_default();
-        let mut filled: Vec<Range<u64>> = Vec::new();
-        let mut behind = 0;
-        for part in parts.iter().cloned().chain(std::iter::once(self.bytes..self.bytes)) {
-            for from in (behind..part.start).step_by(PAGE_BYTES as usize) {
-                let page = from..(from + PAGE_BYTES).min(part.start);
-                let bytes = all.get(page.start as usize..page.end as usize).unwrap_or_default();
-                if bytes.iter().all(|&byte| byte == 0) {
-                    continue;
-                }
-                match filled.last_mut() {
-                    Some(last) if last.end == page.start => last.end = page.end,
-                    _ => filled.push(page),
-                }
-            }
-            behind = part.end;
-        }
-        filled
     }
 
     /// Lets go of the object without a change.
     pub fn cancel(&mut self) {
         self.hold = None;
     }
-}
-
-/// The parts of an object that may be anything but zero, in whole pages of it: all but the holes of a body.
-fn data_of(payload: &Payload<'_>) -> Result<Vec<Range<u64>>> {
-    let Some(body) = payload.body() else {
-        let all = 0..payload.bytes;
-        return Ok(vec![all]);
-    };
-    let mut parts: Vec<Range<u64>> = Vec::new();
-    let mut from = 0;
-    while from < payload.bytes
-        && let Some(data) = body.next_data(from)?
-        && data.start < payload.bytes
-    {
-        let start = data.start / PAGE_BYTES * PAGE_BYTES;
-        let end = data.end.next_multiple_of(PAGE_BYTES).min(payload.bytes).max(start);
-        match parts.last_mut() {
-            Some(last) if last.end >= start => last.end = end.max(last.end),
-            _ => parts.push(start..end),
-        }
-        from = data.end.max(from + 1);
-    }
-    Ok(parts)
 }
 
 impl fmt::Debug for Update {
