@@ -45,7 +45,7 @@ pub enum Error {
     Locked {
         /// The store.
         path: PathBuf,
-        /// Who holds it, where that is known.
+        /// The writer, where it is one that holds it: who reads has no number.
         pid: Option<u32>,
     },
     /// The directory does not exist, or is no store.

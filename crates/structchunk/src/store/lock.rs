@@ -71,6 +71,11 @@ pub(crate) fn lock(root: &Folder, read_only: bool) -> Result<Taken> {
     if file.try_lock(WRITER_BYTE, how)? {
         return Ok(Taken(Some(file)));
     }
-    let pid = Shared::open(root)?.map(|shared| shared.writer()).filter(|&pid| pid != 0);
+    // Who reads has no number, and that of a writer is there still when it has died.
+    let pid = if file.probe(WRITER_BYTE, Lock::Exclusive)? {
+        Shared::open(root)?.map(|shared| shared.writer()).filter(|&pid| pid != 0)
+    } else {
+        None
+    };
     Err(Error::Locked { path: root.path().to_owned(), pid })
 }

@@ -125,7 +125,10 @@ pub(crate) fn open_folder(root: Folder, options: &Options, created: bool) -> Res
     let shared = if read_only {
         Shared::private(&Folder::in_memory(Faults::none()))?
     } else {
-        Shared::open_or_create(&root)?
+        let shared = Shared::open_or_create(&root)?;
+        // Not only after the recovery: who is refused meanwhile is told by whom.
+        shared.set_writer(std::process::id());
+        shared
     };
     let mut report = RecoveryReport::default();
     let (views, log) = match views {
@@ -176,9 +179,6 @@ pub(crate) fn open_folder(root: Folder, options: &Options, created: bool) -> Res
     {
         let writer = inner.lock_writer();
         inner.shared.set_end(inner.end_of_log(&writer));
-        if !read_only {
-            inner.shared.set_writer(std::process::id());
-        }
     }
     let store = Store { inner: Arc::new(inner) };
     let begins =

@@ -145,3 +145,37 @@ fn unknown_compatible_features_are_kept_and_ignored() {
     assert_eq!(seen, BTreeSet::from([0xff]), "both checkpoints keep what they do not know");
     assert_eq!(open(folder.path()).load::<u8>("k").unwrap(), Some(2));
 }
+
+#[test]
+fn a_dead_writer_is_not_the_one_that_keeps_others_out() {
+    if let Some(path) = process::store_of_child() {
+        let store = open_with(options().shared_mutation(true), path).unwrap();
+        store.put("k", &1_u8).unwrap();
+        return process::ready_and_wait();
+    }
+    let folder = folder();
+    let name = "api::places::a_dead_writer_is_not_the_one_that_keeps_others_out";
+    Waiting::start(process::again(name, &[], folder.path())).kill();
+    // Those who read have no number.
+    let reader = open_with(options().create(false).read_only(true), folder.path()).unwrap();
+    let error = open_with(options(), folder.path()).unwrap_err();
+    assert!(matches!(error, Error::Locked { pid: None, .. }), "{error}");
+    drop(reader);
+    // The next writer is the one from the beginning of its recovery, which waits here.
+    let mutator = crate::mutate::attach(folder.path()).unwrap();
+    std::thread::scope(|scope| {
+        let waiting = options().trust_page_cache(false).busy_timeout(std::time::Duration::from_secs(30));
+        let path = folder.path();
+        let writer = scope.spawn(move || open_with(waiting, path).unwrap());
+        let recovery = || std::fs::read(path.join("shared")).unwrap()[88];
+        while recovery() % 2 == 0 {
+            assert!(!writer.is_finished());
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        let error = open_with(options().create(false).read_only(true), path).unwrap_err();
+        let own = std::process::id();
+        assert!(matches!(error, Error::Locked { pid: Some(said), .. } if said == own), "{error}");
+        drop(mutator);
+        writer.join().unwrap().close().unwrap();
+    });
+}
