@@ -148,6 +148,21 @@ pub fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
+/// Every file and folder of a folder and below, with what is in it.
+pub fn all_files(path: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let (mut files, mut left) = (BTreeMap::new(), vec![path.to_owned()]);
+    while let Some(path) = left.pop() {
+        if path.is_dir() {
+            left.extend(fs::read_dir(&path).expect("a folder").map(|entry| entry.expect("a name").path()));
+            files.insert(path, Vec::new());
+        } else if path.exists() {
+            let bytes = fs::read(&path).expect("bytes");
+            files.insert(path, bytes);
+        }
+    }
+    files
+}
+
 /// An object of the model.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {

@@ -56,7 +56,7 @@ impl Door {
         Ok(Self { root, options: Options { index: false, ..options.clone() }, slot: None })
     }
 
-    /// The same for one who changes objects in place. The slot is taken before anything is looked at: a writer that closes the store, or
+    /// The same for one who changes objects in place. The slot is taken before anything is looked at that counts: a writer that closes the store, or
     /// takes records back, finds it taken, or has said so before. Goes with its slot while a writer recovers the store, which may be waiting
     /// for just that.
     pub(super) fn to_change(options: &Options, path: &std::path::Path) -> Result<Self> {
@@ -68,8 +68,13 @@ impl Door {
             return Err(Error::Unsupported { path: path.to_owned(), what });
         }
         let watch = Watch::begin(&door.root)?;
-        if watch.in_recovery() && watch.has_writer()? {
-            return Err(Error::Recovering { path: path.to_owned() });
+        let has_writer = watch.has_writer()?;
+        let is_closed = watch.page().is_none_or(Shared::is_closed);
+        if is_closed || door.left_by_session(&watch, &store_file, has_writer)?.is_none() {
+            // Taking a slot changes `shared`, and whoever is refused has changed nothing. What is seen from here on is what counts.
+            let path = path.to_owned();
+            let is_sure = !has_writer && watch.is_current();
+            return Err(if is_sure { Error::NoWriter { path } } else { Error::Recovering { path } });
         }
         let slot = Some(Arc::new(Slot::take(&door.root)?));
         Ok(Self { slot, ..door })

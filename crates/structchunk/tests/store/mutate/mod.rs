@@ -6,6 +6,7 @@ mod copies;
 mod dead;
 mod hostile;
 mod others;
+mod refused;
 mod sparse;
 mod totals;
 

@@ -9,8 +9,12 @@ use super::{attach, attach_with, writer};
 use crate::common::*;
 use crate::craft::edit_sector;
 
+#[track_caller]
 fn refused(path: &Path) -> Error {
-    attach_with(options(), path).expect_err("a refusal")
+    let before = all_files(path);
+    let error = attach_with(options(), path).expect_err("a refusal");
+    assert!(before == all_files(path), "a refusal has changed something: {error}");
+    error
 }
 
 #[test]
