@@ -150,11 +150,13 @@ impl Session {
     /// of the last one, take a system call each.
     ///
     /// # Errors
-    /// As for [`Session::load`]; [`Error::Busy`] while the writer moves objects out of the chunk, for longer than the busy timeout.
+    /// As for [`Session::load`]; [`Error::Busy`] while the writer moves objects out of the chunk, or puts another one in the place of this again and again, for
+    /// longer than the busy timeout.
     pub fn atomic<T: SharedAtomic>(&self, key: impl AsRef<[u8]>) -> Result<Option<AtomicView<'_, T>>> {
         let inner = self.inner();
         let key = key.as_ref();
         let hash = inner.views.hashes.of_key(key);
+        let mut deadline = inner.patience(true);
         loop {
             let found = inner
                 .with_object(key, hash, |record| Ok((record.clone(), inner.typed_payload::<T>(record)?)));
@@ -170,6 +172,10 @@ impl Session {
             // It may have been moved before it was held.
             if inner.still(inner.is_current(&record))? {
                 return Ok(Some(AtomicView { inner, record, payload, _hold: hold, _type: PhantomData }));
+            }
+            // It is replaced again and again.
+            if deadline.is_over() {
+                return Err(Error::Busy { key: key.to_vec() });
             }
         }
     }

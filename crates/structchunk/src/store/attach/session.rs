@@ -21,7 +21,7 @@ pub struct Session {
 }
 
 impl Session {
-    pub(super) fn inner(&self) -> &Inner {
+    pub(in crate::store) fn inner(&self) -> &Inner {
         &self.store.inner
     }
 

@@ -1,7 +1,7 @@
 //! Reading beside a writer what is described at run time only.
 
 use super::{Copied, Hold, Place};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::layout::Layout;
 use crate::store::{Reader, Session};
 
@@ -53,15 +53,20 @@ impl RawReader<'_> {
     /// without a version word; after a put or remove of its key it is the object from before.
     ///
     /// # Errors
-    /// [`Error::Busy`](crate::Error::Busy) while the writer moves objects out of the chunk, for longer than the busy timeout; [`Error::Recovering`](crate::Error::Recovering),
-    /// [`Error::Corrupt`](crate::Error::Corrupt), and what the system says.
+    /// [`Error::Busy`] while the writer moves objects out of the chunk, or puts another one in the place of this again and again, for longer than the
+    /// busy timeout; [`Error::Recovering`], [`Error::Corrupt`], and what the system says.
     pub fn view(self, key: &[u8]) -> Result<Option<Seen>> {
         self.reader.ask(|session| seen(session, key))
     }
 }
 
 fn seen(session: &Session, key: &[u8]) -> Result<Option<Seen>> {
+    let (mut deadline, mut first) = (session.inner().patience(true), true);
     loop {
+        // It is replaced again and again.
+        if !std::mem::take(&mut first) && deadline.is_over() {
+            return Err(Error::Busy { key: key.to_vec() });
+        }
         let place = session.ask(|store| store.raw().locate(key))?;
         let Some(before) = place else { return Ok(None) };
         let hold = match session.ask(|store| store.raw().hold(key, before.file)) {

@@ -161,3 +161,40 @@ fn what_is_seen_without_a_type_shows_what_the_writer_stores_and_stays_where_it_i
     store.close().unwrap();
     assert_eq!(raw.load(b"k08999").unwrap().unwrap().bytes, 8999_u64.to_le_bytes(), "in the next session");
 }
+
+#[test]
+fn who_looks_for_what_is_replaced_again_and_again_is_busy_when_its_time_is_up() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::{Duration, Instant};
+    let folder = folder();
+    // No chunk is ever emptied: nobody is kept waiting for that.
+    let store = open_with(options().auto_compact(false), folder.path()).unwrap();
+    store.put("counter", &Counter::default()).unwrap();
+    store.put("point", &Point { x: 1.0, y: 2.0 }).unwrap();
+    let impatient = options().busy_timeout(Duration::ZERO);
+    let reader = super::attach_with(impatient, folder.path()).unwrap();
+    let session = reader.session().unwrap();
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                store.put("counter", &Counter::default()).unwrap();
+                store.put("point", &Point { x: 1.0, y: 2.0 }).unwrap();
+            }
+        });
+        let begun = Instant::now();
+        let (mut atomic, mut raw) = (0, 0);
+        while (atomic == 0 || raw == 0) && begun.elapsed() < Duration::from_secs(20) {
+            match session.atomic::<Counter>("counter") {
+                Err(Error::Busy { .. }) => atomic += 1,
+                view => assert!(view.unwrap().is_some()),
+            }
+            match reader.raw().view(b"point") {
+                Err(Error::Busy { .. }) => raw += 1,
+                view => assert!(view.unwrap().is_some()),
+            }
+        }
+        over.store(true, Ordering::Relaxed);
+        assert!(atomic > 0 && raw > 0, "busy {atomic} and {raw} times");
+    });
+}
