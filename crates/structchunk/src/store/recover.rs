@@ -82,7 +82,7 @@ pub(crate) fn recover(
     };
     report.rebuilt_views = true;
     if report.found == Found::MachineDied || report.damaged {
-        situation.wait_for_bodies(&views)?;
+        situation.wait_for_bodies(&views, situation.may_be_sealed(&walked, report.damaged))?;
     }
     tracing::info!(found = %report.found, records = report.accepted_records, "recovered");
     if situation.read_only || report.found == Found::ViewsLost {
@@ -366,7 +366,10 @@ impl Situation<'_> {
             sealed |= record.header().kind == Kind::Object && record.is_sealed();
         }
         // A reader may refer to what is wiped. Readers that come later go by the number of this recovery.
-        sealed = sealed || self.may_hide_sealed(active, behind.offset())?;
+        // There may be sealed records behind something that is no record.
+        sealed = sealed
+            || self.may_be_sealed(walked, report.damaged)
+                && active.written_end(behind.offset())? > behind.offset();
         let alone = sealed && report.found == Found::MachineDied;
         let _alone = if alone { self.hold_alone(log.active)? } else { None };
         self.settle_dead(&walked.dead)?;

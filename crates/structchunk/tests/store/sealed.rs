@@ -362,3 +362,46 @@ fn a_sealed_object_whose_version_is_odd_stays_sealed_whoever_comes() {
         }
     }
 }
+
+#[test]
+fn a_rebuild_without_the_file_that_tells_of_seals_does_not_take_one_back_that_somebody_refers_to() {
+    use std::os::unix::fs::FileExt;
+    for damaged in [true, false] {
+        let folder = folder();
+        let store = open(folder.path());
+        // The chunk's header says what there was when it was made: nothing sealed.
+        store.put("key", &vec![1_u64; LARGE as usize][..]).unwrap();
+        store.seal("key").unwrap();
+        let (chunk, bytes) = store.entry("key").unwrap().unwrap().place();
+        // (A damaged record at the end would be the end.)
+        store.put("last", &1_u64).unwrap();
+        let reader = attach(folder.path());
+        let reference = reader.get::<[u64]>("key").unwrap().unwrap();
+        drop(store);
+        std::fs::remove_file(folder.path().join("STORE")).unwrap();
+        if damaged {
+            let file = folder.path().join(format!("chunks/{chunk:08x}.chunk"));
+            let file = std::fs::File::options().write(true).open(file).unwrap();
+            file.write_all_at(&[0x5a; 8], bytes.start + 8).unwrap();
+        }
+        let rebuild = || {
+            #[expect(unsafe_code, reason = "opens a store")]
+            // SAFETY: nobody else knows the folder, but for the reader.
+            unsafe {
+                options().rebuild(folder.path())
+            }
+        };
+        if damaged {
+            let refused = rebuild();
+            assert!(matches!(refused, Err(Error::Locked { .. })), "{refused:?}");
+            drop(reference);
+            rebuild().unwrap();
+        } else {
+            // The seal stays: nobody has to wait.
+            rebuild().unwrap();
+            assert_eq!(reference[..], [1; LARGE as usize]);
+        }
+        let store = open(folder.path());
+        assert_eq!(store.is_sealed("key").unwrap(), Some(!damaged));
+    }
+}

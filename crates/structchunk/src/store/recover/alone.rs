@@ -3,8 +3,8 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::Situation;
-use crate::chunk::{Chunk, is_odd};
+use super::{Situation, Walked};
+use crate::chunk::is_odd;
 use crate::disk::{File, Lock};
 use crate::error::{Error, Result};
 use crate::format::{ChunkId, ExternPayload, Kind, Location};
@@ -57,17 +57,23 @@ impl Situation<'_> {
         })
     }
 
+    /// Whether anybody may refer to anything as sealed. (Where not, nobody waits for those who refer to atomics, who hold what they refer to
+    /// as well.) A checkpoint that a rebuild has made, of which no session has left any evidence, says what the headers of chunks do, and they are as
+    /// old as their chunks: then what was sealed may be among what is damaged.
+    pub(super) fn may_be_sealed(&self, walked: &Walked, is_damaged: bool) -> bool {
+        let newest = &self.store.newest;
+        let is_made_anew = newest.evidence.boot == [0; 16];
+        let told = newest.features.has_sealed() || !self.store.both_valid;
+        told || walked.sealed || is_damaged && is_made_anew
+    }
+
     /// Waits until nobody refers to a body as sealed whose current record says that it is not: the record that did was taken back, or is
     /// damaged.
     ///
     /// # Errors
     /// [`Error::Locked`] when the busy timeout has passed.
-    pub(super) fn wait_for_bodies(&self, views: &Views) -> Result<()> {
-        let Some(lock) = self.lock.filter(|_| !self.read_only) else { return Ok(()) };
-        // (Who refers to the atomics of a large object holds it as well.)
-        if self.store.both_valid && !self.store.newest.features.has_sealed() {
-            return Ok(());
-        }
+    pub(super) fn wait_for_bodies(&self, views: &Views, may_be_sealed: bool) -> Result<()> {
+        let Some(lock) = self.lock.filter(|_| !self.read_only && may_be_sealed) else { return Ok(()) };
         self.wait_while("somebody refers to large objects whose seals are taken back", || {
             let held = lock.all_locked(FIRST_BODY_BYTE..LAST_BYTE, Lock::Shared)?;
             if held.is_empty() {
@@ -99,11 +105,6 @@ impl Situation<'_> {
             thread::sleep(PAUSE);
         }
         Ok(())
-    }
-
-    /// Whether there may be sealed records behind something in the active chunk that is no record.
-    pub(super) fn may_hide_sealed(&self, active: &Chunk, from: u64) -> Result<bool> {
-        Ok(self.store.newest.features.has_sealed() && active.written_end(from)? > from)
     }
 
     /// Chunks that others hold count as dirty.
