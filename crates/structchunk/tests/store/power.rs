@@ -106,14 +106,9 @@ impl Disk {
     fn names(&self, folder: &str) -> BTreeMap<String, u64> {
         let Ok(entries) = fs::read_dir(self.root.join(folder)) else { return BTreeMap::new() };
         let entries = entries.map(|entry| entry.expect("a name"));
-        entries
-            .map(|entry| {
-                (
-                    entry.file_name().into_string().expect("a name of ours"),
-                    entry.metadata().expect("a file").ino(),
-                )
-            })
-            .collect()
+        // One that another thread has removed in between is not there.
+        let entries = entries.filter_map(|entry| Some((entry.metadata().ok()?.ino(), entry.file_name())));
+        entries.map(|(inode, name)| (name.into_string().expect("a name of ours"), inode)).collect()
     }
 
     /// The content of a file; of a folder, nothing.
