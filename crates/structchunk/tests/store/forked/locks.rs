@@ -238,7 +238,7 @@ fn a_child_never_keeps_the_lock_of_its_parent_whenever_it_was_made() {
     let forks = std::thread::spawn({
         let opening = opening.clone();
         move || {
-            let mut forks = 0;
+            let (mut forks, mut too_early) = (0, 0);
             while let Ok(coming) = told.recv() {
                 let coming: Arc<AtomicBool> = coming;
                 coming.store(true, Ordering::SeqCst);
@@ -252,10 +252,10 @@ fn a_child_never_keeps_the_lock_of_its_parent_whenever_it_was_made() {
                 let mut status = 0;
                 // SAFETY: waits for the child above, and writes its status.
                 unsafe { libc::waitpid(child, &raw mut status, 0) };
-                assert_eq!(status, 0, "a child was made while the lock file was being opened");
                 forks += 1;
+                too_early += i32::from(status != 0);
             }
-            forks
+            (forks, too_early)
         }
     });
     faults.watch(move |event| {
@@ -276,6 +276,7 @@ fn a_child_never_keeps_the_lock_of_its_parent_whenever_it_was_made() {
     drop(unsafe { with_faults().attach(&path) }.unwrap());
     drop(store);
     faults.watch(|_| {});
-    let forks = forks.join().unwrap();
+    let (forks, too_early) = forks.join().unwrap();
     assert!(forks >= 3, "created, opened and attached: {forks}");
+    assert_eq!(too_early, 0, "of {forks} children were made while the lock file was being opened");
 }
