@@ -209,12 +209,18 @@ impl<'s> Raw<'s> {
     /// # Errors
     /// As for [`Entry::bytes`](crate::Entry::bytes).
     pub fn load(self, key: &[u8]) -> Result<Option<Copied>> {
-        let Some(entry) = self.store.entry(key)? else { return Ok(None) };
-        Ok(Some(Copied {
-            type_number: entry.type_number(),
-            layout: entry.layout()?.clone(),
-            shape: entry.shape(),
-            bytes: entry.bytes(u64::MAX)?,
+        let inner = self.inner();
+        inner.check_open()?;
+        // All of one record: where that is replaced meanwhile, everything is asked of the next one.
+        inner.still(inner.with_object(key, inner.views.hashes.of_key(key), |record| {
+            inner.check_alone(record)?;
+            let type_number = record.header().type_number;
+            Ok(Copied {
+                type_number,
+                layout: inner.stored_type(type_number)?.layout.clone(),
+                shape: record.header().flags.array.then(|| record.extension().shape),
+                bytes: inner.copy_free_bytes(record, u64::MAX)?,
+            })
         }))
     }
 

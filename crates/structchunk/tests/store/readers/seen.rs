@@ -240,3 +240,36 @@ fn an_entry_of_what_was_renamed_meanwhile_is_never_read_half_changed() {
     drop(samples);
     assert_eq!(reader.load::<[Sample; 1400]>("others").unwrap().unwrap()[..6].last(), Some(&sample));
 }
+
+#[test]
+fn a_copy_without_a_type_has_the_bytes_of_the_layout_that_it_says() {
+    let folder = folder();
+    let store = open(folder.path());
+    let puts: [fn(&structchunk::Store); 2] = [
+        |store| store.put("key", &[1_u64; 5000]).unwrap(),
+        |store| store.put("key", &[2_u32; 9000]).unwrap(),
+    ];
+    puts[0](&store);
+    let reader = attach(folder.path());
+    let over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for put in puts.iter().cycle() {
+                put(&store);
+                if over.load(std::sync::atomic::Ordering::Relaxed) {
+                    break;
+                }
+            }
+        });
+        let (mut wrong, mut copies) = (0, 0);
+        for _ in 0..1000 {
+            let Ok(Some(found)) = reader.raw().load(b"key") else { continue };
+            copies += 1;
+            let elements: u64 = found.shape.iter().flatten().product();
+            wrong += u32::from(found.layout.size() * elements != found.bytes.len() as u64);
+        }
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(wrong, 0, "of {copies} have the bytes of another one");
+        assert!(copies > 100, "{copies} copies");
+    });
+}
