@@ -8,11 +8,10 @@ use std::time::SystemTime;
 use crate::disk::{Access, File, Folder, Punched};
 use crate::error::{Error, Result};
 use crate::format::{
-    ChunkId, ChunkIdentity, Features, FileName, Geometry, PAGE_BYTES, SECTOR_BYTES, Seal, align_down,
-    align_up,
+    ChunkId, ChunkIdentity, Features, FileName, Geometry, PAGE_BYTES, SECTOR_BYTES, Seal, align_up,
 };
 use crate::layout::Object;
-use crate::map::{Advice, LARGE_PAGE, Mapping, Present, Resident, bytes_of, make_large_pages};
+use crate::map::{Advice, Mapping, Present, Resident, bytes_of, make_large_pages};
 
 /// Values from this size on are written by a system call.
 const LARGE_BYTES: usize = 64 << 10;
@@ -250,13 +249,11 @@ impl Chunk {
         self.file.drop_cached_pages(range)
     }
 
-    /// Lets go of what is cached around and behind the end of the records, whoever has it mapped. `reserved`: so far it is backed, and stays so.
+    /// Lets go of what is cached behind the end of the records, whoever has it mapped. `reserved`: so far it is backed, and stays so.
     ///
     /// # Errors
     /// [`Error::NoSpace`] when from the page behind the end on nothing is reserved any more.
-    pub(crate) fn let_go_ahead(&self, head: u64, reserved: u64) -> Result<()> {
-        // Only bytes written depend on it.
-        let _ = self.let_go(align_down(head, LARGE_PAGE)..self.map.len());
+    pub(crate) fn forget_ahead(&self, head: u64, reserved: u64) -> Result<()> {
         let ahead = align_up(head, PAGE_BYTES)..reserved;
         if self.stepwise || ahead.is_empty() { Ok(()) } else { self.file.forget_reserved(ahead) }
     }

@@ -9,7 +9,7 @@ use super::Inner;
 use super::inner::Writer;
 use crate::error::Result;
 use crate::format::{PAGE_BYTES, align_down, align_up};
-use crate::map::Advice;
+use crate::map::{Advice, LARGE_PAGE};
 
 /// How the store has changed of late.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -41,11 +41,28 @@ impl Pace {
         self.changes == Changes::Many
     }
 
-    /// Takes note of a cut; whether it is the first of many, each after a little.
-    pub(crate) fn cut(&mut self) -> bool {
-        let few = std::mem::take(&mut self.steps) == 0;
-        few && std::mem::replace(&mut self.changes, Changes::Few) != Changes::Few
+    /// Takes note of a cut; which large pages are to go with it.
+    pub(crate) fn cut(&mut self) -> LetGo {
+        if std::mem::take(&mut self.steps) > 0 {
+            // What follows may be little already.
+            return if self.changes == Changes::Many { LetGo::Ahead } else { LetGo::Nothing };
+        }
+        match std::mem::replace(&mut self.changes, Changes::Few) {
+            Changes::Few => LetGo::Nothing,
+            // The first of many, each after a little.
+            Changes::Some | Changes::Many => LetGo::Everywhere,
+        }
     }
+}
+
+/// Where large pages are to be let go of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LetGo {
+    Nothing,
+    /// Behind the head of the log, so that the next record is not one in a large page.
+    Ahead,
+    /// Around the head, and wherever the directory is changed from now on.
+    Everywhere,
 }
 
 impl Inner {
@@ -58,45 +75,65 @@ impl Inner {
         bulk
     }
 
-    /// Announces small writes at the head, and lets go of the large pages that may be cached there: each of them would be written as a whole.
-    pub(crate) fn announce_small(&self, writer: &mut Writer) {
-        let (head, reserved) = (writer.head, writer.reserved);
-        let Ok(chunk) = self.chunks.get(writer.active) else { return };
-        chunk.map.advise(Advice::Random, align_down(head, PAGE_BYTES)..chunk.map.len());
-        if let Err(error) = chunk.let_go_ahead(head, reserved) {
-            tracing::warn!(%error, "space that was reserved is gone");
-            writer.reserved = align_up(head, PAGE_BYTES).min(reserved);
+    /// Lets go of large pages after a cut: each of them would be written as a whole.
+    pub(crate) fn let_go(&self, what: LetGo) -> Result<()> {
+        match what {
+            LetGo::Nothing => Ok(()),
+            LetGo::Ahead => {
+                self.forget_ahead(&mut self.lock_writer());
+                Ok(())
+            }
+            LetGo::Everywhere => {
+                self.announce_small(&mut self.lock_writer());
+                self.views.directory_file.expect_few()
+            }
         }
     }
 
-    /// The same at the head and in the directory, where the next changes may be anywhere.
-    pub(crate) fn expect_few_changes(&self) -> Result<()> {
-        self.announce_small(&mut self.lock_writer());
-        self.views.directory_file.expect_few()
+    /// Announces small writes at the head, and lets go of what is cached around it.
+    pub(crate) fn announce_small(&self, writer: &mut Writer) {
+        if let Ok(chunk) = self.chunks.get(writer.active) {
+            chunk.map.advise(Advice::Random, align_down(writer.head, PAGE_BYTES)..chunk.map.len());
+            // Only bytes written depend on it.
+            let _ = chunk.let_go(align_down(writer.head, LARGE_PAGE)..chunk.map.len());
+        }
+        self.forget_ahead(writer);
+    }
+
+    fn forget_ahead(&self, writer: &mut Writer) {
+        let (head, reserved) = (writer.head, writer.reserved);
+        let Ok(chunk) = self.chunks.get(writer.active) else { return };
+        if let Err(error) = chunk.forget_ahead(head, reserved) {
+            tracing::warn!(%error, "space that was reserved is gone");
+            writer.reserved = align_up(head, PAGE_BYTES).min(reserved);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Pace;
+    use super::{LetGo, Pace};
 
     #[test]
     fn steps_without_a_cut_between_them_are_a_bulk_load_until_a_cut_finds_none() {
         let mut pace = Pace::default();
         assert!(!pace.grow() && pace.grow() && pace.grow());
-        assert!(!pace.cut(), "much was written before this cut");
+        assert_eq!(pace.cut(), LetGo::Ahead, "much was written before this cut");
         assert!(pace.grow(), "it may go on");
-        assert!(!pace.cut());
-        assert!(pace.cut(), "nothing was reserved since the last one");
-        assert!(!pace.cut(), "that is known");
+        assert_eq!(pace.cut(), LetGo::Ahead);
+        assert_eq!(pace.cut(), LetGo::Everywhere, "nothing was reserved since the last one");
+        assert_eq!(pace.cut(), LetGo::Nothing, "that is known");
         assert!(!pace.grow(), "one step between two cuts is no load");
-        assert!(!pace.cut() && !pace.grow() && !pace.cut() && !pace.cut());
-        assert!(!pace.grow() && pace.grow() && !pace.cut() && pace.cut());
+        assert_eq!([pace.cut(), pace.cut()], [LetGo::Nothing; 2]);
+        assert!(!pace.grow());
+        assert_eq!([pace.cut(), pace.cut()], [LetGo::Nothing; 2]);
+        assert!(!pace.grow() && pace.grow());
+        assert_eq!([pace.cut(), pace.cut()], [LetGo::Ahead, LetGo::Everywhere]);
     }
 
     #[test]
     fn a_session_that_begins_with_a_little_is_told_so_once() {
         let mut pace = Pace::default();
-        assert!(pace.cut() && !pace.cut());
+        assert_eq!([pace.cut(), pace.cut()], [LetGo::Everywhere, LetGo::Nothing]);
     }
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError};
 use super::give_back::Superseded;
 use super::inner::{Checkpoints, Writer};
 use super::mutate::Claims;
+use super::pace::LetGo;
 use super::shared::Left;
 use super::store_file::new_evidence;
 use super::{Inner, Store};
@@ -24,8 +25,8 @@ struct Cut {
     bodies: Vec<Arc<Body>>,
     new_names: bool,
     superseded: Superseded,
-    /// Small writes follow.
-    slow: bool,
+    /// Large pages that go with it.
+    let_go: LetGo,
 }
 
 impl Checkpoints {
@@ -111,7 +112,7 @@ impl Inner {
             bodies,
             new_names: std::mem::take(&mut writer.new_names),
             superseded: Superseded::take(writer),
-            slow: writer.pace.cut(),
+            let_go: writer.pace.cut(),
         }
     }
 
@@ -167,9 +168,7 @@ impl Inner {
             return Err(self.poison(checkpoints, error));
         }
         checkpoints.durable_cut = number;
-        if cut.slow {
-            self.expect_few_changes().map_err(|error| self.poison(checkpoints, error))?;
-        }
+        self.let_go(cut.let_go).map_err(|error| self.poison(checkpoints, error))?;
         self.give_back(checkpoints, cut.superseded).map_err(|error| self.poison(checkpoints, error))
     }
 
