@@ -26,20 +26,32 @@ pub struct Beside {
 }
 
 /// What only those look into who have the GIL. Unlike a mutex it is never closed in a forked child: who forks has the GIL.
-struct UnderGil<T>(RefCell<T>);
+#[derive(Default)]
+pub struct UnderGil<T>(RefCell<T>);
 
-// SAFETY: `get` and `take` are the only ways in, take a proof of having the GIL, and run nothing that could give it away. (Interpreters without
+// SAFETY: `get`, `set` and `take` are the only ways in, take a proof of having the GIL, and run nothing that could give it away. (Interpreters without
 // a GIL do not load modules of the stable ABI, which this one is.) What is inside may go from thread to thread.
 unsafe impl<T: Send + Sync> Sync for UnderGil<T> {}
 
 impl<T: Clone + Default> UnderGil<T> {
-    fn get(&self, _: Python<'_>) -> T {
+    pub fn get(&self, _: Python<'_>) -> T {
         self.0.borrow().clone()
     }
 
-    fn take(&self, _: Python<'_>) -> T {
+    /// What was in it may be dropped by this, so it is nothing that could give the GIL away.
+    pub fn set(&self, _: Python<'_>, value: T) {
+        *self.0.borrow_mut() = value;
+    }
+
+    pub fn take(&self, _: Python<'_>) -> T {
         self.0.take()
     }
+}
+
+/// A reader beside a handle that is open.
+pub fn attach(path: &Path) -> Result<Reader> {
+    // SAFETY: as for `Handle::open`.
+    unsafe { Reader::attach(path) }
 }
 
 impl Handle {

@@ -1,10 +1,13 @@
 //! Where objects of a store lie, and the fast way to them.
 
+use std::sync::Arc;
+
 use pyo3::prelude::*;
-use structchunk::raw::{self, FileId, Place, Raw, Seen};
+use structchunk::Error;
+use structchunk::raw::{self, Copied, FileId, Place, Raw, Seen};
 
 use crate::errors::OrRaise;
-use crate::handle::Handle;
+use crate::handle::{Handle, attach};
 use crate::keys;
 use crate::layout::Layout;
 use crate::memory::{Bytes, Memory};
@@ -13,6 +16,29 @@ use crate::store::Store;
 
 /// Memory, offset in it, bytes, number of the type, its layout, dimensions.
 pub type Found = (Py<Memory>, u64, u64, u32, Layout, Option<Vec<u64>>);
+
+/// What becomes of an object that other processes may change in place, so that nobody refers to it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Shared {
+    /// [`Error::SharedStore`].
+    Refused,
+    /// A copy, for whoever reads.
+    CopiedForReaders,
+    /// A copy, for whoever only looks.
+    Copied,
+}
+
+fn seen(py: Python<'_>, seen: Option<Seen>) -> PyResult<Option<Found>> {
+    let Some(Seen { hold, place, layout, shape, .. }) = seen else { return Ok(None) };
+    let memory = Py::new(py, Memory::of_hold(hold, place.file))?;
+    Ok(Some((memory, place.offset, place.bytes, place.type_number, Layout(layout), shape)))
+}
+
+fn detached(py: Python<'_>, copy: Option<Copied>) -> PyResult<Option<Found>> {
+    let Some(copy) = copy else { return Ok(None) };
+    let (bytes, memory) = (copy.bytes.len() as u64, Py::new(py, Memory::of_copy(copy.bytes))?);
+    Ok(Some((memory, 0, bytes, copy.type_number, Layout(copy.layout), copy.shape)))
+}
 
 impl Store {
     /// The untyped calls of a store that is this process's own.
@@ -66,7 +92,11 @@ impl Store {
         class: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let Handle::Own(store) = &self.handle else { return Ok(None) };
-        let Some(place) = store.raw().locate(key).or_raise(py)? else { return Ok(None) };
+        let place = match store.raw().locate(key) {
+            Err(Error::Sealed { .. }) => None,
+            place => place.or_raise(py)?,
+        };
+        let Some(place) = place else { return Ok(None) };
         let Place { file: FileId::Chunk(chunk), offset, bytes, type_number, is_array: false, .. } = place
         else {
             return Ok(None);
@@ -117,19 +147,43 @@ impl Store {
         self.roots.with(py, Roots::forget);
     }
 
-    /// Where an object lies, with what it is.
-    pub fn locate(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<Option<Found>> {
+    /// Where an object lies, with what it is. What is sealed may be read, not written.
+    pub fn locate(&self, py: Python<'_>, key: &Bound<'_, PyAny>, shared: Shared) -> PyResult<Option<Found>> {
         let key = keys::to_bytes(key)?;
         if let Some(reader) = self.handle.reader(py).or_raise(py)? {
-            let seen = py.detach(|| reader.raw().view(&key)).or_raise(py)?;
-            let Some(Seen { hold, place, layout, shape, .. }) = seen else { return Ok(None) };
-            let memory = Py::new(py, Memory::of_hold(hold, place.file))?;
-            return Ok(Some((memory, place.offset, place.bytes, place.type_number, Layout(layout), shape)));
+            return match py.detach(|| reader.raw().view(&key)) {
+                Err(Error::SharedStore { .. }) if shared != Shared::Refused => {
+                    detached(py, py.detach(|| reader.raw().load(&key)).or_raise(py)?)
+                }
+                place => seen(py, place.or_raise(py)?),
+            };
         }
-        let Some((memory, place)) = self.find(py, &key)? else { return Ok(None) };
         let raw = self.raw().or_raise(py)?;
-        let shape = if place.is_array { Some(raw.shape(&place).or_raise(py)?) } else { None };
-        let layout = Layout(raw.layout(place.type_number).or_raise(py)?.clone());
-        Ok(Some((memory, place.offset, place.bytes, place.type_number, layout, shape)))
+        match raw.locate(&key) {
+            Err(Error::Sealed { .. }) => self.view_sealed(py, &key),
+            Err(Error::SharedStore { .. }) if shared == Shared::Copied => {
+                detached(py, py.detach(|| raw.load(&key)).or_raise(py)?)
+            }
+            Err(error) => Err(error).or_raise(py),
+            Ok(_) => {
+                let Some((memory, place)) = self.find(py, &key)? else { return Ok(None) };
+                let shape = if place.is_array { Some(raw.shape(&place).or_raise(py)?) } else { None };
+                let layout = Layout(raw.layout(place.type_number).or_raise(py)?.clone());
+                Ok(Some((memory, place.offset, place.bytes, place.type_number, layout, shape)))
+            }
+        }
+    }
+
+    /// A sealed object of a store that this process writes. Nobody may write to it, so it is mapped as for those who read beside the writer.
+    fn view_sealed(&self, py: Python<'_>, key: &[u8]) -> PyResult<Option<Found>> {
+        let reader = if let Some(reader) = self.sealed.get(py) {
+            reader
+        } else {
+            let path = self.handle.path();
+            let reader = Arc::new(py.detach(|| attach(path)).or_raise(py)?);
+            self.sealed.set(py, Some(reader.clone()));
+            reader
+        };
+        seen(py, py.detach(|| reader.raw().view(key)).or_raise(py)?)
     }
 }

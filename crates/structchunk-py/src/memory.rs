@@ -26,6 +26,10 @@ enum Owner {
     Hold(Hold, FileId),
     Loan(Mutex<Lent>),
     Update(Mutex<Update>),
+    /// Its bytes, which nobody writes to.
+    Copy {
+        _bytes: Vec<u8>,
+    },
 }
 
 impl Memory {
@@ -43,6 +47,12 @@ impl Memory {
     pub fn of_update(update: Update) -> Self {
         let (address, bytes) = (update.as_ptr() as usize, update.len() as usize);
         Self { address, bytes, writable: true, owner: Owner::Update(Mutex::new(update)) }
+    }
+
+    /// A copy of an object, to be read.
+    pub fn of_copy(bytes: Vec<u8>) -> Self {
+        let (address, length) = (bytes.as_ptr() as usize, bytes.len());
+        Self { address, bytes: length, writable: false, owner: Owner::Copy { _bytes: bytes } }
     }
 
     /// Where it lies.

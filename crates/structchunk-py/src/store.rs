@@ -1,6 +1,7 @@
 //! The calls of a store. `python/structchunk/_store.py` makes them into a mapping.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use pyo3::exceptions::PyMemoryError;
@@ -8,16 +9,16 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyDict, PyList, PyType};
 use structchunk::raw::{Copied as Copy, When};
-use structchunk::{Error, Space};
+use structchunk::{Error, Reader, Space};
 
 use crate::care;
 use crate::column::{self, Column};
 use crate::errors::OrRaise;
 use crate::fields::Atomic;
-use crate::handle::Handle;
+use crate::handle::{Handle, UnderGil};
 use crate::keys;
 use crate::layout::{Described, Layout, show_content, show_presentation};
-use crate::locate::Found;
+use crate::locate::{Found, Shared};
 use crate::memory::{Bytes, Memory};
 use crate::path::Spot;
 use crate::roots::SharedRoots;
@@ -29,6 +30,8 @@ pub struct Store {
     pub(crate) handle: Handle,
     as_text: bool,
     pub(crate) roots: SharedRoots,
+    /// Where it has looked into sealed objects of a store that it writes: what they are seen through.
+    pub(crate) sealed: UnderGil<Option<Arc<Reader>>>,
 }
 
 /// Puts that are made in one go: signals are looked for between them.
@@ -88,7 +91,7 @@ impl Store {
         }
         let open = if read_only { Handle::attach } else { Handle::open };
         let handle = py.detach(|| open(options, path)).or_raise(py)?;
-        Ok(Self { handle, as_text, roots: SharedRoots::default() })
+        Ok(Self { handle, as_text, roots: SharedRoots::default(), sealed: UnderGil::default() })
     }
 
     #[getter]
@@ -111,6 +114,8 @@ impl Store {
 
     fn _close(&self, py: Python<'_>) -> PyResult<()> {
         self.let_go(py);
+        let sealed = self.sealed.take(py);
+        py.detach(|| drop(sealed));
         self.handle.close(py).or_raise(py)
     }
 
@@ -145,14 +150,35 @@ impl Store {
     }
 
     fn _locate(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<Option<Found>> {
-        self.locate(py, key)
+        self.locate(py, key, Shared::CopiedForReaders)
+    }
+
+    /// The same for whoever only looks: a copy where nobody may refer to the object, because other processes change it.
+    fn _peek(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<Option<Found>> {
+        self.locate(py, key, Shared::Copied)
+    }
+
+    /// Refuses a store whose objects nobody may refer to, before anything is put that would be referred to.
+    fn _check_not_shared(&self, py: Python<'_>) -> PyResult<()> {
+        let store = self.handle.own().or_raise(py)?;
+        // (Asked for an object to change, such a store says so before it looks at the key, which is none.)
+        match store.try_get_mut::<u8>(b"") {
+            Err(error @ Error::SharedStore { .. }) => Err(error).or_raise(py),
+            _ => Ok(()),
+        }
     }
 
     /// The layout of the object under `key`, and whether it is an array.
     fn _what(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<Option<(Layout, bool)>> {
         let key = keys::to_bytes(key)?;
         let what = match self.handle.reader(py).or_raise(py)? {
-            Some(reader) => py.detach(|| reader.raw().what(&key)),
+            Some(reader) => py.detach(|| match reader.raw().what(&key) {
+                Err(Error::SharedStore { .. }) => {
+                    let copy = reader.raw().load(&key)?;
+                    Ok(copy.map(|copy| (copy.layout, copy.shape.is_some())))
+                }
+                what => what,
+            }),
             None => self.raw().and_then(|raw| raw.what(&key)),
         };
         Ok(what.or_raise(py)?.map(|(layout, is_array)| (Layout(layout), is_array)))
@@ -313,7 +339,9 @@ impl Store {
 
     /// The integer at a path of fields of the object under `key`.
     fn _atomic(&self, py: Python<'_>, key: &Bound<'_, PyAny>, path: String) -> PyResult<Option<Atomic>> {
-        let Some((memory, offset, bytes, _, layout, shape)) = self.locate(py, key)? else { return Ok(None) };
+        let Some((memory, offset, bytes, _, layout, shape)) = self.locate(py, key, Shared::Refused)? else {
+            return Ok(None);
+        };
         let what = (&layout.0, shape.as_deref().unwrap_or_default());
         Atomic::new(py, memory, (offset, bytes), what, path).map(Some)
     }

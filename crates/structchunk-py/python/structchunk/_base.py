@@ -45,6 +45,13 @@ class Base(_native.Store):
             raise KeyError(key)
         return Place(*found)
 
+    def _peeked(self, key: Key) -> Place:
+        """The same for whoever only looks: a copy, where other processes change the object."""
+        found = self._peek(key)
+        if found is None:
+            raise KeyError(key)
+        return Place(*found)
+
     def __setitem__(self, key: Key, value: Any) -> None:
         """Copies a value in: a ctypes object, a numpy array or scalar, or bytes. Atomic; views of what was there keep the old object."""
         kind, buffer = _layouts.of_value(value)

@@ -32,7 +32,7 @@ def _value(store: Store, key: str | bytes, place: Place) -> str:
 
 
 def _row(store: Store, key: str | bytes) -> str:
-    place = store._found(key)
+    place = store._peeked(key)
     shape = "" if place.shape is None else str(list(place.shape))
     shown = key if isinstance(key, str) else repr(key)
     cells = (shown.encode("utf-8", "replace").decode(), place.layout.name + shape, _value(store, key, place))

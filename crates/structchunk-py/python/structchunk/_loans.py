@@ -40,6 +40,7 @@ class Loans(Base):
         `sparse=True`: a file of its own, which takes disk space only where it is touched (on a full disk, touching a new page then ends the
         process); `False`: backed by disk space from the start; `None`: sparse above 64 MiB. Raises `FileExistsError` where there is something.
         """
+        self._check_not_shared()
         described, face = self._array_kind(dtype, _dimensions(shape))
         loan = self._loan(key, described, sparse)
         if not loan.publish_new():

@@ -98,6 +98,7 @@ class Store(Loans, Many, Fields, MutableMapping[Any, Any]):
 
         Raises `FileExistsError` where there is something.
         """
+        self._check_not_shared()
         value: Any = cls(*args, **fields)
         kind, buffer = _layouts.of_value(value)
         if not self._put(key, kind.described, buffer, absent=True):
@@ -155,7 +156,7 @@ class Store(Loans, Many, Fields, MutableMapping[Any, Any]):
 
     def pop(self, key: Key, default: Any = _MISSING) -> Any:
         """Removes the object under `key` and gives a detached copy of it."""
-        found = self._locate(key)
+        found = self._peek(key)
         if found is not None:
             # What cannot be made into an object stays.
             Place(*found).made()
@@ -180,6 +181,7 @@ class Store(Loans, Many, Fields, MutableMapping[Any, Any]):
             try:
                 return self[key]
             except KeyError:
+                self._check_not_shared()
                 kind, buffer = _layouts.of_value(default)
                 self._put(key, kind.described, buffer, absent=True)
                 remember(kind)
@@ -273,7 +275,7 @@ class Store(Loans, Many, Fields, MutableMapping[Any, Any]):
 
     def class_of(self, key: Key) -> Any:
         """A ctypes class made from the layout that is stored with the object under `key`."""
-        place = self._found(key)
+        place = self._peeked(key)
         return _rebuild.array_class(place.layout, place.shape or ())
 
     def stats(self) -> dict[str, int]:
