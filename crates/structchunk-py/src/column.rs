@@ -69,7 +69,7 @@ impl<'a> Column<'a> {
         for (index, key) in keys.iter().enumerate() {
             let taken = match reader {
                 Some(reader) => self.of_reader(reader.raw(), &what, key)?,
-                None => self.of_key(handle.own()?, &what, key)?,
+                None => self.of_key(&*handle.own()?, &what, key)?,
             };
             if !taken {
                 return Err(Stop::Missing(index));

@@ -6,21 +6,32 @@
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
 use pyo3::prelude::*;
 use structchunk::{Error, Options, Reader, Result, Store, StoredType};
 
 /// A store, or a reader beside whoever writes it.
 pub enum Handle {
-    Own(Store),
+    Own(Own),
     Beside(Beside),
 }
 
-/// A reader, until it is closed.
+/// A store of this process's own. One that was unpickled is opened when it is used first.
+pub struct Own {
+    path: PathBuf,
+    options: Options,
+    closed: AtomicBool,
+    opening: Mutex<()>,
+    /// Locked exclusively only by who has the GIL, and does not wait: so it is open in a forked child.
+    store: OnceLock<RwLock<Store>>,
+}
+
+/// A reader, until it is closed. One that was unpickled attaches when it is used first.
 pub struct Beside {
     path: PathBuf,
+    options: Options,
     closed: AtomicBool,
     reader: UnderGil<Option<Arc<Reader>>>,
 }
@@ -50,36 +61,52 @@ impl<T: Clone + Default> UnderGil<T> {
 
 /// A reader beside a handle that is open.
 pub fn attach(path: &Path) -> Result<Reader> {
-    // SAFETY: as for `Handle::open`.
+    // SAFETY: as for `Own::open`.
     unsafe { Reader::attach(path) }
 }
 
 impl Handle {
-    pub fn open(options: Options, path: PathBuf) -> Result<Self> {
-        // SAFETY: that nobody but structchunk changes or truncates the files meanwhile is in the documentation of `structchunk.open`.
-        unsafe { options.open(path) }.map(Self::Own)
+    /// A handle that opens or attaches when it is used first.
+    pub fn later(options: Options, path: PathBuf, read_only: bool) -> Self {
+        let closed = AtomicBool::new(false);
+        if read_only {
+            return Self::Beside(Beside { path, options, closed, reader: UnderGil::default() });
+        }
+        Self::Own(Own { path, options, closed, opening: Mutex::default(), store: OnceLock::new() })
     }
 
-    pub fn attach(options: Options, path: PathBuf) -> Result<Self> {
-        // SAFETY: as for `open`.
-        let reader = unsafe { options.attach(&path) }?;
-        let reader = UnderGil(RefCell::new(Some(Arc::new(reader))));
-        Ok(Self::Beside(Beside { path, closed: AtomicBool::new(false), reader }))
+    /// Opens or attaches, where that was not done.
+    ///
+    /// # Errors
+    /// As for every opening; [`Error::Closed`].
+    pub fn now(&self, py: Python<'_>) -> Result<()> {
+        match self {
+            Self::Own(own) => py.detach(|| own.get().map(drop)),
+            Self::Beside(beside) => beside.reader(py).map(drop),
+        }
     }
 
     /// The store, for who may change it.
     ///
     /// # Errors
-    /// [`Error::ReadOnly`], [`Error::Closed`].
+    /// [`Error::ReadOnly`], [`Error::Closed`]; as for an opening, where this is one.
     #[inline]
-    pub fn own(&self) -> Result<&Store> {
+    pub fn own(&self) -> Result<RwLockReadGuard<'_, Store>> {
         match self {
-            Self::Own(store) => Ok(store),
+            Self::Own(own) => own.get(),
             Self::Beside(beside) => {
                 beside.check_open()?;
                 Err(Error::ReadOnly { path: beside.path.clone() })
             }
         }
+    }
+
+    /// Gives the space of dropped chunks to the file system; whether nobody refers to the store, so that this was possible. (Whoever looks into
+    /// it now, without the GIL, refers to it.)
+    pub fn release_dropped(&self, _: Python<'_>) -> bool {
+        let Self::Own(own) = self else { return false };
+        let Some(Ok(mut store)) = own.store.get().map(RwLock::try_write) else { return false };
+        store.release_dropped()
     }
 
     /// The reader, where it is one.
@@ -100,10 +127,10 @@ impl Handle {
     /// [`Error::Locked`] for a reader beside a writer.
     pub fn alone<R>(&self, question: impl FnOnce(&Store) -> Result<R>) -> Result<R> {
         match self {
-            Self::Own(store) => question(store),
+            Self::Own(own) => question(&*own.get()?),
             Self::Beside(beside) => {
                 beside.check_open()?;
-                // SAFETY: as for `open`.
+                // SAFETY: as for `Own::open`.
                 let store = unsafe { Store::options().read_only(true).open(&beside.path) }?;
                 question(&store)
             }
@@ -112,37 +139,34 @@ impl Handle {
 
     pub fn path(&self) -> &Path {
         match self {
-            Self::Own(store) => store.path(),
+            Self::Own(own) => &own.path,
             Self::Beside(beside) => &beside.path,
         }
     }
 
     pub fn is_read_only(&self) -> bool {
-        match self {
-            Self::Own(store) => store.is_read_only(),
-            Self::Beside(_) => true,
-        }
+        matches!(self, Self::Beside(_))
     }
 
     // (A reader may have to wait for the end of a recovery.)
 
     pub fn len(&self, py: Python<'_>) -> Result<u64> {
         match self {
-            Self::Own(store) => Ok(store.len()),
+            Self::Own(own) => Ok(own.get()?.len()),
             Self::Beside(beside) => beside.ask(py, Reader::len),
         }
     }
 
     pub fn contains(&self, py: Python<'_>, key: &[u8]) -> Result<bool> {
         match self {
-            Self::Own(store) => store.contains(key),
+            Self::Own(own) => own.get()?.contains(key),
             Self::Beside(beside) => beside.ask(py, |reader| reader.contains(key)),
         }
     }
 
     pub fn types(&self, py: Python<'_>) -> Result<Vec<StoredType>> {
         match self {
-            Self::Own(store) => store.types(),
+            Self::Own(own) => own.get()?.types(),
             Self::Beside(beside) => beside.ask(py, Reader::types),
         }
     }
@@ -150,14 +174,21 @@ impl Handle {
     /// What an opening by this process has found.
     pub fn recovery(&self) -> String {
         match self {
-            Self::Own(store) => format!("{:?}", store.recovery()),
+            Self::Own(own) => match own.get() {
+                Ok(store) => format!("{:?}", store.recovery()),
+                Err(error) => error.to_string(),
+            },
             Self::Beside(_) => "attached".into(),
         }
     }
 
     pub fn close(&self, py: Python<'_>) -> Result<()> {
         match self {
-            Self::Own(store) => py.detach(|| store.clone().close()),
+            Self::Own(own) => {
+                own.closed.store(true, Ordering::Release);
+                let store = own.store.get().map(|store| reading(store).clone());
+                py.detach(|| store.map_or(Ok(()), Store::close))
+            }
             Self::Beside(beside) => {
                 beside.closed.store(true, Ordering::Release);
                 let reader = beside.reader.take(py);
@@ -168,13 +199,47 @@ impl Handle {
     }
 }
 
+fn reading(store: &RwLock<Store>) -> RwLockReadGuard<'_, Store> {
+    store.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Own {
+    #[inline]
+    pub fn get(&self) -> Result<RwLockReadGuard<'_, Store>> {
+        self.store.get().map_or_else(|| self.open(), |store| Ok(reading(store)))
+    }
+
+    #[cold]
+    fn open(&self) -> Result<RwLockReadGuard<'_, Store>> {
+        let _alone = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(store) = self.store.get() {
+            return Ok(reading(store));
+        }
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::Closed);
+        }
+        // SAFETY: that nobody but structchunk changes or truncates the files meanwhile is in the documentation of `structchunk.open`.
+        let store = unsafe { self.options.clone().open(&self.path) }?;
+        Ok(reading(self.store.get_or_init(|| RwLock::new(store))))
+    }
+}
+
 impl Beside {
     fn check_open(&self) -> Result<()> {
         if self.closed.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
     }
 
     fn reader(&self, py: Python<'_>) -> Result<Arc<Reader>> {
-        self.reader.get(py).ok_or(Error::Closed)
+        if let Some(reader) = self.reader.get(py) {
+            return Ok(reader);
+        }
+        self.check_open()?;
+        // SAFETY: as for `Own::open`.
+        let reader = Arc::new(py.detach(|| unsafe { self.options.clone().attach(&self.path) })?);
+        // (Another thread may have closed it meanwhile, or attached as well: then there are two.)
+        self.check_open()?;
+        self.reader.set(py, Some(reader.clone()));
+        Ok(reader)
     }
 
     fn ask<R: Send>(&self, py: Python<'_>, question: impl FnOnce(&Reader) -> Result<R> + Send) -> Result<R> {

@@ -41,15 +41,8 @@ fn detached(py: Python<'_>, copy: Option<Copied>) -> PyResult<Option<Found>> {
 }
 
 impl Store {
-    /// The untyped calls of a store that is this process's own.
-    #[inline]
-    pub fn raw(&self) -> structchunk::Result<Raw<'_>> {
-        self.handle.own().map(structchunk::Store::raw)
-    }
-
     /// The memory of the file in which an object lies, and where it is there: held before it was looked up.
-    fn find(&self, py: Python<'_>, key: &[u8]) -> PyResult<Option<(Py<Memory>, Place)>> {
-        let raw = self.raw().or_raise(py)?;
+    fn find(&self, py: Python<'_>, raw: Raw<'_>, key: &[u8]) -> PyResult<Option<(Py<Memory>, Place)>> {
         let mut place = raw.locate(key).or_raise(py)?;
         loop {
             let Some(before) = place else { return Ok(None) };
@@ -91,7 +84,8 @@ impl Store {
         key: &[u8],
         class: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let Handle::Own(store) = &self.handle else { return Ok(None) };
+        let Handle::Own(own) = &self.handle else { return Ok(None) };
+        let store = own.get().or_raise(py)?;
         let place = match store.raw().locate(key) {
             Err(Error::Sealed { .. }) => None,
             place => place.or_raise(py)?,
@@ -101,9 +95,7 @@ impl Store {
         else {
             return Ok(None);
         };
-        if store.is_read_only() {
-            return Ok(None);
-        }
+        drop(store);
         let at = At { chunk, offset, bytes, type_number };
         match self.roots.with(py, |roots| roots.recipe(py, at, class)) {
             Some(Recipe::Item(root, index)) => item(&root, index).map(Some),
@@ -120,7 +112,8 @@ impl Store {
         what: &raw::Described,
         bytes: &Bytes,
     ) -> PyResult<bool> {
-        let raw = self.raw().or_raise(py)?;
+        let own = self.handle.own().or_raise(py)?;
+        let raw = own.raw();
         let Ok(Some(place)) = raw.locate(key) else { return Ok(false) };
         if place.bytes != bytes.as_slice(py).len() as u64 {
             return Ok(false);
@@ -131,7 +124,7 @@ impl Store {
         {
             return Ok(false);
         }
-        let Some((memory, place)) = self.find(py, key)? else { return Ok(false) };
+        let Some((memory, place)) = self.find(py, raw, key)? else { return Ok(false) };
         if bytes.address() != memory.get().address() + place.offset as usize {
             return Ok(false);
         }
@@ -158,7 +151,8 @@ impl Store {
                 place => seen(py, place.or_raise(py)?),
             };
         }
-        let raw = self.raw().or_raise(py)?;
+        let own = self.handle.own().or_raise(py)?;
+        let raw = own.raw();
         match raw.locate(&key) {
             Err(Error::Sealed { .. }) => self.view_sealed(py, &key),
             Err(Error::SharedStore { .. }) if shared == Shared::Copied => {
@@ -166,7 +160,7 @@ impl Store {
             }
             Err(error) => Err(error).or_raise(py),
             Ok(_) => {
-                let Some((memory, place)) = self.find(py, &key)? else { return Ok(None) };
+                let Some((memory, place)) = self.find(py, raw, &key)? else { return Ok(None) };
                 let shape = if place.is_array { Some(raw.shape(&place).or_raise(py)?) } else { None };
                 let layout = Layout(raw.layout(place.type_number).or_raise(py)?.clone());
                 Ok(Some((memory, place.offset, place.bytes, place.type_number, layout, shape)))

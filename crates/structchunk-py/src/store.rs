@@ -66,7 +66,7 @@ fn copy_of(bytes: &[u8]) -> PyResult<Vec<u8>> {
 #[pymethods]
 impl Store {
     #[new]
-    #[pyo3(signature = (path, *, create, create_new, read_only, as_text, chunk_capacity=None, busy_timeout=None, index=true))]
+    #[pyo3(signature = (path, *, create, create_new, read_only, as_text, chunk_capacity=None, busy_timeout=None, index=true, later=false))]
     #[expect(clippy::too_many_arguments, clippy::fn_params_excessive_bools, reason = "keywords of Python")]
     fn new(
         py: Python<'_>,
@@ -78,6 +78,7 @@ impl Store {
         chunk_capacity: Option<u64>,
         busy_timeout: Option<f64>,
         index: bool,
+        later: bool,
     ) -> PyResult<Self> {
         let mut options = structchunk::Store::options();
         options = options.create(create).create_new(create_new).index(index);
@@ -89,8 +90,10 @@ impl Store {
                 .map_err(|error| pyo3::exceptions::PyValueError::new_err(format!("busy_timeout: {error}")))?;
             options = options.busy_timeout(timeout);
         }
-        let open = if read_only { Handle::attach } else { Handle::open };
-        let handle = py.detach(|| open(options, path)).or_raise(py)?;
+        let handle = Handle::later(options, path, read_only);
+        if !later {
+            handle.now(py).or_raise(py)?;
+        }
         Ok(Self { handle, as_text, roots: SharedRoots::default(), sealed: UnderGil::default() })
     }
 
@@ -179,7 +182,7 @@ impl Store {
                 }
                 what => what,
             }),
-            None => self.raw().and_then(|raw| raw.what(&key)),
+            None => self.handle.own().and_then(|own| own.raw().what(&key)),
         };
         Ok(what.or_raise(py)?.map(|(layout, is_array)| (Layout(layout), is_array)))
     }
@@ -202,7 +205,8 @@ impl Store {
         if !absent && self.is_there(py, &key, &what.get().0, &bytes)? {
             return Ok(true);
         }
-        let (raw, what) = (self.raw().or_raise(py)?, &what.get().0);
+        let own = self.handle.own().or_raise(py)?;
+        let (raw, what) = (own.raw(), &what.get().0);
         match raw.try_put(&key, what, bytes.as_slice(py), when) {
             // Whoever changes the object may need the GIL to come to an end.
             Err(Error::Busy { .. }) => {
@@ -214,7 +218,8 @@ impl Store {
     }
 
     fn _remove(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<bool> {
-        let (key, store) = (keys::to_bytes(key)?, self.handle.own().or_raise(py)?);
+        let (key, own) = (keys::to_bytes(key)?, self.handle.own().or_raise(py)?);
+        let store = &*own;
         match store.try_remove(&key) {
             Err(Error::Busy { .. }) => py.detach(|| store.remove(&key)).or_raise(py),
             outcome => outcome.or_raise(py),
@@ -225,20 +230,21 @@ impl Store {
         let key = keys::to_bytes(key)?;
         let copy = match self.handle.reader(py).or_raise(py)? {
             Some(reader) => py.detach(|| reader.raw().load(&key)),
-            None => py.detach(|| self.raw()?.load(&key)),
+            None => py.detach(|| self.handle.own()?.raw().load(&key)),
         };
         copied(py, copy.or_raise(py)?)
     }
 
     fn _take<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Option<Copied<'py>>> {
         let key = keys::to_bytes(key)?;
-        let copy = py.detach(|| self.raw()?.take(&key)).or_raise(py)?;
+        let copy = py.detach(|| self.handle.own()?.raw().take(&key)).or_raise(py)?;
         copied(py, copy)
     }
 
     /// Puts and removes (`None`), all or nothing.
     fn _commit(&self, py: Python<'_>, changes: &Bound<'_, PyList>) -> PyResult<()> {
-        let mut batch = self.handle.own().or_raise(py)?.batch();
+        let own = self.handle.own().or_raise(py)?;
+        let mut batch = own.batch();
         for change in changes.iter() {
             let (key, what, value) =
                 change.extract::<(Bound<'_, PyAny>, Option<Bound<'_, Described>>, Bound<'_, PyAny>)>()?;
@@ -264,7 +270,8 @@ impl Store {
         item_bytes: usize,
     ) -> PyResult<()> {
         let bytes = Bytes::of(value)?;
-        let (raw, what) = (self.raw().or_raise(py)?, &what.get().0);
+        let own = self.handle.own().or_raise(py)?;
+        let (raw, what) = (own.raw(), &what.get().0);
         let mut items = bytes.as_slice(py).chunks(item_bytes.max(1) * PUT_AT_ONCE);
         let mut listed = keys.try_iter()?;
         loop {
@@ -299,7 +306,8 @@ impl Store {
             Some(true) => Space::Sparse,
             Some(false) => Space::Reserved,
         };
-        let (raw, key, what) = (self.raw().or_raise(py)?, keys::to_bytes(key)?, &what.get().0);
+        let own = self.handle.own().or_raise(py)?;
+        let (raw, key, what) = (own.raw(), keys::to_bytes(key)?, &what.get().0);
         // It may take a while to find space for it.
         py.detach(|| raw.loan(&key, what, space)).map(Memory::of_loan).or_raise(py)
     }
@@ -310,7 +318,8 @@ impl Store {
         py: Python<'_>,
         key: &Bound<'_, PyAny>,
     ) -> PyResult<Option<(Memory, u32, Layout, Option<Vec<u64>>)>> {
-        let (key, raw) = (keys::to_bytes(key)?, self.raw().or_raise(py)?);
+        let (key, own) = (keys::to_bytes(key)?, self.handle.own().or_raise(py)?);
+        let raw = own.raw();
         let update = py.detach(|| raw.update(&key)).or_raise(py)?;
         Ok(update.map(|update| {
             let (number, shape) = (update.type_number(), update.shape().map(<[u64]>::to_vec));
@@ -374,7 +383,10 @@ impl Store {
     fn _sync(&self, py: Python<'_>) -> PyResult<()> {
         // Chunks that were looked into and that nobody refers to any more give their space back.
         self.let_go(py);
-        py.detach(|| self.handle.own()?.sync()).or_raise(py)
+        py.detach(|| self.handle.own()?.sync()).or_raise(py)?;
+        // (Nobody is told of it who has objects: there is nothing to be done then.)
+        self.handle.release_dropped(py);
+        Ok(())
     }
 
     fn _check(&self, py: Python<'_>) -> PyResult<Vec<String>> {
@@ -384,7 +396,21 @@ impl Store {
     fn _compact<'py>(&self, py: Python<'py>, fill_ratio: Option<f64>) -> PyResult<Bound<'py, PyDict>> {
         // What is merely cached does not keep anything in its place.
         self.let_go(py);
-        care::compact(py, self.handle.own().or_raise(py)?, fill_ratio)
+        let report = care::compact(py, &*self.handle.own().or_raise(py)?, fill_ratio)?;
+        self.release_dropped(py);
+        Ok(report)
+    }
+
+    /// Gives the space of chunks that `compact` has dropped to the file system, and closes their files; whether that was possible.
+    ///
+    /// It is when no object, array, `Atomic` or update of the store is referred to, and no other thread is in a call. `compact` and `sync` do it by
+    /// themselves, and so does `close`: this is for a program that has let go of its objects since.
+    fn release_dropped(&self, py: Python<'_>) -> bool {
+        self.let_go(py);
+        // (What is seen through it, whoever refers to that, keeps it.)
+        let sealed = self.sealed.take(py);
+        py.detach(|| drop(sealed));
+        self.handle.release_dropped(py)
     }
 
     fn _copy_to(&self, py: Python<'_>, path: PathBuf) -> PyResult<u64> {

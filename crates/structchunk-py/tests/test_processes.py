@@ -92,7 +92,6 @@ def test_a_second_writer_is_told_the_pid_of_the_first_one(method: str, filled: P
 def test_the_handle_of_a_writer_is_no_second_writer_elsewhere(filled: Path) -> None:
     with structchunk.open(filled, "r+") as store:
         with multiprocessing.get_context("fork").Pool(1) as pool:
-            # (Unpickling fails in the worker, which a pool does not survive; so by hand.)
             assert pool.apply(use_pickled, (pickle.dumps(store),)) == "Locked"
         child = os.fork()
         if child == 0:
@@ -157,3 +156,47 @@ def test_a_handle_that_was_pickled_opens_the_store_in_the_same_way_from_everywhe
             thread.start()
             assert refused.wait(5)
         thread.join()
+
+
+def bump(store: structchunk.Store) -> str:
+    """What comes of a writer's handle in a task."""
+    shown = repr(store)
+    try:
+        store["k"] = Sample(label=1)
+    except structchunk.Locked as refusal:
+        return f"{type(refusal).__name__} {refusal.pid} {'Locked' in shown}"
+    else:
+        store.close()
+        return "put"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_handle_of_a_writer_in_a_pool_says_that_it_is_locked_out(method: str, filled: Path) -> None:
+    with multiprocessing.get_context(method).Pool(1) as pool:
+        with structchunk.open(filled, "r+") as store:
+            assert pool.apply_async(bump, (store,)).get(60) == f"Locked {os.getpid()} True"
+            pickled = pickle.dumps(store)
+        # Whoever has it when nobody else writes does write.
+        assert pool.apply_async(bump, (store,)).get(60) == "put"
+    again = pickle.loads(pickled)
+    assert again["k"].label == 1
+    with pytest.raises(structchunk.Locked):
+        structchunk.open(filled, "r+")
+    again.close()
+    structchunk.open(filled, "r+").close()
+
+
+@pytest.mark.parametrize("mode", ["r", "r+"])
+def test_a_handle_that_was_pickled_tells_when_it_is_used_what_is_wrong(mode: str, filled: Path) -> None:
+    with structchunk.open(filled, mode) as store:  # type: ignore[arg-type]
+        pickled = pickle.dumps(store)
+    filled.rename(filled.with_name("elsewhere"))
+    again, closed = pickle.loads(pickled), pickle.loads(pickled)
+    with pytest.raises(FileNotFoundError):
+        len(again)
+    filled.with_name("elsewhere").rename(filled)
+    assert len(again) == 100
+    again.close()
+    closed.close()
+    with pytest.raises(structchunk.Closed):
+        closed.load("s000000")

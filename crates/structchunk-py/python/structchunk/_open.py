@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Literal
+from typing import Any, Literal
 
 from ._base import Mode
 from ._store import Store
@@ -34,6 +34,29 @@ def open(
     Raises:
         FileNotFoundError, FileExistsError, NotAStore, Locked, CorruptError, NoSpace, OSError.
     """
+    return _opened(
+        path, mode, keys, chunk_capacity=chunk_capacity, busy_timeout=busy_timeout, index=index, later=False
+    )
+
+
+def unpickled(path: str, mode: Mode, keys: Literal["str", "bytes"], **opened_with: Any) -> Store:
+    """A handle that opens the store when it is used first.
+
+    What is refused is raised there then: in the task of a worker, whose pool would take an `OSError` while it unpickles for its own end.
+    """
+    return _opened(path, mode, keys, chunk_capacity=None, later=True, **opened_with)
+
+
+def _opened(
+    path: str | os.PathLike[str],
+    mode: Mode,
+    keys: Literal["str", "bytes"],
+    *,
+    chunk_capacity: int | None,
+    busy_timeout: float | None,
+    index: bool,
+    later: bool,
+) -> Store:
     if mode not in ("r", "r+", "a", "w", "x"):
         raise ValueError(f"mode {mode!r}: r, r+, a, w or x")
     if keys not in ("str", "bytes"):
@@ -48,6 +71,7 @@ def open(
         chunk_capacity=chunk_capacity,
         busy_timeout=busy_timeout,
         index=index,
+        later=later,
     )
     store._mode, store._closed, store._keys_as = mode, False, keys
     store._opened_with = {"busy_timeout": busy_timeout, "index": index}

@@ -261,7 +261,14 @@ class Store(Loans, Many, Fields, MutableMapping[Any, Any]):
     def compact(self, fill_ratio: float | None = None) -> dict[str, Any]:
         """Moves what is current out of chunks of which less than `fill_ratio` (default: half) is, and gives their space back.
 
-        Chunks with objects that Python still refers to stay as they are.
+        Chunks with objects that Python still refers to stay as they are. Dropped chunks take space as long as anything of the store is referred to:
+        then see `release_dropped`.
+
+        Gives a dictionary: ``moved_objects`` and ``moved_bytes``; ``dropped_chunks``, their numbers, and ``dropped_bytes``; ``left_chunks``, numbers
+        and reasons of chunks that had to stay.
+
+        Raises:
+            NoSpace when there is no room to move objects to; ReadOnly, Poisoned, Closed; ValueError for a ratio that is none.
         """
         return self._compact(fill_ratio)
 
@@ -300,9 +307,9 @@ class Store(Loans, Many, Fields, MutableMapping[Any, Any]):
     def __reduce__(self) -> tuple[Any, ...]:
         # Whoever unpickles it finds the store that is there, and neither makes nor empties one.
         mode = "r" if self._mode == "r" else "r+"
-        from ._open import open
+        from ._open import unpickled
 
-        return partial(open, **self._opened_with), (self.path, mode, self._keys_as)
+        return partial(unpickled, **self._opened_with), (self.path, mode, self._keys_as)
 
     def _repr_html_(self) -> str:
         """For notebooks: what it is, and its first objects."""
@@ -311,4 +318,9 @@ class Store(Loans, Many, Fields, MutableMapping[Any, Any]):
     def __repr__(self) -> str:
         if self._closed:
             return f"<structchunk.Store {self.path!r}, closed>"
-        return f"<structchunk.Store {self.path!r}, mode {self._mode!r}, {self._len()} objects>"
+        try:
+            holds = f"{self._len()} objects"
+        except OSError as refusal:
+            # It was unpickled, and cannot be opened.
+            holds = type(refusal).__name__
+        return f"<structchunk.Store {self.path!r}, mode {self._mode!r}, {holds}>"
