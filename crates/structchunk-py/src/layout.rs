@@ -44,21 +44,25 @@ impl Layout {
         Ok(Self(structchunk::Layout::of_scalar(name, scalar, presentation)))
     }
 
+    /// The type's name.
     #[getter]
     fn name(&self) -> &str {
         self.0.name()
     }
 
+    /// How many bytes an object has.
     #[getter]
     fn size(&self) -> u64 {
         self.0.size()
     }
 
+    /// What the address of an object is a multiple of, in bytes.
     #[getter]
     fn align(&self) -> u32 {
         self.0.align()
     }
 
+    /// What tells layouts apart, as hexadecimal digits.
     #[getter]
     fn fingerprint(&self) -> String {
         self.0.fingerprint().to_string()

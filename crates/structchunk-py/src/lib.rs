@@ -23,9 +23,21 @@ mod scan;
 mod store;
 mod table;
 
+/// Says, on standard error, which byte of which file was touched when this process dies of a SIGBUS in the files of a store.
+///
+/// That happens when somebody else truncates a file of an open store, when its disk fails, and when a new page of a sparse array is touched on a
+/// full disk. The process dies then all the same. For programs, not for modules: it takes the process's handler of SIGBUS, and calls the one
+/// that was there before, such as that of `faulthandler`, after the line. Raises `OSError` when the system accepts no handler.
+#[pyo3::pyfunction]
+fn explain_bus_errors() -> std::io::Result<()> {
+    structchunk::explain_bus_errors()
+}
+
 /// See `python/structchunk/_native.pyi`. Its caches are made for threads that take turns.
 #[pyo3::pymodule(gil_used = true)]
 mod _native {
+    #[pymodule_export]
+    use super::explain_bus_errors;
     #[pymodule_export]
     use super::fields::Atomic;
     #[pymodule_export]

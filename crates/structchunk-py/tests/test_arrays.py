@@ -187,3 +187,21 @@ def test_polars_makes_a_frame_of_an_array(store: structchunk.Store) -> None:
     with structchunk.open(store.path, "r") as reader:
         column = polars.Series(reader["a"]["price"])
         assert column.to_list() == trades(TRADE)["price"].tolist()
+
+
+@pytest.mark.parametrize("method", ["create", "require"])
+def test_single_objects_are_made_of_dtypes(store: structchunk.Store, method: str) -> None:
+    make = getattr(store, method)
+    number = make("n", np.dtype("f8"), 1.5)
+    number += 1
+    assert (store.load("n", "f8")[()], number.shape, structchunk.is_live(number)) == (2.5, (), True)
+    pair = make("p", [("x", "f8"), ("y", "u4")], y=7)
+    assert pair[()].tolist() == (0, 7)
+    assert make("z", "u4")[()] == 0
+    assert make("three", "(3,)f4", [1, 2, 3]).tolist() == [1, 2, 3]
+    assert store.require("n", np.dtype("f8"), 9)[()] == 2.5
+    with pytest.raises(TypeError, match="one value"):
+        make("other", "f8", 1, 2)
+    with pytest.raises(ValueError, match="z"):
+        make("other", [("x", "f8")], z=1)
+    assert "other" not in store

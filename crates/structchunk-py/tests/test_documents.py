@@ -16,12 +16,15 @@ DOCUMENTS = [
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_the_programs_in_a_document_run(
+def test_the_programs_in_a_document_run_and_run_again(
     document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     programs = re.findall(r"```python\n(.*?)```", document.read_text("utf-8"), re.DOTALL)
     assert programs
     monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {"__name__": "__main__"}
-    for program in programs:
-        exec(compile(program, document.name, "exec"), names)
+    # (What stands for programs of the original library is about making a store that is not there.)
+    for _ in range(1 if document.name == "from-the-original.md" else 2):
+        names: dict[str, object] = {"__name__": "__main__"}
+        for program in programs:
+            exec(compile(program, document.name, "exec"), names)
+        names.clear()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -96,3 +99,27 @@ def test_threads_that_look_keep_chunks_until_they_are_done(run: Callable[[str], 
             print(sum(seen), len(seen) > 0, store.release_dropped(), store.check())
     """)
     assert said == "0.0 True True []\n"
+
+
+def test_a_program_says_which_file_was_truncated(tmp_path: Path) -> None:
+    program = """
+import os, sys
+import structchunk
+structchunk.explain_bus_errors()
+structchunk.explain_bus_errors()
+with structchunk.open(sys.argv[1], "x") as store:
+    array = store.create_array("a", "u1", 1 << 20)
+    os.truncate(sys.argv[1] + "/chunks/00000000.chunk", 8192)
+    print(array[500_000])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, tmp_path / "a.store"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGBUS
+    assert "structchunk: " in done.stderr
+    assert "00000000.chunk" in done.stderr
+    assert "is not there" in done.stderr

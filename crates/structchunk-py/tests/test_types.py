@@ -23,3 +23,25 @@ def test_types_are_as_they_are_said_to_be(check: list[str]) -> None:
         [sys.executable, "-m", *check], cwd=HERE, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stdout
+
+
+def test_views_as_classes_and_as_dtypes_pass_a_strict_check(tmp_path: Path) -> None:
+    pytest.importorskip("mypy")
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import ctypes\nimport numpy as np\nimport structchunk\n"
+        "class Point(ctypes.Structure):\n    _fields_ = [('x', ctypes.c_double)]\n"
+        "def look(store: structchunk.Store) -> None:\n"
+        "    point: Point = store.view('p', Point)\n    made: Point = store.require('q', Point, x=point.x)\n"
+        "    print(store.view('a', 'f8').sum(), store.view('a', np.dtype('f8')).shape, made)\n"
+        "    print(store.require('b', np.dtype('f8'), 1.5).shape, store.create('c', 'u4').shape)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", program],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout

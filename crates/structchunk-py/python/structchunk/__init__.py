@@ -25,7 +25,7 @@ from ._errors import (
     Recovering,
     Torn,
 )
-from ._native import Atomic, Layout
+from ._native import Atomic, Layout, explain_bus_errors
 from ._objects import is_live
 from ._open import open
 from ._rings import Ring
@@ -54,6 +54,7 @@ __all__ = [
     "Store",
     "Table",
     "Torn",
+    "explain_bus_errors",
     "is_live",
     "layout_of",
     "open",

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     Array = np.ndarray[Any, np.dtype[Any]]
+    #: What numpy takes for a dtype, and is no class.
+    Dtype = np.dtype[Any] | str | list[Any]
 
 Key = str | bytes
 Mode = Literal["r", "r+", "a", "w", "x"]
@@ -59,7 +61,10 @@ class Base(_native.Store):
         remember(kind)
 
     def load(self, key: Key, cls: Any = None) -> Any:
-        """A detached copy of the object under `key`, of one moment; as a `cls` if that is given. Works in forked children, too."""
+        """A detached copy of the object under `key`, of one moment; as a `cls` if that is given. Works in forked children, too.
+
+        Raises `KeyError` where there is none, `LayoutMismatch` where it is no `cls`, `MemoryError` where it is too large for a copy.
+        """
         copy = self._load(key)
         if copy is None:
             raise KeyError(key)

@@ -25,20 +25,24 @@ class Batch:
         self._changes: dict[bytes, tuple[_layouts.Kind, bytearray] | None] = {}
 
     def __setitem__(self, key: Key, value: Any) -> None:
+        """Notes a copy of the value, to be put under `key`."""
         kind, buffer = _layouts.of_value(value)
         remember(kind)
         self._changes[as_bytes(key)] = kind, bytearray(memoryview(buffer).cast("B"))
 
     def __delitem__(self, key: Key) -> None:
+        """Notes that the object under `key` is to be removed; raises `KeyError` where there is none, in the batch or the store."""
         if key not in self:
             raise KeyError(key)
         self._changes[as_bytes(key)] = None
 
     def __contains__(self, key: Key) -> bool:
+        """Whether there will be an object under `key`."""
         change = self._changes.get(as_bytes(key), ...)
         return key in self._store if change is ... else change is not None
 
     def __getitem__(self, key: Key) -> Any:
+        """A detached copy of what will be under `key`; raises `KeyError` where there will be nothing."""
         change = self._changes.get(as_bytes(key), ...)
         if change is None:
             raise KeyError(key)
@@ -49,6 +53,7 @@ class Batch:
         return Place(bytearray(data), 0, len(data), 0, kind.layout, shape).made()
 
     def __len__(self) -> int:
+        """How many changes there are."""
         return len(self._changes)
 
     def commit(self) -> None:

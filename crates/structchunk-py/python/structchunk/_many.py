@@ -43,8 +43,9 @@ class Many(Base):
     def column(self, cls: Any, field: str, keys: Iterable[Key] | None = None) -> Array:
         """One field of many objects of a class or dtype, as a numpy array: of those under `keys`, or of all, in the order of the keys.
 
-        `field` is a path, as in ``"position"``, ``"position[0]"`` or ``"ends[1].x"``; what is an array becomes further dimensions. Each object is
-        read as a whole at some moment. Raises `KeyError` for a missing key, `LayoutMismatch` for an object of another type.
+        `field` is a path, as in ``"position"``, ``"position[0]"`` or ``"ends[1].x"``; what is an array becomes further dimensions: the shape is
+        the number of objects, followed by the dimensions of the field. Each object is read as a whole at some moment. Raises `KeyError` for a
+        missing key, `LayoutMismatch` for an object of another type.
         """
         import numpy as np
 

@@ -8,6 +8,7 @@ _Field = tuple[str, int, Any, list[int], str, str | None]
 _Copied = tuple[int, Layout, list[int] | None, bytearray]
 
 def classes_changed() -> None: ...
+def explain_bus_errors() -> None: ...
 
 @final
 class Layout:

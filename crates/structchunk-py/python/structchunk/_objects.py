@@ -75,6 +75,23 @@ def kind_of(cls: Any) -> _layouts.Kind:
     return _layouts.of_dtype(np.dtype(cls), None)
 
 
+def made_of(cls: Any, args: tuple[Any, ...], fields: dict[str, Any]) -> Any:
+    """An object of a class; of a dtype a numpy array of no dimensions."""
+    if isinstance(cls, type):
+        return cls(*args, **fields)
+    import numpy as np
+
+    dtype = np.dtype(cls)
+    if len(args) > 1:
+        raise TypeError(f"an object of {dtype} is made of one value, or of fields, not of {len(args)} values")
+    made = np.zeros((), dtype)
+    for value in args:
+        made[...] = value
+    for name, value in fields.items():
+        made[name] = value
+    return made
+
+
 class Place:
     """Bytes with what they are: of a store, of a loan, or detached."""
 

@@ -17,12 +17,12 @@ from ._fields import Fields
 from ._html import show_html
 from ._loans import Loans
 from ._many import Many
-from ._objects import Place, face_for, known_face, remember
+from ._objects import Place, face_for, known_face, made_of, remember
 from ._scans import Items, Keys, Range, Values
 from ._table import Table
 
 if TYPE_CHECKING:
-    from ._base import Array
+    from ._base import Array, Dtype
 
 _MISSING: Any = object()
 
@@ -33,18 +33,22 @@ class Store(Loans, Many, Fields, MutableMapping[Any, Any]):
     # Objects.
 
     def __delitem__(self, key: Key) -> None:
+        """Removes the object under `key`; raises `KeyError` where there is none. Views of it stay readable."""
         if not self._remove(key):
             raise KeyError(key)
 
     def __len__(self) -> int:
+        """How many objects there are."""
         self._check_open()
         return self._len()
 
     def __iter__(self) -> Iterator[Any]:
+        """The keys, sorted by their bytes. What is there all the time is met once, whatever is changed meanwhile."""
         self._check_open()
         return Range(self).keys()
 
     def __reversed__(self) -> Iterator[Any]:
+        """The keys, from the last one to the first."""
         self._check_open()
         return Range(self).keys(reverse=True)
 
@@ -77,7 +81,11 @@ class Store(Loans, Many, Fields, MutableMapping[Any, Any]):
 
         def __getitem__(self, key: Key, /) -> Any: ...
 
-        def view(self, key: Key, cls: type[T]) -> T:
+        @overload
+        def view(self, key: Key, cls: type[T]) -> T: ...
+        @overload
+        def view(self, key: Key, cls: Dtype) -> Array: ...
+        def view(self, key: Key, cls: Any) -> Any:
             """The object under `key` as a `cls`, a ctypes class or numpy dtype: a live view."""
             raise NotImplementedError
 
@@ -93,20 +101,29 @@ class Store(Loans, Many, Fields, MutableMapping[Any, Any]):
         place = self._found(key)
         return place.array(known_face(place.layout, place.shape is not None))
 
-    def create(self, key: Key, cls: type[T], /, *args: Any, **fields: Any) -> T:
+    @overload
+    def create(self, key: Key, cls: type[T], /, *args: Any, **fields: Any) -> T: ...
+    @overload
+    def create(self, key: Key, cls: Dtype, /, *args: Any, **fields: Any) -> Array: ...
+    def create(self, key: Key, cls: Any, /, *args: Any, **fields: Any) -> Any:
         """Makes a `cls`, filled with these fields, under a key that has nothing, and gives its live view.
 
+        With a numpy dtype it is one such object, zero where no value is given: an array of no dimensions.
         Raises `FileExistsError` where there is something.
         """
         self._check_not_shared()
-        value: Any = cls(*args, **fields)
+        value = made_of(cls, args, fields)
         kind, buffer = _layouts.of_value(value)
         if not self._put(key, kind.described, buffer, absent=True):
             raise FileExistsError(f"object {key!r} exists already")
         remember(kind)
         return self.view(key, cls)
 
-    def require(self, key: Key, cls: type[T], /, *args: Any, **fields: Any) -> T:
+    @overload
+    def require(self, key: Key, cls: type[T], /, *args: Any, **fields: Any) -> T: ...
+    @overload
+    def require(self, key: Key, cls: Dtype, /, *args: Any, **fields: Any) -> Array: ...
+    def require(self, key: Key, cls: Any, /, *args: Any, **fields: Any) -> Any:
         """The `cls` under `key`, made with these fields where there is nothing."""
         while True:
             try:
@@ -155,7 +172,7 @@ class Store(Loans, Many, Fields, MutableMapping[Any, Any]):
         memory.commit()
 
     def pop(self, key: Key, default: Any = _MISSING) -> Any:
-        """Removes the object under `key` and gives a detached copy of it."""
+        """Removes the object under `key` and gives a detached copy of it; `default` where there is none, or `KeyError` without one."""
         found = self._peek(key)
         if found is not None:
             # What cannot be made into an object stays.
@@ -215,7 +232,7 @@ class Store(Loans, Many, Fields, MutableMapping[Any, Any]):
     def range(
         self, start: Key | None = None, stop: Key | None = None, *, reverse: bool = False
     ) -> Iterator[Any]:
-        """Keys and objects from `start` up to but not including `stop`."""
+        """Keys and objects from `start` up to but not including `stop`, in the order of the keys. Raises `TypeError` for ends that are no keys."""
         self._check_open()
         return Range(self, start, stop).items(reverse)
 
@@ -273,7 +290,10 @@ class Store(Loans, Many, Fields, MutableMapping[Any, Any]):
         return self._compact(fill_ratio)
 
     def copy_to(self, path: str | os.PathLike[str]) -> int:
-        """Copies the store, which may be in use meanwhile, to a new place; how many objects the copy has."""
+        """Copies the store, which may be in use meanwhile, to a new place; how many objects the copy has.
+
+        Raises `FileExistsError` where something is at `path`, and `NoSpace` or another `OSError`, as the disk says.
+        """
         return self._copy_to(path)
 
     def types(self) -> list[_native.Layout]:
@@ -286,7 +306,11 @@ class Store(Loans, Many, Fields, MutableMapping[Any, Any]):
         return _rebuild.array_class(place.layout, place.shape or ())
 
     def stats(self) -> dict[str, int]:
-        """Sizes and counts, in bytes. With mode ``r`` as for `check`."""
+        """Sizes, in bytes, and counts. With mode ``r`` as for `check`.
+
+        ``objects``; ``sequence``, the number of the last change; ``chunks`` and ``chunk_capacity``; ``bodies``, objects with files of their own;
+        ``live_bytes`` and ``dead_bytes`` of the chunks; ``bytes_apparent``, as long as the files are, and ``bytes_allocated``, what they take.
+        """
         return self._stats()
 
     def close(self) -> None:

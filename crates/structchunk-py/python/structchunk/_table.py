@@ -55,12 +55,14 @@ class Table(MutableMapping[Any, Any]):
         return self._keys.encode(key)
 
     def __getitem__(self, key: Any) -> Any:
+        """The live view of the object under `key`; raises `KeyError` where there is none."""
         try:
             return self._store.view(self.key(key), self._cls)
         except KeyError:
             raise KeyError(key) from None
 
     def __setitem__(self, key: Any, value: Any) -> None:
+        """Copies a value in; raises `LayoutMismatch` for one that is not of the table's class."""
         self._check(key, value)
         self._store[self.key(key)] = value
 
@@ -70,12 +72,14 @@ class Table(MutableMapping[Any, Any]):
             raise LayoutMismatch(f"{key!r}: {type(value).__name__} in a table of {self._cls}")
 
     def __delitem__(self, key: Any) -> None:
+        """Removes the object under `key`; raises `KeyError` where there is none."""
         try:
             del self._store[self.key(key)]
         except KeyError:
             raise KeyError(key) from None
 
     def __contains__(self, key: object) -> bool:
+        """Whether there is an object under `key`: not under what is no key of this table."""
         try:
             encoded = self.key(key)
         except (TypeError, ValueError, OverflowError):
@@ -123,12 +127,15 @@ class Table(MutableMapping[Any, Any]):
                 batch[self.key(key)] = value
 
     def __len__(self) -> int:
+        """How many objects the table has: counted, key by key."""
         return Range(self._store, prefix=self._prefix).total()
 
     def __iter__(self) -> Iterator[Any]:
+        """The keys, in the order of their values."""
         return self._decoded(Range(self._store, prefix=self._prefix), False)
 
     def __reversed__(self) -> Iterator[Any]:
+        """The keys, from the last one to the first."""
         return self._decoded(Range(self._store, prefix=self._prefix), True)
 
     def _decoded(self, within: Range, reverse: bool) -> Iterator[Any]:
