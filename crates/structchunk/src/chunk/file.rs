@@ -194,6 +194,7 @@ impl Chunk {
         while self.map.has_small_pages()
             && from + LARGE_BYTES as u64 <= part.end
             && let Some(data) = self.file.next_data(from)?
+            && data.start < part.end
         {
             self.file.read_ahead(data.start..data.end.min(part.end));
             from = data.end;
@@ -273,7 +274,10 @@ impl Chunk {
                 punched => return Ok(punched.map(Some)),
             }
         }
-        Ok(self.file.reserve(from, bytes).map(|()| None))
+        if let Err(error) = self.file.reserve(from, bytes) {
+            tracing::warn!(%error, "a hole beside what others store to has to be made again");
+        }
+        Ok(Ok(None))
     }
 
     /// Has the page cache hold a part that was just reserved in large pages.

@@ -161,10 +161,14 @@ impl File {
 
     /// Asks the kernel to read a part of this file, in small pages.
     pub(crate) fn read_ahead(&self, range: Range<u64>) {
-        let bytes = NonZeroU64::new(range.end.saturating_sub(range.start));
-        let _ = self.effect(Call::Cache, || {
-            rustix::fs::fadvise(&self.descriptor, range.start, bytes, Advice::WillNeed)
-        });
+        /// The kernel reads no more than this for one call, at its usual settings.
+        const PIECE: u64 = 128 << 10;
+        let mut from = range.start;
+        while let Some(bytes) = NonZeroU64::new(range.end.saturating_sub(from).min(PIECE)) {
+            let advise = || rustix::fs::fadvise(&self.descriptor, from, Some(bytes), Advice::WillNeed);
+            let _ = self.effect(Call::Cache, advise);
+            from += bytes.get();
+        }
     }
 
     /// Device and inode: the same for two handles exactly when they are the same file.

@@ -23,27 +23,32 @@ const PAUSE: Duration = Duration::from_micros(20);
 /// While it lives, forks of other threads wait. Whoever has it forks nothing, runs nothing of the caller's, and takes no second one.
 #[derive(Debug)]
 pub(crate) struct NoFork {
-    /// How often this process had forked.
-    process: u32,
+    /// How often this process had forked; `None`: it does not count.
+    process: Option<u32>,
 }
 
-/// Waits for a fork that is under way, and lets none begin.
+/// Waits for a fork that is under way, and lets none begin. (The fork may wait for something that this thread has; then its child takes its chance.)
 pub(crate) fn no_fork() -> NoFork {
-    // Where the handlers cannot be installed, there is no memory for them: then children take their chance.
+    // Where the handlers cannot be installed, there is no memory for them: the same.
     let _ = prepare();
-    while AT_WORK
-        .try_update(Ordering::Acquire, Ordering::Relaxed, |now| (now & FORKING == 0).then_some(now + 1))
-        .is_err()
-    {
+    let begin = || {
+        let begun = |now: u32| (now & FORKING == 0).then_some(now + 1);
+        AT_WORK.try_update(Ordering::Acquire, Ordering::Relaxed, begun).is_ok()
+    };
+    let mut end = None;
+    while !begin() {
+        if Instant::now() > *end.get_or_insert_with(|| Instant::now() + LONGEST) {
+            return NoFork { process: None };
+        }
         std::thread::sleep(PAUSE);
     }
-    NoFork { process: forks() }
+    NoFork { process: Some(forks()) }
 }
 
 impl Drop for NoFork {
     fn drop(&mut self) {
         // A child counts anew.
-        if self.process == forks() {
+        if self.process == Some(forks()) {
             AT_WORK.fetch_sub(1, Ordering::Release);
         }
     }

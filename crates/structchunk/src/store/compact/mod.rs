@@ -277,7 +277,9 @@ impl Store {
     ///
     /// Closing the store does the same. Worth it for a process that goes on after it has emptied a full disk.
     pub fn release_dropped(&mut self) -> bool {
-        let Some(inner) = Arc::get_mut(&mut self.inner) else { return false };
+        let Some(inner) = Arc::get_mut(&mut self.inner).filter(|inner| !inner.is_forked()) else {
+            return false;
+        };
         inner.forget_gone_chunks(inner.shares_changes);
         let gone = inner.gone.get_mut().unwrap_or_else(PoisonError::into_inner);
         for chunk in std::mem::take(gone) {

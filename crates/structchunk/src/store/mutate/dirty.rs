@@ -77,12 +77,14 @@ impl Inner {
                 continue;
             }
             let Some(record) = self.chunks.record(location)? else { continue };
+            // First: who has died by now stores nothing after that.
+            let lives = self.is_at_work(odd)?;
             // Before the sync, which makes durable what was stored before it changed.
             let word = record.version_word(Ordering::Acquire);
             writer.dirty_chunks.insert(chunk);
             writer.changed = true;
             self.take_body(writer, &record)?;
-            if word == odd {
+            if word == odd && lives {
                 still_claimed.push((location, odd));
             }
         }
