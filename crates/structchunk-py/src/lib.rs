@@ -1,7 +1,7 @@
 //! The native half of the Python package: thin, without any logic of a store.
 //!
 //! What Python sees is in `python/structchunk/`; this module is what it is made of. `memory` hands out the bytes of objects through the
-//! buffer protocol, `store` has the calls (`handle`: of one's own or beside a writer; `scan`: keys; `care`: all of it), `layout` the descriptions of types, `roots` the fast way to a ctypes object; `ring` the methods of rings;
+//! buffer protocol, `store` has the calls (`handle`: of one's own or beside a writer; `scan`: keys; `care`: all of it; `wait`: for others), `layout` the descriptions of types, `roots` the fast way to a ctypes object; `ring` the methods of rings;
 //! `path` finds fields of fields, for `fields`, which changes single integers, and `column`, which gathers one field of many objects; `table`
 //! encodes keys of tables.
 
@@ -22,6 +22,7 @@ mod roots;
 mod scan;
 mod store;
 mod table;
+mod wait;
 
 /// Says, on standard error, which byte of which file was touched when this process dies of a SIGBUS in the files of a store.
 ///

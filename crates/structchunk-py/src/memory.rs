@@ -3,15 +3,14 @@
 
 use std::ffi::{c_int, c_void};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 use pyo3::exceptions::{PyBufferError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use structchunk::Error;
 use structchunk::raw::{FileId, Hold, Lent, Update, When};
 
 use crate::errors::OrRaise;
+use crate::wait::patiently;
 
 /// A mapped file of a store, or the memory of a loan or an update. Whoever has a view of it keeps it alive, and with it what it refers to.
 #[pyclass(frozen, weakref, module = "structchunk._native")]
@@ -73,27 +72,17 @@ impl Memory {
         let Owner::Loan(loan) = &self.owner else { return Err(PyTypeError::new_err("this is no loan")) };
         let loan = || loan.lock().unwrap_or_else(PoisonError::into_inner);
         if !loan().is_staged() {
+            // (What has a file of its own is published once, so this one waits in one piece.)
             return py.detach(|| loan().publish(when)).or_raise(py);
         }
-        // What is copied may be written to by whoever has the GIL; and who changes the object under the key may need it to come to an end.
-        let end = Instant::now().checked_add(loan().busy_timeout());
-        loop {
-            let outcome = loan().try_publish(when);
-            match outcome {
-                Err(Error::Busy { .. }) if end.is_none_or(|end| Instant::now() < end) => {
-                    py.detach(|| std::thread::sleep(PAUSE));
-                }
-                outcome => return outcome.or_raise(py),
-            }
-        }
+        let timeout = loan().busy_timeout();
+        // What is copied may be written to by whoever has the GIL.
+        patiently(py, timeout, || loan().try_publish(when))
     }
 }
 
 /// Where the object begins that has a file of its own.
 const PAGE: u64 = 4096;
-
-/// Between two attempts.
-const PAUSE: Duration = Duration::from_micros(500);
 
 #[pymethods]
 impl Memory {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pyo3::exceptions::PyMemoryError;
+use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyDict, PyList, PyType};
@@ -23,12 +23,14 @@ use crate::memory::{Bytes, Memory};
 use crate::path::Spot;
 use crate::roots::SharedRoots;
 use crate::scan::Within;
+use crate::wait::{BUSY_TIMEOUT, patiently};
 
 /// An open store, without the ways of a mapping.
 #[pyclass(subclass, frozen, weakref, module = "structchunk._native")]
 pub struct Store {
     pub(crate) handle: Handle,
     as_text: bool,
+    busy_timeout: Duration,
     pub(crate) roots: SharedRoots,
     /// Where it has looked into sealed objects of a store that it writes: what they are seen through.
     pub(crate) sealed: UnderGil<Option<Arc<Reader>>>,
@@ -54,15 +56,6 @@ fn bytearray<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyByteAr
     })
 }
 
-/// A copy of bytes, for whoever goes on without the GIL.
-fn copy_of(bytes: &[u8]) -> PyResult<Vec<u8>> {
-    let mut copy = Vec::new();
-    let refused = |_| PyMemoryError::new_err(format!("no memory for a copy of {} bytes", bytes.len()));
-    copy.try_reserve_exact(bytes.len()).map_err(refused)?;
-    copy.extend_from_slice(bytes);
-    Ok(copy)
-}
-
 #[pymethods]
 impl Store {
     #[new]
@@ -85,16 +78,15 @@ impl Store {
         if let Some(bytes) = chunk_capacity {
             options = options.chunk_capacity(bytes);
         }
-        if let Some(seconds) = busy_timeout {
-            let timeout = Duration::try_from_secs_f64(seconds)
-                .map_err(|error| pyo3::exceptions::PyValueError::new_err(format!("busy_timeout: {error}")))?;
-            options = options.busy_timeout(timeout);
-        }
+        let refused = |error| PyValueError::new_err(format!("busy_timeout: {error}"));
+        let busy_timeout = busy_timeout.map(Duration::try_from_secs_f64).transpose().map_err(refused)?;
+        let busy_timeout = busy_timeout.unwrap_or(BUSY_TIMEOUT);
+        options = options.busy_timeout(busy_timeout);
         let handle = Handle::later(options, path, read_only);
         if !later {
             handle.now(py).or_raise(py)?;
         }
-        Ok(Self { handle, as_text, roots: SharedRoots::default(), sealed: UnderGil::default() })
+        Ok(Self { handle, as_text, busy_timeout, roots: SharedRoots::default(), sealed: UnderGil::default() })
     }
 
     #[getter]
@@ -207,23 +199,12 @@ impl Store {
         }
         let own = self.handle.own().or_raise(py)?;
         let (raw, what) = (own.raw(), &what.get().0);
-        match raw.try_put(&key, what, bytes.as_slice(py), when) {
-            // Whoever changes the object may need the GIL to come to an end.
-            Err(Error::Busy { .. }) => {
-                let copy = copy_of(bytes.as_slice(py))?;
-                py.detach(|| raw.put(&key, what, &copy, when)).or_raise(py)
-            }
-            outcome => outcome.or_raise(py),
-        }
+        patiently(py, self.busy_timeout, || raw.try_put(&key, what, bytes.as_slice(py), when))
     }
 
     fn _remove(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<bool> {
         let (key, own) = (keys::to_bytes(key)?, self.handle.own().or_raise(py)?);
-        let store = &*own;
-        match store.try_remove(&key) {
-            Err(Error::Busy { .. }) => py.detach(|| store.remove(&key)).or_raise(py),
-            outcome => outcome.or_raise(py),
-        }
+        patiently(py, self.busy_timeout, || own.try_remove(&key))
     }
 
     fn _load<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Option<Copied<'py>>> {
@@ -285,9 +266,8 @@ impl Store {
                 let done = raw.try_put_many(keys, what, items).or_raise(py)?;
                 (keys, items) = (&keys[done..], &items[done * item_bytes..]);
                 let Some((key, rest)) = keys.split_first() else { break };
-                // (Without the GIL the buffer is anybody's.)
-                let copy = copy_of(&items[..item_bytes])?;
-                py.detach(|| raw.put(key, what, &copy, When::Always)).or_raise(py)?;
+                let item = &items[..item_bytes];
+                patiently(py, self.busy_timeout, || raw.try_put(key, what, item, When::Always))?;
                 (keys, items) = (rest, &items[item_bytes..]);
             }
             py.check_signals()?;
@@ -320,7 +300,8 @@ impl Store {
     ) -> PyResult<Option<(Memory, u32, Layout, Option<Vec<u64>>)>> {
         let (key, own) = (keys::to_bytes(key)?, self.handle.own().or_raise(py)?);
         let raw = own.raw();
-        let update = py.detach(|| raw.update(&key)).or_raise(py)?;
+        // (It may be large.)
+        let update = patiently(py, self.busy_timeout, || py.detach(|| raw.try_update(&key)))?;
         Ok(update.map(|update| {
             let (number, shape) = (update.type_number(), update.shape().map(<[u64]>::to_vec));
             let layout = Layout(update.layout().clone());
