@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use structchunk::{Compaction, Error, Result, Store};
+use structchunk::{Compaction, Error, LeftReason, Result, Store};
 
 use crate::common::*;
 
@@ -211,8 +211,13 @@ impl Tracked {
                 self.synced();
             }
             Op::Compact(percent) => {
-                store.compact_with(Compaction::new().fill_ratio(f64::from(*percent) / 100.0))?;
+                let compaction = Compaction::new().fill_ratio(f64::from(*percent) / 100.0);
+                let report = store.compact_with(compaction)?;
                 self.synced();
+                if report.left_chunks.iter().any(|(_, reason)| *reason == LeftReason::NoRoom) {
+                    // Others were dropped: the report says what was refused.
+                    return Err(Error::NoSpace { action: "compact", path: store.path().into(), bytes: 0 });
+                }
             }
         }
         Ok(())

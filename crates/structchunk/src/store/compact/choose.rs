@@ -9,20 +9,25 @@ use crate::format::{ChunkId, PAGE_BYTES};
 const SMALL: u64 = 64 << 10;
 
 impl Inner {
-    /// The chunks of the log that are full, oldest first. The active chunk becomes one of them where it is worth emptying too.
-    pub(super) fn full_chunks(&self, writer: &mut Writer, fill_ratio: f64) -> Result<Vec<ChunkId>> {
+    /// The chunks of the log that are full, oldest first. The active chunk becomes one of them where it is worth emptying too; it comes apart where
+    /// there is no space for the next one.
+    pub(super) fn full_chunks(
+        &self,
+        writer: &mut Writer,
+        fill_ratio: f64,
+    ) -> Result<(Vec<ChunkId>, Option<ChunkId>)> {
+        let mut stays = None;
         let live = self.views.live.live_bytes(writer.active);
         let used = writer.head - PAGE_BYTES;
         if used.saturating_sub(live) >= SMALL && is_below(live, used, fill_ratio) {
             match self.end_active_chunk(writer) {
                 // The others may still make room.
-                Err(Error::NoSpace { .. }) => {
-                    tracing::info!("no space for a new chunk: the active one stays");
-                }
+                Err(Error::NoSpace { .. }) => stays = Some(writer.active),
                 outcome => outcome?,
             }
         }
-        Ok(writer.chunks.iter().copied().filter(|&chunk| chunk != writer.active).collect())
+        let full = writer.chunks.iter().copied().filter(|&chunk| chunk != writer.active).collect();
+        Ok((full, stays))
     }
 
     /// Whether a full chunk is worth emptying: when less of it is current than the ratio says; and when it is the oldest, whatever is

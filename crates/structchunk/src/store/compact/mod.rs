@@ -135,7 +135,9 @@ impl Run<'_, '_> {
     }
 
     fn all(&mut self) -> Result<()> {
-        let chunks = self.inner.full_chunks(&mut *self.inner.begin_change()?, self.compaction.fill_ratio)?;
+        let (chunks, stays) =
+            self.inner.full_chunks(&mut *self.inner.begin_change()?, self.compaction.fill_ratio)?;
+        self.report.left_chunks.extend(stays.map(|chunk| (chunk.0, LeftReason::NoRoom)));
         self.total = chunks.len() as u64;
         for chunk in chunks {
             self.tell();

@@ -126,6 +126,20 @@ fn compaction_without_room_is_a_named_error_that_loses_nothing() {
 }
 
 #[test]
+fn that_there_is_no_room_to_go_on_in_another_chunk_is_in_the_report() {
+    let (folder, faults) = (folder(), Faults::recorded());
+    let store = open_with(options().faults(faults.clone()), folder.path().join("store")).expect("open");
+    let mut model = Model::new();
+    fill(&store, &mut model, "wide", 150);
+    thin_out(&store, &mut model, "wide", |number| number % 10 != 0);
+    faults.plan(Fault::nth(1, libc::ENOSPC).of(Call::Create));
+    let report = store.compact_with(everything()).expect("nothing to be done");
+    assert_eq!((report.left_chunks, report.dropped_chunks), (vec![(0, LeftReason::NoRoom)], vec![]));
+    assert_eq!(store.compact_with(everything()).expect("compact").dropped_chunks, [0]);
+    assert_same(&store, &model);
+}
+
+#[test]
 fn a_little_of_it_goes_before_each_sync_where_that_is_asked_for() {
     let folder = folder();
     for auto in [false, true] {
