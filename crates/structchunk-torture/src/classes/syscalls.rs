@@ -223,9 +223,27 @@ const CALLS: &[(i64, &str, usize)] = &[
     (libc::SYS_ioctl, "ioctl", 0),
 ];
 
+/// Those whose first argument is a path: `LevelDB`'s.
+const PATH_CALLS: &[(i64, &str)] = &[
+    (libc::SYS_open, "open"),
+    (libc::SYS_access, "access"),
+    (libc::SYS_mkdir, "mkdir"),
+    (libc::SYS_rename, "rename"),
+    (libc::SYS_unlink, "unlink"),
+    (libc::SYS_stat, "stat"),
+];
+
 /// The call that it stopped before, if it concerns what lies below `folder`.
 fn concerns(traced: &Traced, folder: &Path) -> Option<Failed> {
     let call = traced.call().ok()?;
+    let is_below = |name, file: std::path::PathBuf, punches| {
+        let file = file.to_string_lossy().into_owned();
+        file.starts_with(&*folder.to_string_lossy()).then_some(Failed { name, file, opening: false, punches })
+    };
+    if let Some(&(_, name)) = PATH_CALLS.iter().find(|(number, _)| *number == call.number) {
+        let path = traced.text(call.arguments[0]).ok()?;
+        return is_below(name, at(traced, &path).unwrap_or_else(|| path.into()), false);
+    }
     let &(_, name, argument) = CALLS.iter().find(|(number, ..)| *number == call.number)?;
     let descriptor = call.arguments[argument];
     let has_path =
@@ -237,17 +255,20 @@ fn concerns(traced: &Traced, folder: &Path) -> Option<Failed> {
     };
     if has_path {
         let path = traced.text(call.arguments[1]).ok()?;
-        // The index is reached by a path through the descriptor of its folder.
-        let mut parts = path.strip_prefix("/proc/self/fd/").unwrap_or_default().splitn(2, '/');
-        if let Some(folder) = parts.next().and_then(|number| traced.file(number.parse().ok()?)) {
-            file = folder.join(parts.next().unwrap_or_default());
+        if let Some(named) = at(traced, &path) {
+            file = named;
         } else if !path.is_empty() {
             file.push(path);
         }
     }
-    let punches = name == "fallocate" && call.arguments[1] != 0;
-    let file = file.to_string_lossy().into_owned();
-    file.starts_with(&*folder.to_string_lossy()).then_some(Failed { name, file, opening: false, punches })
+    is_below(name, file, name == "fallocate" && call.arguments[1] != 0)
+}
+
+/// What a path through a descriptor leads to: so the index is reached by that of its folder.
+fn at(traced: &Traced, path: &str) -> Option<std::path::PathBuf> {
+    let mut parts = path.strip_prefix("/proc/self/fd/")?.splitn(2, '/');
+    let folder = traced.file(parts.next()?.parse().ok()?)?;
+    Some(folder.join(parts.next().unwrap_or_default()))
 }
 
 /// What the child does: `STORE KIND SEED`.
