@@ -495,3 +495,30 @@ fn every_call_of_a_rebuild_may_fail_and_it_can_be_done_once_more() {
         }
     }
 }
+
+#[test]
+fn a_call_that_fails_is_no_damage() {
+    let folder = folder();
+    let original = folder.path().join("original");
+    let (model, _) = several_chunks(&original);
+    let path = folder.path().join("store");
+    for n in 1.. {
+        copy_folder(&original, &path);
+        let faults = Faults::recorded();
+        faults.plan(Fault::nth(n, libc::EIO));
+        // SAFETY: the store is this test's own.
+        let outcome = unsafe { options().faults(faults.clone()).rebuild(&path) };
+        let event = faults.trace().get(n as usize - 1).map(ToString::to_string).unwrap_or_default();
+        if let Ok(report) = outcome {
+            // Its check names what it could not look at.
+            let told = report.findings.iter().all(|it| it.what.contains("Input/output error"));
+            assert!(told && !report.made_store, "call {n}, {event}: {report:?}");
+            assert_eq!(report.objects, model.len() as u64, "call {n}, {event}");
+        }
+        fs::remove_dir_all(&path).expect("removed");
+        if (faults.trace().len() as u64) < n {
+            assert!(n > 50, "{n}");
+            break;
+        }
+    }
+}

@@ -120,18 +120,14 @@ fn chunks_of(root: &Folder) -> Result<Folder> {
 
 /// Brings chunks and `STORE` into a state from which the store opens; whether `STORE` was made anew.
 fn mend(root: &Folder, folder: &Folder, findings: &mut Findings) -> Result<bool> {
-    let store = match StoreFile::read(root, Access::Write) {
-        Ok(store) => Some(store),
-        Err(Error::Corrupt { .. } | Error::NotAStore { .. }) => None,
-        Err(error) => return Err(error),
-    };
+    let store = unless_damaged(StoreFile::read(root, Access::Write))?;
     if let Some(store) = store.as_ref().filter(|store| store.newest.features.are_unknown()) {
         let what = "it has features that this version may not write".into();
         return Err(Error::Unsupported { path: store.file.path().to_owned(), what });
     }
     let known = match &store {
         Some(store) => Some(store.identity),
-        None => StoreFile::read_identity(root).ok(),
+        None => unless_damaged(StoreFile::read_identity(root))?,
     };
     let features = store.as_ref().map_or(Features::default(), |store| store.newest.features);
     let mut survey = Survey::of(folder, known.as_ref(), features)?;
@@ -144,7 +140,7 @@ fn mend(root: &Folder, folder: &Folder, findings: &mut Findings) -> Result<bool>
             let active = store.newest.active;
             extend_active(folder, &store, findings)?;
             tail::find_end(folder, &mut survey, Some(active), findings)?;
-            if !agrees(folder, &store) {
+            if unless_damaged(count(folder, &store))?.is_none() {
                 count_again(store, &survey, findings)?;
             }
             Ok(false)
@@ -199,12 +195,24 @@ fn extend_active(folder: &Folder, store: &StoreFile, findings: &mut Findings) ->
     Ok(())
 }
 
-/// Whether the chunks are those that `STORE` counts.
-fn agrees(folder: &Folder, store: &StoreFile) -> bool {
+/// `None` for what is damaged or not there, which is mended. What the system did not let us see is an error: it may be whole.
+fn unless_damaged<T>(read: Result<T>) -> Result<Option<T>> {
+    match read {
+        Err(error)
+            if error.is_absent() || matches!(error, Error::Corrupt { .. } | Error::NotAStore { .. }) =>
+        {
+            Ok(None)
+        }
+        read => read.map(Some),
+    }
+}
+
+/// Fails as damage where the chunks are not those that `STORE` counts.
+fn count(folder: &Folder, store: &StoreFile) -> Result<()> {
     let StoreIdentity { uuid, geometry, .. } = store.identity;
     let (features, residents) = (Features::default(), Arc::new(Residents::new(Some(0))));
     let chunks = ChunkSet::new(folder.clone(), uuid, geometry, features, Access::Read, residents);
-    super::extent::Log::list(&chunks, store).is_ok()
+    super::extent::Log::list(&chunks, store).map(drop)
 }
 
 /// Lets `STORE` count the chunks that are there, and leaves the end of the log where it is.
