@@ -139,6 +139,31 @@ fn a_struct_can_only_nest_what_was_told_before_it() {
 }
 
 #[test]
+fn structs_that_are_nested_deeper_than_any_program_has_them_are_refused() {
+    let number = FieldContent::Scalar(Scalar::native(Kind::U1));
+    let inner = Layout::new("S", 1, 1, vec![Field::new("f", 0, number)]).unwrap();
+    let outer =
+        Layout::new("S", 1, 1, vec![Field::new("f", 0, FieldContent::Nested(inner.clone()))]).unwrap();
+    let (inner, outer) = (inner.encode().unwrap(), outer.encode().unwrap());
+    // Each of these nests the one before it.
+    let level = &outer[inner.len()..];
+    let nested = |levels: u16| {
+        let mut bytes = inner.clone();
+        for number in 0..levels {
+            let at = bytes.len() + 16 + 1 + 12;
+            bytes.extend(level);
+            bytes[at..at + 2].copy_from_slice(&number.to_le_bytes());
+        }
+        bytes[2..4].copy_from_slice(&(levels + 1).to_le_bytes());
+        bytes
+    };
+    let deepest = (1..800).take_while(|&levels| Layout::decode(&nested(levels)).is_ok()).count();
+    assert_eq!(deepest, crate::layout::MAX_DEPTH - 1);
+    let error = Layout::decode(&nested(800)).unwrap_err();
+    assert!(error.reason.contains("nested at most 32 deep"), "{error}");
+}
+
+#[test]
 fn a_type_with_too_many_fields_is_refused() {
     let number = FieldContent::Scalar(Scalar::native(Kind::U1));
     let fields = |count: u64| (0..count).map(|at| Field::new(format!("f{at}"), at, number.clone())).collect();
