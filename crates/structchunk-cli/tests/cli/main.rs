@@ -3,6 +3,7 @@
 mod copying;
 mod damage;
 mod demo;
+mod injected;
 mod keys;
 mod manners;
 mod readelf;
