@@ -2,19 +2,18 @@
 //!
 //! What another thread has begun when a process forks is never ended in the child: a lock stays shut there, a value half made, a descriptor open
 //! that the child was to lose. What is used all the time avoids that by itself ([`super::PerProcess`]); for what is short and seldom, forks wait.
-#![expect(unsafe_code, reason = "asks for the number of the thread that forks")]
 
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use super::fork::{forks, prepare};
 
-/// How many threads are at such work.
+/// How many threads are at such work, and how many times [`FORK`] others that fork.
 static AT_WORK: AtomicU32 = AtomicU32::new(0);
-/// In this count: somebody forks, so nobody begins.
-const FORKING: u32 = 1 << 31;
-/// Who forks; 0: nobody.
-static FORKER: AtomicUsize = AtomicUsize::new(0);
+const FORK: u32 = 1 << 16;
+/// How many wait for forks. These go before forks that come later: where many fork all the time, work begins nevertheless.
+static WAITING: AtomicU32 = AtomicU32::new(0);
 
 /// No fork waits for longer: it could be one that the work waits for.
 const LONGEST: Duration = Duration::from_secs(1);
@@ -32,17 +31,29 @@ pub(crate) fn no_fork() -> NoFork {
     // Where the handlers cannot be installed, there is no memory for them: the same.
     let _ = prepare();
     let begin = || {
-        let begun = |now: u32| (now & FORKING == 0).then_some(now + 1);
-        AT_WORK.try_update(Ordering::Acquire, Ordering::Relaxed, begun).is_ok()
+        let more = |now: u32| (now < FORK).then_some(now + 1);
+        AT_WORK.try_update(Ordering::Acquire, Ordering::Relaxed, more).is_ok()
     };
-    let mut end = None;
-    while !begin() {
-        if Instant::now() > *end.get_or_insert_with(|| Instant::now() + LONGEST) {
-            return NoFork { process: None };
+    let has_begun = begin() || {
+        WAITING.fetch_add(1, Ordering::Relaxed);
+        let has_begun = wait_until(Instant::now() + LONGEST, begin);
+        WAITING.fetch_sub(1, Ordering::Relaxed);
+        has_begun
+    };
+    NoFork { process: has_begun.then(forks) }
+}
+
+/// Whether it became so before `end`.
+fn wait_until(end: Instant, mut is_so: impl FnMut() -> bool) -> bool {
+    loop {
+        if is_so() {
+            return true;
+        }
+        if Instant::now() > end {
+            return false;
         }
         std::thread::sleep(PAUSE);
     }
-    NoFork { process: Some(forks()) }
 }
 
 impl Drop for NoFork {
@@ -54,51 +65,43 @@ impl Drop for NoFork {
     }
 }
 
-fn this_thread() -> usize {
-    // SAFETY: has no preconditions.
-    unsafe { libc::pthread_self() as usize }
+thread_local! {
+    /// This thread forks. Handlers that were installed twice run twice.
+    static FORKING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Waits until nobody is at work. Runs before a fork; a second time, where the handlers were installed twice, for nothing.
+/// Waits until nobody is at work. Runs before a fork.
 pub(super) fn before_fork() {
-    if FORKER.load(Ordering::Relaxed) == this_thread() {
-        return;
-    }
-    let end = Instant::now() + LONGEST;
-    while AT_WORK.fetch_or(FORKING, Ordering::AcqRel) & FORKING != 0 {
-        // Another thread forks.
-        if Instant::now() > end {
-            return;
-        }
-        std::thread::sleep(PAUSE);
-    }
-    FORKER.store(this_thread(), Ordering::Relaxed);
-    while AT_WORK.load(Ordering::Acquire) != FORKING && Instant::now() <= end {
-        std::thread::sleep(PAUSE);
+    if !FORKING.replace(true) {
+        let end = Instant::now() + LONGEST;
+        wait_until(end, || WAITING.load(Ordering::Relaxed) == 0);
+        AT_WORK.fetch_add(FORK, Ordering::AcqRel);
+        wait_until(end, || AT_WORK.load(Ordering::Acquire).is_multiple_of(FORK));
     }
 }
 
 /// Lets others go on, in the parent.
 pub(super) fn after_fork() {
-    if FORKER.load(Ordering::Relaxed) == this_thread() {
-        FORKER.store(0, Ordering::Relaxed);
-        AT_WORK.fetch_and(!FORKING, Ordering::Release);
+    if FORKING.replace(false) {
+        AT_WORK.fetch_sub(FORK, Ordering::Release);
     }
 }
 
 /// Nobody is at work in a child.
 pub(super) fn in_child() {
-    FORKER.store(0, Ordering::Relaxed);
+    FORKING.set(false);
     AT_WORK.store(0, Ordering::Relaxed);
+    WAITING.store(0, Ordering::Relaxed);
 }
 
 #[cfg(test)]
+#[expect(unsafe_code, reason = "forks")]
 mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::thread;
     use std::time::Duration;
 
-    use super::no_fork;
+    use super::{WAITING, after_fork, before_fork, no_fork};
 
     #[test]
     fn a_fork_waits_for_what_it_must_not_come_into() {
@@ -129,6 +132,37 @@ mod tests {
             assert_eq!(status, 0);
             // And nobody waits any more.
             drop(no_fork());
+        });
+    }
+    #[test]
+    fn a_fork_that_is_told_twice_counts_once() {
+        before_fork();
+        let work = thread::spawn(|| no_fork().process.is_some());
+        while WAITING.load(Ordering::Relaxed) == 0 {
+            thread::yield_now();
+        }
+        before_fork();
+        after_fork();
+        after_fork();
+        assert!(work.join().expect("the work"), "it did not wait to the end");
+    }
+
+    #[test]
+    fn work_begins_although_others_fork_all_the_time() {
+        let over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    while !over.load(Ordering::Relaxed) {
+                        before_fork();
+                        thread::sleep(Duration::from_millis(1));
+                        after_fork();
+                    }
+                });
+            }
+            let begins = (0..50).all(|_| no_fork().process.is_some());
+            over.store(true, Ordering::Relaxed);
+            assert!(begins, "it did not wait to the end");
         });
     }
 }

@@ -234,14 +234,15 @@ fn a_child_never_keeps_the_lock_of_its_parent_whenever_it_was_made() {
     let folder = folder();
     let (path, faults) = (folder.path().join("store"), Faults::recorded());
     let opening = Arc::new(AtomicBool::new(false));
+    // How many forks have begun, and ended.
+    let forks = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
     let (tell, told) = std::sync::mpsc::channel();
-    let forks = std::thread::spawn({
-        let opening = opening.clone();
+    let too_early = std::thread::spawn({
+        let (opening, forks) = (opening.clone(), forks.clone());
         move || {
-            let (mut forks, mut too_early) = (0, 0);
-            while let Ok(coming) = told.recv() {
-                let coming: Arc<AtomicBool> = coming;
-                coming.store(true, Ordering::SeqCst);
+            let mut too_early = 0;
+            while let Ok(()) = told.recv() {
+                forks[0].fetch_add(1, Ordering::SeqCst);
                 // SAFETY: the child looks at an atomic.
                 let child = unsafe { libc::fork() };
                 if child == 0 {
@@ -252,31 +253,47 @@ fn a_child_never_keeps_the_lock_of_its_parent_whenever_it_was_made() {
                 let mut status = 0;
                 // SAFETY: waits for the child above, and writes its status.
                 unsafe { libc::waitpid(child, &raw mut status, 0) };
-                forks += 1;
                 too_early += i32::from(status != 0);
+                forks[1].fetch_add(1, Ordering::SeqCst);
             }
-            (forks, too_early)
+            too_early
         }
     });
-    faults.watch(move |event| {
-        if event.call == Call::Open && event.file == "LOCK" {
-            let coming = Arc::new(AtomicBool::new(false));
-            opening.store(true, Ordering::SeqCst);
-            tell.send(coming.clone()).unwrap();
-            while !coming.load(Ordering::SeqCst) {
-                std::thread::yield_now();
+    faults.watch({
+        let forks = forks.clone();
+        move |event| {
+            let begun = forks[0].load(Ordering::SeqCst);
+            // One at a time: a fork that waits for what is under way here begins no other.
+            let idle = forks[1].load(Ordering::SeqCst) == begun;
+            if idle && event.call == Call::Open && event.file == "LOCK" {
+                opening.store(true, Ordering::SeqCst);
+                tell.send(()).unwrap();
+                while forks[0].load(Ordering::SeqCst) == begun {
+                    std::thread::yield_now();
+                }
+                std::thread::sleep(std::time::Duration::from_millis(50));
+                opening.store(false, Ordering::SeqCst);
             }
-            std::thread::sleep(std::time::Duration::from_millis(50));
-            opening.store(false, Ordering::SeqCst);
         }
     });
+    let settle = |least: usize| {
+        while forks[0].load(Ordering::SeqCst) != forks[1].load(Ordering::SeqCst) {
+            std::thread::yield_now();
+        }
+        let forks = forks[1].load(Ordering::SeqCst);
+        assert!(forks >= least, "only {forks} forks");
+    };
     let with_faults = || options().faults(faults.clone());
+    drop(open_with(with_faults(), &path).unwrap());
+    settle(1);
     let store = open_with(with_faults(), &path).unwrap();
+    settle(2);
     // SAFETY: nobody but this test has the files.
     drop(unsafe { with_faults().attach(&path) }.unwrap());
+    settle(3);
     drop(store);
+    settle(3);
     faults.watch(|_| {});
-    let (forks, too_early) = forks.join().unwrap();
-    assert!(forks >= 3, "created, opened and attached: {forks}");
-    assert_eq!(too_early, 0, "of {forks} children were made while the lock file was being opened");
+    let too_early = too_early.join().unwrap();
+    assert_eq!(too_early, 0, "so many children were made while the lock file was being opened");
 }
