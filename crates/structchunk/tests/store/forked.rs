@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use structchunk::{Error, Reader, Sparse, Store};
 
 use crate::common::{Grown, Sample, Wide, folder, open, open_with, options};
+use crate::process::ran_apart;
 
 /// 33,600 bytes, with a file of its own.
 type Grid = [[u64; 42]; 100];
@@ -38,6 +39,9 @@ fn beside_the_parent(store: &Store, mut read: impl FnMut() -> Option<bool>, mut 
 #[test]
 fn a_large_object_is_copied_whole_in_a_child_while_the_parent_changes_it() {
     const ENOUGH: u32 = 3000;
+    if ran_apart(a_large_object_is_copied_whole_in_a_child_while_the_parent_changes_it) {
+        return;
+    }
     let folder = folder();
     let store = open(folder.path());
     store.put("wide", &Wide { words: [0; 128] }).expect("put");
@@ -79,6 +83,9 @@ fn a_large_object_is_copied_whole_in_a_child_while_the_parent_changes_it() {
 
 #[test]
 fn whatever_way_a_child_reads_an_object_it_sees_it_whole() {
+    if ran_apart(whatever_way_a_child_reads_an_object_it_sees_it_whole) {
+        return;
+    }
     let folder = folder();
     let store = open(folder.path());
     store.put("wide", &Wide { words: [0; 128] }).expect("put");
@@ -113,6 +120,9 @@ fn whatever_way_a_child_reads_an_object_it_sees_it_whole() {
 
 #[test]
 fn a_child_borrows_nothing_of_what_its_parent_may_change() {
+    if ran_apart(a_child_borrows_nothing_of_what_its_parent_may_change) {
+        return;
+    }
     let folder = folder();
     let store = open(folder.path());
     store.put("wide", &Wide { words: [1; 128] }).expect("put");
@@ -140,6 +150,9 @@ fn a_child_borrows_nothing_of_what_its_parent_may_change() {
 #[test]
 fn a_child_finds_what_its_parent_puts_after_the_fork() {
     const KEYS: u64 = 60_000;
+    if ran_apart(a_child_finds_what_its_parent_puts_after_the_fork) {
+        return;
+    }
     for sparse in [Sparse::Auto, Sparse::Never] {
         let folder = folder();
         let options = options().chunk_capacity(4 << 20).sparse(sparse);
@@ -183,6 +196,9 @@ fn finds_all(store: &Store, last: u64) -> bool {
 
 #[test]
 fn a_child_opens_and_writes_a_store_although_its_parent_has_used_an_index() {
+    if ran_apart(a_child_opens_and_writes_a_store_although_its_parent_has_used_an_index) {
+        return;
+    }
     let folder = folder();
     let open = || open_with(options().index(true), folder.path()).expect("an open store");
     let store = open();
@@ -213,6 +229,9 @@ fn a_child_opens_and_writes_a_store_although_its_parent_has_used_an_index() {
 
 #[test]
 fn a_child_waits_for_no_lock_that_a_thread_of_its_parent_had() {
+    if ran_apart(a_child_waits_for_no_lock_that_a_thread_of_its_parent_had) {
+        return;
+    }
     let folder = folder();
     let store = open(folder.path());
     store.put("k", &[7_u64; 4096]).expect("put");

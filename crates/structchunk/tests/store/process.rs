@@ -37,6 +37,17 @@ pub fn run(mut command: Command) -> String {
     said
 }
 
+/// Runs a test once more, in a process of its own, and says so; there it says false. So its forks, which have for a while what other tests
+/// of this process delete or unmount, are in nobody's way.
+pub fn ran_apart<T: Fn()>(_test: T) -> bool {
+    let apart = store_of_child().is_none();
+    if apart {
+        let (_, name) = std::any::type_name::<T>().split_once("::").expect("a path");
+        run(again(name, &[], "apart"));
+    }
+    apart
+}
+
 /// A child that says a word and then waits until it is killed.
 pub struct Waiting {
     pub child: Child,

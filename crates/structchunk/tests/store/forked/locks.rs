@@ -7,6 +7,7 @@ use structchunk::testing::{Call, Faults};
 use structchunk::{Error, Object, Reader, Store};
 
 use crate::common::*;
+use crate::process::ran_apart;
 
 /// With a file of its own.
 type Large = [u64; 4200];
@@ -60,6 +61,9 @@ fn forks_beside(times: usize, work: impl Fn() + Sync, mut child: impl FnMut() ->
 
 #[test]
 fn a_child_reads_atomics_that_its_parent_has_borrowed() {
+    if ran_apart(a_child_reads_atomics_that_its_parent_has_borrowed) {
+        return;
+    }
     let folder = folder();
     let store = open(folder.path());
     store.put("counter", &Counter::default()).unwrap();
@@ -76,6 +80,9 @@ fn a_child_reads_atomics_that_its_parent_has_borrowed() {
 
 #[test]
 fn a_child_opens_large_objects_while_its_parent_does() {
+    if ran_apart(a_child_opens_large_objects_while_its_parent_does) {
+        return;
+    }
     let folder = folder();
     let store = open(folder.path());
     for key in ["first", "second"] {
@@ -98,6 +105,9 @@ fn a_child_opens_large_objects_while_its_parent_does() {
 
 #[test]
 fn a_child_drops_what_it_has_inherited_while_its_parent_takes_more() {
+    if ran_apart(a_child_drops_what_it_has_inherited_while_its_parent_takes_more) {
+        return;
+    }
     let folder = folder();
     let store = open(folder.path());
     store.put("number", &1_u64).unwrap();
@@ -131,6 +141,9 @@ fn a_child_drops_what_it_has_inherited_while_its_parent_takes_more() {
 
 #[test]
 fn a_child_scans_a_store_that_its_parent_writes_or_only_reads() {
+    if ran_apart(a_child_scans_a_store_that_its_parent_writes_or_only_reads) {
+        return;
+    }
     let folder = folder();
     let store = open(folder.path());
     for key in ["one", "two"] {
@@ -166,6 +179,9 @@ fn a_child_scans_a_store_that_its_parent_writes_or_only_reads() {
 
 #[test]
 fn a_child_reads_older_objects_as_newer_ones_while_its_parent_does() {
+    if ran_apart(a_child_reads_older_objects_as_newer_ones_while_its_parent_does) {
+        return;
+    }
     let folder = folder();
     let store = open(folder.path());
     let sample = Sample { at: 1, value: 2, kind: 3, flags: 4, pair: [5; 2] };
@@ -179,6 +195,9 @@ fn a_child_reads_older_objects_as_newer_ones_while_its_parent_does() {
 
 #[test]
 fn a_child_reads_what_is_mapped_only_while_it_is_used() {
+    if ran_apart(a_child_reads_what_is_mapped_only_while_it_is_used) {
+        return;
+    }
     with_nothing_kept_mapped(|| {
         let folder = folder();
         let store = open(folder.path());
@@ -202,6 +221,9 @@ fn a_child_reads_what_is_mapped_only_while_it_is_used() {
 
 #[test]
 fn a_child_asks_a_session_of_its_parent_in_vain_and_attaches_for_itself() {
+    if ran_apart(a_child_asks_a_session_of_its_parent_in_vain_and_attaches_for_itself) {
+        return;
+    }
     let folder = folder();
     let store = open(folder.path());
     store.put("counter", &Counter::default()).unwrap();
@@ -231,6 +253,9 @@ fn a_child_asks_a_session_of_its_parent_in_vain_and_attaches_for_itself() {
 
 #[test]
 fn a_child_never_keeps_the_lock_of_its_parent_whenever_it_was_made() {
+    if ran_apart(a_child_never_keeps_the_lock_of_its_parent_whenever_it_was_made) {
+        return;
+    }
     let folder = folder();
     let (path, faults) = (folder.path().join("store"), Faults::recorded());
     let opening = Arc::new(AtomicBool::new(false));
