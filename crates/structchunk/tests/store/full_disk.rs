@@ -12,6 +12,7 @@ use structchunk::{Error, Found};
 
 use crate::common::*;
 use crate::mount::Mount;
+use crate::process::ran_apart;
 use scenarios::no_space;
 
 const TASK: &str = "STRUCTCHUNK_TEST_LIMIT";
@@ -27,36 +28,57 @@ fn on_full_disks(scenario: fn(&str, &Path)) {
 
 #[test]
 fn a_full_disk_is_an_error_value_for_every_call_and_the_store_goes_on_when_there_is_room() {
+    if ran_apart(a_full_disk_is_an_error_value_for_every_call_and_the_store_goes_on_when_there_is_room) {
+        return;
+    }
     on_full_disks(scenarios::every_call);
 }
 
 #[test]
 fn large_objects_that_are_removed_give_their_room_back_on_a_full_disk() {
+    if ran_apart(large_objects_that_are_removed_give_their_room_back_on_a_full_disk) {
+        return;
+    }
     on_full_disks(scenarios::large_objects);
 }
 
 #[test]
 fn a_store_cannot_be_created_on_a_full_disk_and_can_when_there_is_room() {
+    if ran_apart(a_store_cannot_be_created_on_a_full_disk_and_can_when_there_is_room) {
+        return;
+    }
     on_full_disks(scenarios::creation);
 }
 
 #[test]
 fn a_poisoned_store_on_a_full_disk_recovers_without_touching_a_hole() {
+    if ran_apart(a_poisoned_store_on_a_full_disk_recovers_without_touching_a_hole) {
+        return;
+    }
     on_full_disks(scenarios::recovery);
 }
 
 #[test]
 fn a_disk_that_is_too_full_for_the_index_costs_no_object_and_no_scan() {
+    if ran_apart(a_disk_that_is_too_full_for_the_index_costs_no_object_and_no_scan) {
+        return;
+    }
     on_full_disks(scenarios::index);
 }
 
 #[test]
 fn a_full_store_is_emptied_compacted_and_filled_again() {
+    if ran_apart(a_full_store_is_emptied_compacted_and_filled_again) {
+        return;
+    }
     on_full_disks(scenarios::emptied);
 }
 
 #[test]
 fn a_full_store_that_is_thinned_out_at_random_goes_on_when_there_is_a_little_room() {
+    if ran_apart(a_full_store_that_is_thinned_out_at_random_goes_on_when_there_is_a_little_room) {
+        return;
+    }
     on_full_disks(scenarios::thinned_out);
 }
 

@@ -37,13 +37,18 @@ pub fn run(mut command: Command) -> String {
     said
 }
 
-/// Runs a test once more, in a process of its own, and says so; there it says false. So its forks, which have for a while what other tests
-/// of this process delete or unmount, are in nobody's way.
+/// Runs a test once more, in a process of its own, and says so; there it says false.
+///
+/// A child that is being made has for a moment whatever its parent has open and mapped, and as long nothing of that gives its room back. So tests
+/// that fork are in nobody's way, and those that count on every byte of a disk are disturbed by nobody.
 pub fn ran_apart<T: Fn()>(_test: T) -> bool {
     let apart = store_of_child().is_none();
     if apart {
         let (_, name) = std::any::type_name::<T>().split_once("::").expect("a path");
-        run(again(name, &[], "apart"));
+        let mut command = again(name, &[], "apart");
+        // What is skipped is said loudly.
+        command.stderr(Stdio::inherit());
+        run(command);
     }
     apart
 }

@@ -1,9 +1,11 @@
 //! Many threads on the same keys: nobody sees a mixture of two values.
 
+use std::time::Duration;
+
 use structchunk::Object;
 
 use super::race;
-use crate::common::{Random, cases, folder, open};
+use crate::common::{Random, cases, folder, open, open_with, options};
 
 /// A small object whose parts belong together; large ones are arrays of it.
 #[derive(Object, Clone, Copy, Debug, PartialEq)]
@@ -39,7 +41,8 @@ fn is_whole(many: &Many) -> bool {
 fn reads_are_never_torn_whoever_writes_how() {
     const KEYS: u64 = 4;
     let folder = folder();
-    let store = open(folder.path());
+    // However many others want the processor.
+    let store = open_with(options().busy_timeout(Duration::from_secs(20)), folder.path()).unwrap();
     let keys = |random: &mut Random| {
         (format!("small/{}", random.below(KEYS)), format!("large/{}", random.below(KEYS)))
     };
