@@ -14,6 +14,7 @@ mod key;
 mod numbers;
 mod opening;
 mod progress;
+mod reading;
 mod recovery;
 mod survey;
 mod table;

@@ -4,13 +4,25 @@
 
 use std::path::Path;
 
-use structchunk::{Options, Reader, RebuildReport, Store};
+use structchunk::{Error, Options, Reader, RebuildReport, Store};
 
 use crate::failure::Failure;
 use crate::progress::Progress;
+use crate::reading::Reading;
 
-/// Opens a store to look into it. Writes nothing.
-pub fn for_reading(path: &Path) -> Result<Store, Failure> {
+/// Opens a store to look into it, also beside a program that writes it. Writes nothing.
+pub fn for_reading(path: &Path) -> Result<Reading, Failure> {
+    match alone(path) {
+        Err(Failure::Store(Error::Locked { .. })) => {
+            let _progress = Progress::waiting("opening");
+            Ok(Reading::Beside(beside(path)?.session()?))
+        }
+        store => store.map(Reading::Alone),
+    }
+}
+
+/// Opens a store to look into it while nobody writes it. Writes nothing.
+pub fn alone(path: &Path) -> Result<Store, Failure> {
     open(Store::options().read_only(true), path)
 }
 
@@ -27,7 +39,7 @@ pub fn open(options: Options, path: &Path) -> Result<Store, Failure> {
 }
 
 /// Attaches to a store, whether another program writes to it or not. Writes nothing and keeps nobody out.
-pub fn for_copying(path: &Path) -> Result<Reader, Failure> {
+pub fn beside(path: &Path) -> Result<Reader, Failure> {
     let _progress = Progress::waiting("opening");
     // SAFETY: as for `open`.
     Ok(unsafe { Reader::attach(path) }?)

@@ -2,19 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use structchunk::{Entry, Error, Store, StoredType};
+use structchunk::{Entry, Error, Iter, StoredType};
 
 use crate::failure::Failure;
 use crate::progress::Progress;
+use crate::reading::Reading;
 
 /// How often progress is told, in objects.
 const STRIDE: u64 = 1 << 14;
 
-/// Shows every object to `visit`. Where the log is damaged, goes on behind it and returns the first damage at the end.
-pub fn each_object<'a>(store: &'a Store, mut visit: impl FnMut(Entry<'a>)) -> Result<Option<Error>, Failure> {
-    let progress = Progress::of(store.len(), "reading");
+/// Shows each of so many objects to `visit`. Where the log is damaged, goes on behind it and returns the first damage at the end.
+pub fn each_object<'a>(objects: u64, scan: Iter<'a>, mut visit: impl FnMut(Entry<'a>)) -> Option<Error> {
+    let progress = Progress::of(objects, "reading");
     let mut damage = None;
-    for (count, entry) in (0_u64..).zip(store.iter()?) {
+    for (count, entry) in (0_u64..).zip(scan) {
         match entry {
             Ok(entry) => visit(entry),
             Err(error) => {
@@ -25,7 +26,7 @@ pub fn each_object<'a>(store: &'a Store, mut visit: impl FnMut(Entry<'a>)) -> Re
             progress.at(count);
         }
     }
-    Ok(damage)
+    damage
 }
 
 /// The types of a store.
@@ -42,14 +43,14 @@ pub struct CountedType {
 }
 
 /// Counts the objects of every type.
-pub fn count_types(store: &Store) -> Result<TypeSurvey, Failure> {
+pub fn count_types(store: &Reading) -> Result<TypeSurvey, Failure> {
     let (mut counts, mut unreadable) = (BTreeMap::new(), None);
-    let damage = each_object(store, |entry| {
+    let damage = each_object(store.len()?, store.scan()?, |entry| {
         *counts.entry(entry.type_number()).or_insert(0) += 1;
         if let Err(error) = entry.layout() {
             unreadable.get_or_insert(error);
         }
-    })?;
+    });
     let types = store.types()?.into_iter();
     let counted =
         types.map(|stored| CountedType { objects: counts.get(&stored.number).copied().unwrap_or(0), stored });

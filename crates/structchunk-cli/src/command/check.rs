@@ -62,7 +62,7 @@ impl From<&Finding> for JsonFinding {
 
 impl Check {
     pub fn run(self, out: &mut dyn Write) -> Result<Outcome, Failure> {
-        let store = opening::for_reading(&self.store)?;
+        let store = opening::alone(&self.store)?;
         let mut check = {
             let _progress = Progress::waiting("checking");
             if self.deep { store.check_deep() } else { store.check() }?

@@ -46,7 +46,7 @@ struct JsonCopy<'a> {
 
 impl Copy {
     pub fn run(self, out: &mut dyn Write) -> Result<Outcome, Failure> {
-        let reader = opening::for_copying(&self.store)?;
+        let reader = opening::beside(&self.store)?;
         let report = {
             let progress = Progress::of(0, "copying");
             reader.copy_to_with(&self.destination, |copied| progress.at_of(copied.bytes, copied.of_bytes))?

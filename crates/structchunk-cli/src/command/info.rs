@@ -4,10 +4,11 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use serde::Serialize;
-use structchunk::{Stats, Store};
+use structchunk::Stats;
 
 use crate::failure::{Failure, Outcome};
 use crate::numbers::{bytes, counted, grouped};
+use crate::reading::Reading;
 use crate::recovery::{self, JsonRecovery};
 use crate::survey::{CountedType, TypeSurvey, count_types};
 use crate::table::table;
@@ -35,14 +36,16 @@ struct JsonInfo<'a> {
     chunks: u64,
     chunk_capacity: u64,
     bodies: u64,
-    sequence: u64,
+    /// Nobody but the writer knows, where there is one.
+    sequence: Option<u64>,
     epoch: u64,
     bytes_apparent: u64,
     bytes_allocated: u64,
     directory_bytes: u64,
     live_map_bytes: u64,
     index_bytes: u64,
-    opened: JsonRecovery<'a>,
+    /// What opening it found; nothing beside the writer, who has opened it.
+    opened: Option<JsonRecovery<'a>>,
     types: Vec<JsonType<'a>>,
 }
 
@@ -68,7 +71,7 @@ impl Info {
     }
 }
 
-fn json_info<'a>(store: &'a Store, stats: &Stats, types: &'a [CountedType]) -> JsonInfo<'a> {
+fn json_info<'a>(store: &'a Reading, stats: &Stats, types: &'a [CountedType]) -> JsonInfo<'a> {
     let json_type = |CountedType { stored, objects }: &'a CountedType| JsonType {
         name: stored.layout.name(),
         fingerprint: stored.fingerprint.to_string(),
@@ -88,12 +91,12 @@ fn json_info<'a>(store: &'a Store, stats: &Stats, types: &'a [CountedType]) -> J
         directory_bytes: stats.directory_bytes,
         live_map_bytes: stats.live_map_bytes,
         index_bytes: stats.index_bytes,
-        opened: store.recovery().into(),
+        opened: store.recovery().map(Into::into),
         types: types.iter().map(json_type).collect(),
     }
 }
 
-fn print(out: &mut dyn Write, store: &Store, stats: &Stats, types: &[CountedType]) -> Result<(), Failure> {
+fn print(out: &mut dyn Write, store: &Reading, stats: &Stats, types: &[CountedType]) -> Result<(), Failure> {
     let [directory, live_map, index] =
         [stats.directory_bytes, stats.live_map_bytes, stats.index_bytes].map(bytes);
     let views = format!("directory {directory}, live map {live_map}, index {index}");
@@ -109,14 +112,10 @@ fn print(out: &mut dyn Write, store: &Store, stats: &Stats, types: &[CountedType
         counted_bytes(stats.bytes_allocated)
     )?;
     writeln!(out, "  views      {views}")?;
-    writeln!(
-        out,
-        "  state      {}; sequence {}, epoch {}",
-        store.recovery().found,
-        stats.sequence,
-        stats.epoch
-    )?;
-    for line in recovery::lines(store.recovery()) {
+    let found = store.recovery().map_or("written by another program".to_owned(), |it| it.found.to_string());
+    let sequence = stats.sequence.map_or(String::new(), |sequence| format!("sequence {sequence}, "));
+    writeln!(out, "  state      {found}; {sequence}epoch {}", stats.epoch)?;
+    for line in store.recovery().map(recovery::lines).unwrap_or_default() {
         writeln!(out, "             {}", quiet(&line))?;
     }
     if types.is_empty() {

@@ -16,12 +16,12 @@ pub fn draw(store: &Store, interrupt: &Interrupt) -> Result<Sizes, Failure> {
     let stats = store.stats()?;
     let row = |head| Row::new(stats.chunk_capacity, head);
     let mut rows: BTreeMap<_, _> = stats.chunks.iter().map(|chunk| (chunk.number, row(chunk.head))).collect();
-    let damage = each_object(store, |entry| {
+    let damage = each_object(store.len(), store.iter()?, |entry| {
         let (chunk, bytes) = entry.place();
         if let Some(row) = rows.get_mut(&chunk) {
             row.add(bytes);
         }
-    })?;
+    });
     interrupt.check()?;
     if let Some(damage) = damage {
         return Err(damage.into());

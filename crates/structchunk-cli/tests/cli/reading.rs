@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use structchunk::{Object, Store};
 
-use crate::stores::{ODD_KEY, Pair, Particle, Sample, hex, open, run};
+use crate::stores::{ODD_KEY, Pair, Particle, Sample, hex, open, particle, run};
 
 #[test]
 fn info_says_how_much_of_everything_there_is() {
@@ -205,14 +205,39 @@ fn reading_changes_no_byte() {
 }
 
 #[test]
-fn several_may_read_at_once_and_not_beside_a_writer() {
+fn a_store_that_is_being_written_is_shown_as_it_is_at_this_moment() {
     let sample = Sample::new();
     let reader = open(Store::options().read_only(true), &sample.path());
     sample.run("info", &[]).succeeds();
     drop(reader);
+    let all = || {
+        let info = sample.run("info", &["--json"]).succeeds().json();
+        let listed = ["ls", "types", "stats"].map(|command| sample.run(command, &["--json"]).succeeds().out);
+        (info, listed, sample.run("get", &["p/00", "--json"]).succeeds().out)
+    };
+    let mut before = all();
     let writer = open(Store::options(), &sample.path());
-    sample.run("info", &[]).fails(2, &format!("in use by process {}", std::process::id()));
-    drop(writer);
+    writer.put("new", &particle(7)).unwrap();
+    assert_eq!(sample.run("get", &["new", "--json"]).succeeds().json()["value"]["id"], json!(7));
+    assert_eq!(sample.run("ls", &["--prefix", "ne"]).succeeds().out, "new\n");
+    let info = sample.run("info", &[]).succeeds().out;
+    assert!(info.contains("state      written by another program; epoch"), "{info}");
+    sample.run("get", &["newer"]).fails(1, "no object newer");
+    assert!(writer.remove("new").unwrap());
+    let mut beside = all();
+    // Two more records, and what only the writer knows.
+    for of in [&mut before, &mut beside] {
+        for different in ["sequence", "opened", "epoch", "bytes_apparent", "bytes_allocated"] {
+            of.0[different] = json!(null);
+        }
+        of.1[2].clear();
+    }
+    assert_eq!(beside, before);
+    // What looks at every byte, or changes something, has to be alone.
+    for (command, more) in [("check", None), ("rm", Some("p/00")), ("compact", None), ("rebuild", None)] {
+        let refused = sample.run(command, more.as_slice());
+        refused.fails(2, &format!("in use by process {}", std::process::id()));
+    }
 }
 
 #[test]

@@ -16,8 +16,8 @@ use crate::layout::{Fingerprint, Layout};
 pub struct Stats {
     /// How many objects there are.
     pub objects: u64,
-    /// Sequence of the last record.
-    pub sequence: u64,
+    /// Sequence of the last record. `None` beside a writer, of whom others learn where the log ends and no more.
+    pub sequence: Option<u64>,
     /// Raised by every recovery that gave something up, or could not know whether it did.
     pub epoch: u64,
     /// Capacity of a chunk, in bytes.
@@ -117,7 +117,7 @@ impl Store {
         if inner.is_forked() && !inner.read_only {
             return Err(Error::Forked);
         }
-        let LogNow { chunks: ids, active, head, sequence, .. } = inner.log_known();
+        let LogNow { chunks: ids, active, head, sequence, .. } = inner.log_now()?;
         let mut chunks = Vec::with_capacity(ids.len());
         for id in ids {
             chunks.push(inner.chunk_stats(id, (id == active).then_some(head))?);
@@ -127,7 +127,7 @@ impl Store {
         let (index_apparent, index_bytes) = index_sizes(&inner.root);
         let mut stats = Stats {
             objects: self.len(),
-            sequence: sequence.unwrap_or_default(),
+            sequence,
             epoch: inner.epoch,
             chunk_capacity: inner.chunks.geometry.capacity(),
             bodies: 0,
@@ -147,7 +147,11 @@ impl Store {
         };
         for name in inner.chunks.list()? {
             if let FileName::Body(number) = name {
-                let body = inner.bodies.get(number)?;
+                let body = match inner.bodies.get(number) {
+                    // It was given back meanwhile.
+                    Err(error) if error.is_absent() => continue,
+                    body => body?,
+                };
                 stats.bodies += 1;
                 stats.bytes_apparent += body.map.len();
                 stats.bytes_allocated += body.allocated_bytes()?;

@@ -272,7 +272,7 @@ impl<'w> World<'w> {
         // Whoever looks at an index brings it up to date, or throws it away.
         let ordered = !self.index || self.random.one_in(4);
         there.check_other_ways(&store, &at, ordered);
-        let numbered = store.stats().expect("stats").sequence;
+        let numbered = store.stats().expect("stats").sequence.expect("the writer's");
         assert!(
             image.sequence.is_none_or(|sequence| sequence == numbered),
             "{at}: numbered up to {numbered}"
@@ -308,7 +308,7 @@ impl<'w> World<'w> {
         let (now, synced) = (session.now.clone(), session.synced.clone());
         let (hits, closes) = (session.hits, alive && session.world.random.one_in(3));
         let mut stage = disk.stage_now();
-        let sequence = alive.then(|| store.stats().expect("stats").sequence);
+        let sequence = alive.then(|| store.stats().expect("stats").sequence.expect("the writer's"));
         if closes {
             store.close().unwrap_or_else(|error| panic!("{at}: close: {error}"));
             disk.done(|image| image.at = format!("{} of a close after {at}", image.at));

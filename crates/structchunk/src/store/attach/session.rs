@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::RangeBounds;
 use std::path::Path;
 
-use super::super::{Entry, Inner, Iter, Keys, Range, Store, StoredType};
+use super::super::{Entry, Inner, Iter, Keys, Range, Stats, Store, StoredType};
 use crate::error::Result;
 use crate::layout::Object;
 
@@ -125,6 +125,22 @@ impl Session {
     /// As for [`Session::contains`].
     pub fn types(&self) -> Result<Vec<StoredType>> {
         self.ask(Store::types)
+    }
+
+    /// The object under `key`, whatever its type, or `None` where there is none.
+    ///
+    /// # Errors
+    /// As for [`Session::contains`].
+    pub fn entry(&self, key: impl AsRef<[u8]>) -> Result<Option<Entry<'_>>> {
+        self.store.inner.still(self.store.entry(key))
+    }
+
+    /// Sizes and counts; see [`Store::stats`]. Of a writer at work they are of several moments.
+    ///
+    /// # Errors
+    /// As for [`Session::contains`].
+    pub fn stats(&self) -> Result<Stats> {
+        self.ask(Store::stats)
     }
 
     /// All objects, in the order in which they were last put. Every key that is there throughout the scan is met exactly once.

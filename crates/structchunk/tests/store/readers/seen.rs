@@ -273,3 +273,49 @@ fn a_copy_without_a_type_has_the_bytes_of_the_layout_that_it_says() {
         assert!(copies > 100, "{copies} copies");
     });
 }
+
+#[test]
+fn what_there_is_is_counted_beside_a_writer_that_goes_on() {
+    counts_beside_a_writer();
+    with_nothing_kept_mapped(counts_beside_a_writer);
+}
+
+fn counts_beside_a_writer() {
+    let folder = folder();
+    let store = open(folder.path());
+    let reader = attach(folder.path());
+    let session = reader.session().unwrap();
+    let mut looks = 0;
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            for round in 0..12 {
+                for number in 0..3000_u64 {
+                    store.put(format!("{number}"), &[round + number; 30][..]).unwrap();
+                    if number % 100 == 0 {
+                        store.put("large", &vec![round; 9000][..]).unwrap();
+                        store.sync().unwrap();
+                    }
+                }
+                store.compact().unwrap();
+            }
+        });
+        while !writer.is_finished() {
+            let stats = session.stats().unwrap();
+            assert!(stats.objects <= 3001 && stats.sequence.is_none(), "{stats:?}");
+            let number = (looks % 3000).to_string();
+            if let Some(entry) = session.entry(&number).unwrap() {
+                assert_eq!((entry.key(), entry.shape()), (number.as_bytes(), Some(vec![30])));
+            }
+            looks += 1;
+        }
+    });
+    assert!(looks > 10, "{looks}");
+    let mut stats = store.stats().unwrap();
+    assert!(stats.sequence.take().is_some() && stats.chunks.iter().any(|chunk| chunk.dead_bytes > 0));
+    assert_eq!((session.stats().unwrap(), stats.bodies), (stats, 1));
+    assert!(session.entry("none").unwrap().is_none());
+    drop(store);
+    drop(open(folder.path()));
+    assert!(matches!(session.stats(), Err(Error::SessionOver { .. })));
+    assert!(matches!(session.entry("large"), Err(Error::SessionOver { .. })));
+}
