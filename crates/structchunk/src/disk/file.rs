@@ -156,6 +156,7 @@ impl File {
 
     /// Asks the kernel to read nothing ahead of what is read of this file, so that it makes no large pages.
     pub(crate) fn read_nothing_ahead(&self) {
+        // Only memory depends on it.
         let _ = self.effect(Call::Cache, || rustix::fs::fadvise(&self.descriptor, 0, None, Advice::Random));
     }
 
@@ -166,6 +167,7 @@ impl File {
         let mut from = range.start;
         while let Some(bytes) = NonZeroU64::new(range.end.saturating_sub(from).min(PIECE)) {
             let advise = || rustix::fs::fadvise(&self.descriptor, from, Some(bytes), Advice::WillNeed);
+            // Only time depends on it.
             let _ = self.effect(Call::Cache, advise);
             from += bytes.get();
         }

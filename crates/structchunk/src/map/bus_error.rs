@@ -139,6 +139,7 @@ fn say(found: Found) {
             this process cannot go on, opening the store again recovers it or says what is lost\n",
         ),
     ];
+    // Where standard error is closed there is nobody to tell.
     let _ = rustix::io::writev(io::stderr(), &line);
 }
 

@@ -28,6 +28,7 @@ pub(crate) fn make_large_pages(file: &File, part: Range<u64>) {
     if start >= end {
         return;
     }
+    // Only speed depends on it.
     let _ = file.effect(Call::Cache, || {
         let mut options = MmapOptions::new();
         let map = options.offset(start).len((end - start) as usize).map_raw_read_only(&file.descriptor())?;

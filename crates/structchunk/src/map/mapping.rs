@@ -300,6 +300,7 @@ impl Mapping {
         let end = range.end.min(self.len());
         if range.start < end {
             let bytes = (end - range.start) as usize;
+            // Advice is no more than that.
             let _ = self.with_memory(|memory| {
                 let memory = memory.as_ref();
                 memory.map(|mapped| mapped.memory.advise_range(advice, range.start as usize, bytes))
@@ -316,7 +317,7 @@ impl Mapping {
             self.with_memory(|memory| {
                 let Some(Mapped { memory, .. }) = memory else { return };
                 // SAFETY: the mapping is shared, so what was stored is in the file's pages and found there again; nothing changes for
-                // whoever loads or stores meanwhile.
+                // whoever loads or stores meanwhile. (Where it fails, the pages stay.)
                 let _ = unsafe { memory.unchecked_advise_range(UncheckedAdvice::DontNeed, start, bytes) };
             });
         }

@@ -101,6 +101,7 @@ fn dirty_again(map: &Mapping, range: &Range<u64>) {
     for offset in pages.map(|page| range.start.max(page * PAGE_BYTES)) {
         if let Some(word) = map.word(offset) {
             let seen = word.load(Ordering::Relaxed);
+            // Where it does not succeed, somebody else has just written to the page.
             let _ = word.compare_exchange(seen, seen, Ordering::Relaxed, Ordering::Relaxed);
         }
     }

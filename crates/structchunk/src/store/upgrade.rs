@@ -203,6 +203,7 @@ impl Store {
             }
         }
         done.finished = true;
+        // There is nothing left to break off.
         let _ = progress(&done);
         Ok(done)
     }
