@@ -88,7 +88,8 @@ fn every_call_of_a_copy_beside_a_writer_may_fail_and_then_there_is_no_copy_and_t
     child.tell("put_point late");
     now.set(b"late", Value::Point(Point { x: 1.0, y: 2.0 }));
     let faults = Faults::recorded();
-    let reader = attach_with(options().faults(faults.clone()), &path).expect("attach");
+    let reader = attach_with(options().busy_timeout(Duration::from_secs(20)).faults(faults.clone()), &path)
+        .expect("attach");
     let before = files(&path);
     let place = folder.path().join("copy");
     // Of one session, and of a reader, which makes a session first.
