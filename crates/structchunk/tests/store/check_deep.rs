@@ -193,14 +193,26 @@ fn a_seal_that_does_not_say_what_lies_in_its_chunk_is_found() {
 
 #[test]
 fn what_waits_to_be_given_back_is_no_finding() {
+    what_waits_is_no_finding(false);
+}
+
+#[test]
+fn what_waits_while_compaction_drops_the_record_that_named_it_is_no_finding() {
+    what_waits_is_no_finding(true);
+}
+
+/// `on_the_side`: compaction goes before each sync, which leaves it to later ones to give back.
+fn what_waits_is_no_finding(on_the_side: bool) {
     let folder = folder();
-    let store = open(folder.path());
+    let store = open_with(options().auto_compact(on_the_side), folder.path()).unwrap();
     for n in 0..40_u64 {
         store.put((n % 3).to_string(), &[n; 2500]).unwrap();
         store.put("body", &[n; 5000]).unwrap();
         if n % 5 == 0 {
             store.sync().unwrap();
-            store.compact().unwrap();
+            if !on_the_side {
+                store.compact().unwrap();
+            }
         }
         assert_eq!(found(&store, true), [], "{n}");
     }

@@ -174,6 +174,13 @@ fn a_change_that_met_nothing_is_applied_to_what_somebody_else_stores_meanwhile()
     let entry = table.entry(1).expect("an entry").and_modify(|n| *n += 1).expect("modified");
     table.put(1, &10).expect("put");
     assert_eq!(*entry.or_insert(1).expect("an object"), 11);
+    // In the last moment, too: between the look and the insert.
+    let entry = table.entry(2).expect("an entry").and_modify(|n| *n += 1).expect("modified");
+    let put = || {
+        table.put(2, &20).expect("put");
+        1
+    };
+    assert_eq!(*entry.or_insert_with(put).expect("an object"), 21);
     // One that was removed meanwhile is inserted; the change was applied already.
     let entry = table.entry(1).expect("an entry").and_modify(|n| *n += 1).expect("modified");
     table.remove(1).expect("remove");

@@ -75,6 +75,20 @@ fn an_index_that_is_right_or_behind_is_none() {
 }
 
 #[test]
+fn an_index_behind_whose_end_records_are_missing_is_none() {
+    let folder = indexed();
+    let store = open_with(options().index(false), folder.path()).unwrap();
+    store.remove("key 08").unwrap();
+    while store.stats().unwrap().chunks.len() < 3 {
+        store.put("filler", &[0_u8; 4096]).unwrap();
+    }
+    // Then nothing says any more that it was removed.
+    assert!(store.compact().unwrap().dropped_tombstones > 0);
+    store.close().unwrap();
+    assert_eq!(findings(folder.path()), [""; 0]);
+}
+
+#[test]
 fn a_key_that_leads_elsewhere_is_found() {
     let folder = indexed();
     rewrite(
