@@ -1,11 +1,11 @@
 //! Processes that die or stop while they change an object.
 
 use rustix::process::Signal;
-use structchunk::{Error, Found};
+use structchunk::testing::{Call, Event, Faults};
+use structchunk::{Compaction, Error, Found};
 
 use super::{attach, mutator, shared};
 use crate::common::*;
-use crate::process::ran_apart;
 use crate::readers::{process, writer};
 
 fn is_torn<T>(outcome: structchunk::Result<T>) -> bool {
@@ -231,92 +231,40 @@ fn what_has_returned_before_a_sync_survives_the_loss_of_everything_later() {
     assert_eq!((syncs(), syncs()), (1, 0));
 }
 
-#[test]
-fn a_child_of_a_mutator_changes_nothing_and_keeps_nobody_waiting() {
-    if ran_apart(a_child_of_a_mutator_changes_nothing_and_keeps_nobody_waiting) {
-        return;
-    }
-    let folder = folder();
-    let store = shared(folder.path());
-    store.put("key", &1_u64).unwrap();
-    let beside = attach(folder.path()).unwrap();
-    // SAFETY: the child uses the handle only, and no lock is held by another thread.
-    #[expect(unsafe_code, reason = "fork")]
-    let child = unsafe { libc::fork() };
-    if child == 0 {
-        let refused = [
-            matches!(beside.update("key", |_: &mut u64| {}), Err(Error::Forked)),
-            matches!(beside.load::<u64>("key"), Err(Error::Forked)),
-            matches!(beside.session(), Err(Error::Forked)),
-            matches!(beside.clone().load::<u64>("key"), Err(Error::Forked)),
-            matches!(store.update("key", |_: &mut u64| {}), Err(Error::Forked)),
-            store.load("key").is_ok_and(|value| value == Some(1_u64)),
-        ];
-        // SAFETY: ends the process without running anything else.
-        #[expect(unsafe_code, reason = "fork")]
-        unsafe {
-            libc::_exit(i32::from(refused != [true; 6]))
-        };
-    }
-    let mut status = 0;
-    // SAFETY: waits for the child above, and writes its status.
-    #[expect(unsafe_code, reason = "fork")]
-    unsafe {
-        libc::waitpid(child, &raw mut status, 0)
-    };
-    assert_eq!(status, 0);
-    assert!(beside.update("key", |value: &mut u64| *value += 1).unwrap());
-    assert_eq!(store.load("key").unwrap(), Some(2_u64));
-}
-
-/// A change of the number under `key`, by the writer or beside it.
-type Change =
-    fn(&structchunk::Store, &structchunk::Mutator, &mut dyn FnMut(&mut u64)) -> structchunk::Result<bool>;
+/// What gives the record of an object another place.
+type Move = fn(&structchunk::Store);
 
 #[test]
-fn a_child_that_was_made_in_the_middle_of_a_change_leaves_it_to_its_parent() {
-    if ran_apart(a_child_that_was_made_in_the_middle_of_a_change_leaves_it_to_its_parent) {
-        return;
-    }
+fn a_large_object_that_another_process_has_changed_is_synced_wherever_its_record_goes_before_that() {
     let folder = folder();
-    let store = shared(folder.path());
-    let changes: [Change; 2] =
-        [|_, beside, change| beside.update("key", change), |store, _, change| store.update("key", change)];
-    for change in changes {
-        store.put("key", &0_u64).unwrap();
-        let beside = attach(folder.path()).unwrap();
-        let (mut told, mut tell) = std::io::pipe().unwrap();
-        let mut child = 0;
-        let outcome = change(&store, &beside, &mut |value| {
-            // SAFETY: the child uses the stores and a pipe only, and no lock is held by another thread.
-            #[expect(unsafe_code, reason = "fork")]
-            let forked = unsafe { libc::fork() };
-            child = forked;
-            if child == 0 {
-                // Until others have changed it.
-                let _ = std::io::Read::read(&mut told, &mut [0]);
-            }
-            *value += 1;
-        });
-        if child == 0 {
-            // SAFETY: ends the process without running anything else.
-            #[expect(unsafe_code, reason = "fork")]
-            unsafe {
-                libc::_exit(i32::from(!matches!(outcome, Err(Error::Forked))))
-            };
+    let path = folder.path().join("store");
+    let faults = Faults::recorded();
+    let store = open_with(options().shared_mutation(true).faults(faults.clone()), &path).unwrap();
+    store.put("large", &vec![1_u64; 9000][..]).unwrap();
+    let beside = attach(&path).unwrap();
+    let moves: [(&str, Move); 3] = [
+        ("where it was", |_| {}),
+        ("renamed", |store| {
+            assert!(store.rename("large", "other").unwrap() && store.rename("other", "large").unwrap());
+        }),
+        ("moved", |store| {
+            assert!(store.compact_with(Compaction::new().fill_ratio(1.0)).unwrap().moved_objects > 0);
+        }),
+    ];
+    for (what, go) in moves {
+        // Its new record is to be in another chunk.
+        let active = || store.stats().unwrap().chunks.last().unwrap().number;
+        let before = active();
+        while active() == before {
+            store.put("filler", &[0_u8; 4096]).unwrap();
         }
-        assert!(outcome.unwrap());
-        for _ in 0..10 {
-            assert!(beside.update("key", |value: &mut u64| *value += 1).unwrap());
-        }
-        std::io::Write::write_all(&mut tell, &[1]).unwrap();
-        let mut status = 0;
-        // SAFETY: waits for the child above, and writes its status.
-        #[expect(unsafe_code, reason = "fork")]
-        unsafe {
-            libc::waitpid(child, &raw mut status, 0)
-        };
-        assert_eq!((status, store.load("key").unwrap()), (0, Some(11_u64)));
+        while syncs(&store) > 0 {}
+        assert!(beside.update("large", |large: &mut [u64]| large[0] += 1).unwrap());
+        faults.forget();
+        go(&store);
+        store.sync().unwrap();
+        let synced = |event: &Event| event.call == Call::Sync && event.file.contains(".body");
+        assert!(faults.trace().iter().any(synced), "{what}");
     }
 }
 

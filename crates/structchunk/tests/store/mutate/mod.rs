@@ -4,6 +4,7 @@
 mod alone;
 mod copies;
 mod dead;
+mod forked;
 mod hostile;
 mod others;
 mod refused;
