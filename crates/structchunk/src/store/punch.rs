@@ -150,3 +150,34 @@ impl Inner {
 pub(super) fn given_back(record: &Record<'_>) -> Error {
     Error::io("read a superseded object in", record.chunk.path(), std::io::ErrorKind::NotFound.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use crate::{Compaction, Store};
+
+    #[test]
+    fn who_has_found_a_record_before_it_was_moved_or_given_back_notices_it_when_it_is_borrowed() {
+        let store = Store::in_memory().unwrap();
+        let put_large = || store.put("large", &vec![1_u64; 30_000][..]).unwrap();
+        let found = |key: &str| {
+            let relocations = store.inner.relocations.load(Ordering::SeqCst);
+            let record = store.inner.find(key.as_bytes()).unwrap().unwrap();
+            store.inner.check_not_moved(&record, relocations).unwrap();
+            (record, relocations)
+        };
+        store.put("key", &1_u64).unwrap();
+        put_large();
+        put_large();
+        let (record, relocations) = found("key");
+        let report = store.compact_with(Compaction::new().fill_ratio(1.0)).unwrap();
+        assert!(report.moved_objects > 0, "{report:?}");
+        assert!(store.inner.check_not_moved(&record, relocations).unwrap_err().is_absent());
+        let (record, relocations) = found("large");
+        put_large();
+        store.sync().unwrap();
+        store.sync().unwrap();
+        assert!(store.inner.check_not_moved(&record, relocations).unwrap_err().is_absent());
+    }
+}
