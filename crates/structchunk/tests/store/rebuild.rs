@@ -328,13 +328,13 @@ fn the_only_chunk_is_known_by_its_store_or_its_bodies_when_its_header_is_lost() 
 
 #[test]
 fn a_missing_chunk_is_told_and_what_the_others_hold_comes_back_with_all_bodies_kept() {
-    for store_lost in [true, false] {
+    for (store_lost, middle) in [(true, false), (true, true), (false, true)] {
         let folder = folder();
         let path = folder.path().join("store");
         let (model, places) = several_chunks(&path);
         // The chunk of the body's record: the body then looks like nobody's.
         let (number, _) = places[b"body".as_slice()];
-        let missing = if store_lost { number } else { 1 };
+        let missing = if middle { 1 } else { number };
         fs::remove_file(chunk(&path, missing)).expect("removed");
         if store_lost {
             fs::remove_file(path.join("STORE")).expect("removed");
