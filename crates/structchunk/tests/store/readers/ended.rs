@@ -1,11 +1,12 @@
 //! Readers when their writer ends, dies or is followed by another one.
 
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use structchunk::testing::{Call, Fault, Faults};
-use structchunk::{Error, Found};
+use structchunk::{Error, Found, Store};
 
 use super::{attach, attach_with, keys, process, writer};
 use crate::common::*;
@@ -110,7 +111,7 @@ fn the_directory_that_a_close_made_smaller_is_picked_up() {
 }
 
 /// A store whose machine died: "kept" was synced, "late" was not.
-fn cut_off(path: &std::path::Path) {
+fn cut_off(path: &Path) {
     let faults = Faults::recorded();
     faults.pretend_boot(Some([1; 16]));
     let store = open_with(options().faults(faults), path).unwrap();
@@ -291,6 +292,19 @@ fn a_stopped_reader_holds_nobody_up_and_goes_on_with_the_writer_of_then() {
     assert_eq!(reader.tell("len"), "5001");
 }
 
+/// Compacts a store until a chunk's file is removed.
+fn compact_until_gone(store: &Store, file: &Path) {
+    for number in 0..=10 {
+        store.compact().unwrap();
+        store.put("filler", &number).unwrap();
+        store.sync().unwrap();
+        if !file.exists() {
+            return;
+        }
+    }
+    panic!("{} stays", file.display());
+}
+
 #[test]
 fn a_reader_that_sleeps_from_before_a_batch_until_what_it_replaces_is_gone_sees_the_batch() {
     let folder = folder();
@@ -325,16 +339,7 @@ fn a_reader_that_sleeps_from_before_a_batch_until_what_it_replaces_is_gone_sees_
         asleep.recv().unwrap();
         go_on.send(()).unwrap();
         commit.join().unwrap();
-        let file = folder.path().join("chunks/00000000.chunk");
-        for number in 0.. {
-            store.compact().unwrap();
-            store.put("filler", &number).unwrap();
-            store.sync().unwrap();
-            if !file.exists() {
-                break;
-            }
-            assert!(number < 10, "it stays");
-        }
+        compact_until_gone(&store, &folder.path().join("chunks/00000000.chunk"));
         wake_up.send(()).unwrap();
         assert_eq!(load.join().unwrap().unwrap(), Some(2));
     });
@@ -343,7 +348,7 @@ fn a_reader_that_sleeps_from_before_a_batch_until_what_it_replaces_is_gone_sees_
 #[test]
 fn a_scan_that_sleeps_until_another_writer_has_dropped_a_chunk_says_that_its_session_is_over() {
     let folder = folder();
-    let grow = |store: &structchunk::Store, chunks: u32| {
+    let grow = |store: &Store, chunks: u32| {
         while store.stats().unwrap().chunks.last().unwrap().number < chunks {
             store.put("filler", &[0_u8; 4096]).unwrap();
         }
@@ -365,16 +370,7 @@ fn a_scan_that_sleeps_until_another_writer_has_dropped_a_chunk_says_that_its_ses
         let next = open(folder.path());
         grow(&next, 2);
         next.put("b", &3_u64).unwrap();
-        let file = folder.path().join("chunks/00000001.chunk");
-        for number in 0.. {
-            next.compact().unwrap();
-            next.put("filler", &number).unwrap();
-            next.sync().unwrap();
-            if !file.exists() {
-                break;
-            }
-            assert!(number < 10, "it stays");
-        }
+        compact_until_gone(&next, &folder.path().join("chunks/00000001.chunk"));
         wake_up.send(()).unwrap();
         let met = met.join().unwrap();
         assert!(matches!(met, Err(Error::SessionOver { .. })), "{met:?}");
