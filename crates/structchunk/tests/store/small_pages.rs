@@ -17,6 +17,7 @@ use crate::full_disk::scenarios::fill;
 use crate::mount::Mount;
 
 const TASK: &str = "STRUCTCHUNK_TEST_PAGES";
+const LARGE_PAGE: u64 = 2 << 20;
 /// Of an object that leaves a hole.
 const FRAME_BYTES: usize = 100 << 10;
 
@@ -56,7 +57,8 @@ fn what_a_child_does() {
         "make holes" => make_holes(place),
         "read cold" => read_cold(place, false),
         "scan cold" => read_cold(place, true),
-        "put at the end of a page" => put_durably_before_a_large_page(place),
+        "put at the end of a page" => put_durably_in_a_large_page(place, 16 << 10),
+        "put in the middle of a page" => put_durably_in_a_large_page(place, LARGE_PAGE / 2),
         "put beside a reader" => put_durably_beside_a_reader(place),
         other => panic!("no task {other}"),
     }
@@ -173,6 +175,7 @@ fn read_cold(place: &Path, by_reader: bool) {
 
 #[test]
 fn a_durable_put_after_a_load_writes_a_few_pages_wherever_the_load_has_ended() {
+    children_do(&["put in the middle of a page"]);
     children_do(&["put at the end of a page"]);
 }
 
@@ -199,12 +202,12 @@ fn put_durably(store: &Store, keys: std::ops::Range<u64>, each: impl Fn(u64)) ->
     (written() - before) / count
 }
 
-fn put_durably_before_a_large_page(place: &Path) {
-    const LARGE_PAGE: u64 = 2 << 20;
+/// `left`: of the large page in which the load ends.
+fn put_durably_in_a_large_page(place: &Path, left: u64) {
     let store = open_with(large(), place.join("store")).expect("open");
     let head = || store.stats().expect("stats").chunks[0].head;
     let mut key = 0_u64;
-    while key < 80_000 || head() % LARGE_PAGE < LARGE_PAGE - (16 << 10) {
+    while key < 80_000 || !(left - (8 << 10)..left).contains(&(LARGE_PAGE - head() % LARGE_PAGE)) {
         for _ in 0..50 {
             store.put(key.to_be_bytes(), &[key; 8]).expect("put");
             key += 1;
@@ -214,7 +217,7 @@ fn put_durably_before_a_large_page(place: &Path) {
     put_durably(&store, key..key + 5, |_| {});
     let before = head();
     let bytes = put_durably(&store, key + 5..key + 300, |_| {});
-    assert!(head() / LARGE_PAGE > before / LARGE_PAGE);
+    assert_eq!(head() / LARGE_PAGE > before / LARGE_PAGE, left < LARGE_PAGE / 2);
     assert!(bytes <= 16 << 10, "{bytes} bytes a put");
 }
 
