@@ -119,7 +119,12 @@ fn generations_of_any_value_serve() {
     for (round, generation) in [0, 1, 0x1fffe, 0x1ffff, 0x20000, u64::MAX].into_iter().enumerate() {
         page.write_all_at(&generation.to_le_bytes(), 144).unwrap();
         let beside = attach(folder.path()).unwrap();
-        assert!(beside.update("key", |value: &mut u64| *value += 1).unwrap());
+        let change = |value: &mut u64| {
+            let meanwhile = store.try_update("key", |_: &mut u64| {});
+            assert!(matches!(meanwhile, Err(Error::Busy { .. })), "{generation:x}: {meanwhile:?}");
+            *value += 1;
+        };
+        assert!(beside.update("key", change).unwrap());
         assert_eq!(store.load("key").unwrap(), Some(round as u64 + 1));
     }
 }
