@@ -26,6 +26,7 @@ pub use evolution::Evolves;
 pub use field::{Field, FieldContent};
 pub use fingerprint::{Fingerprint, ParseFingerprintError};
 pub use kind::{ByteOrder, Kind, Presentation, Scalar, TimeBase, TimeUnit};
+pub(crate) use object::fixed_size;
 pub use object::{Object, Plain, SharedAtomic};
 pub use shape::Shape;
 pub(crate) use show::Source;

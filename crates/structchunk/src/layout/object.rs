@@ -154,3 +154,31 @@ pub unsafe trait Plain: Object {}
             `#[object(atomic)]`, padding is of `AtomicU8`; without the attribute all fields are plain; a mix is not possible"
 )]
 pub unsafe trait SharedAtomic: Object {}
+
+/// The size of a type whose values all have the same; `None` for a slice.
+pub(crate) const fn fixed_size<T: Object + ?Sized>() -> Option<usize> {
+    // What points to a slice says how long it is.
+    if size_of::<*const T>() > size_of::<*const u8>() {
+        return None;
+    }
+    let mut bytes = T::ELEMENT.size();
+    let mut dimensions = T::DIMENSIONS;
+    while let Some(outer) = dimensions {
+        bytes *= outer.length as usize;
+        dimensions = outer.inner;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fixed_size;
+    use crate::Bool;
+
+    #[test]
+    fn types_of_one_size_have_it_and_slices_do_not() {
+        assert_eq!((fixed_size::<u64>(), fixed_size::<Bool>()), (Some(8), Some(1)));
+        assert_eq!((fixed_size::<[u32; 7]>(), fixed_size::<[[f64; 3]; 2]>()), (Some(28), Some(48)));
+        assert_eq!((fixed_size::<[u64]>(), fixed_size::<[[f64; 3]]>()), (None, None));
+    }
+}

@@ -16,7 +16,7 @@ use crate::chunk::{Chunk, ChunkRef, Record};
 use crate::directory::{AtHome, Candidate};
 use crate::error::Result;
 use crate::format::{HEADER_BYTES, Location, Usual, align_up};
-use crate::layout::Object;
+use crate::layout::{Object, fixed_size};
 use crate::map::Window;
 use crate::protocol::{VersionWord, WRITING};
 
@@ -80,24 +80,25 @@ impl Inner {
 
     /// The record of an object that may be seen as a `T`, and where the object lies.
     #[inline]
-    pub(crate) fn find_typed<T: Object>(
+    pub(crate) fn find_typed<T: Object + ?Sized>(
         &self,
         key: &[u8],
         hash: u64,
     ) -> Result<Option<(Record<'_>, Payload<'_>)>> {
-        if let Some(usual) = self.usual::<T>(key.len())
+        if let Some(bytes) = bytes_of_any::<T>()
+            && let Some(usual) = self.usual::<T>(key.len())
             && let AtHome::Found(sight) =
                 self.views.directory.find_at_home(hash, |location| self.sight::<T>(location, key, usual))
             && self.is_a::<T>(&sight)
             && self.ends_in_log(
                 sight.chunk.geometry.location(sight.chunk.id, sight.offset),
                 sight.chunk,
-                sight.payload + size_of::<T>() as u64,
+                sight.payload + bytes,
             )
-            && sight.window.address(sight.payload, size_of::<T>() as u64).is_some()
+            && sight.window.address(sight.payload, bytes).is_some()
         {
             let chunk = ChunkRef::new(sight.chunk);
-            let payload = Payload::inline(chunk.clone(), sight.payload, size_of::<T>() as u64);
+            let payload = Payload::inline(chunk.clone(), sight.payload, bytes);
             return Ok(Some((Record::recognised(chunk, sight.offset), payload)));
         }
         let Some(record) = self.find_hashed(key, hash)? else { return Ok(None) };
@@ -107,7 +108,7 @@ impl Inner {
 
     /// Whether the object is a `T`.
     #[inline(always)]
-    fn is_a<T: Object>(&self, sight: &Sight<'_>) -> bool {
+    fn is_a<T: Object + ?Sized>(&self, sight: &Sight<'_>) -> bool {
         self.types.is(sight.type_number, T::FINGERPRINT)
     }
 
@@ -122,8 +123,8 @@ impl Inner {
 
     /// What a header looks like that leads to a `T`; `None` when no glance will do.
     #[inline(always)]
-    fn usual<T: Object>(&self, key_length: usize) -> Option<Usual> {
-        let bytes = size_of::<T>() as u64;
+    fn usual<T: Object + ?Sized>(&self, key_length: usize) -> Option<Usual> {
+        let bytes = bytes_of_any::<T>()?;
         if T::ATOMIC || bytes > LARGEST_STAGED || self.borrows.any_atomic() {
             return None;
         }
@@ -131,7 +132,7 @@ impl Inner {
     }
 
     #[inline(always)]
-    fn sight<T: Object>(&self, location: Location, key: &[u8], usual: Usual) -> Option<Sight<'_>> {
+    fn sight<T: Object + ?Sized>(&self, location: Location, key: &[u8], usual: Usual) -> Option<Sight<'_>> {
         // Told by the slot alone, so it is asked while the record is still far away.
         if location.get() >= self.shared.end() {
             return None;
@@ -162,14 +163,23 @@ impl Inner {
     }
 }
 
-const fn align_log2<T: Object>() -> u8 {
+/// The size of all `T`s, which the compiler knows; `None` for slices, which a glance has no eye for.
+#[inline(always)]
+const fn bytes_of_any<T: Object + ?Sized>() -> Option<u64> {
+    match const { fixed_size::<T>() } {
+        Some(bytes) => Some(bytes as u64),
+        None => None,
+    }
+}
+
+const fn align_log2<T: Object + ?Sized>() -> u8 {
     let align = if T::ALIGN > 16 { T::ALIGN } else { 16 };
     align.ilog2() as u8
 }
 
 /// What the header at an offset leads to, and where the key lies, if it is the usual one.
 #[inline(always)]
-fn sight_at<T: Object>(
+fn sight_at<T: Object + ?Sized>(
     chunk: &Chunk,
     offset: u64,
     key_length: u64,
@@ -179,7 +189,8 @@ fn sight_at<T: Object>(
     // Key and payload often lie behind the header's cache line, in two more; only the header tells where, and it is far away itself. So all
     // are fetched at the same time, from where they mostly are.
     window.prefetch(offset + 64);
-    window.prefetch(offset + HEADER_BYTES + key_length + size_of::<T>() as u64 - 1);
+    let bytes = bytes_of_any::<T>()?;
+    window.prefetch(offset + HEADER_BYTES + key_length + bytes - 1);
     let [first, second, third, version_word] = window.cells::<4>(offset)?;
     let words = [first, second, third].map(|cell| u64::from_le(cell.load(Ordering::Relaxed)));
     let particulars = usual.recognise(words)?;

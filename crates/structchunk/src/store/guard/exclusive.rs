@@ -2,11 +2,12 @@
 #![expect(unsafe_code, reason = "guards are references into mapped memory")]
 
 use std::fmt;
+use std::mem::MaybeUninit;
 use std::ops::{Deref, DerefMut};
 
 use super::WriteHold;
 use crate::error::{Error, Result};
-use crate::layout::Plain;
+use crate::layout::{Plain, fixed_size};
 use crate::map::{Buffer, object_at};
 use crate::store::borrow::Want;
 use crate::store::mutate::Staged;
@@ -111,41 +112,63 @@ impl<T: Plain + ?Sized + fmt::Debug> fmt::Debug for RefMut<'_, T> {
 impl Inner {
     fn borrow_mut<T: Plain + ?Sized>(&self, key: &[u8], wait: bool) -> Result<Option<RefMut<'_, T>>> {
         self.check_not_shared()?;
-        let Some(hold) = self.borrow_to_write::<T>(key, Want::Exclusive, wait)? else { return Ok(None) };
-        let bytes = hold.payload.bytes as usize;
-        let staged = hold.payload.bytes <= LARGEST_STAGED;
-        let buffer = staged.then(|| Buffer::few_zeroes(bytes, T::ALIGN));
-        let address = if let Some(buffer) = &buffer {
-            // SAFETY: the object was checked to be a `T` of this size, aligned; the buffer is as large, and nobody else's.
-            unsafe { T::copy_racy(hold.address(), buffer.as_ptr(), bytes) };
-            buffer.as_ptr()
-        } else {
-            hold.begin_writing();
-            hold.address()
-        };
-        let target = object_at::<T>(address, bytes).cast_mut();
-        let panicking = std::thread::panicking();
-        Ok(Some(RefMut { target, staged: buffer, panicking, finished: false, hold }))
+        Ok(self.borrow_to_write::<T>(key, Want::Exclusive, wait)?.map(guard_of))
     }
 
     #[inline]
-    fn update<T: Plain>(&self, key: &[u8], wait: bool, change: impl FnOnce(&mut T)) -> Result<bool> {
+    fn update<T: Plain + ?Sized>(&self, key: &[u8], wait: bool, change: impl FnOnce(&mut T)) -> Result<bool> {
         if self.shares_changes {
             return self.update_shared(key, wait, change);
         }
-        if size_of::<T>() as u64 > LARGEST_STAGED {
-            let Some(mut object) = self.borrow_mut::<T>(key, wait)? else { return Ok(false) };
+        let find = |hash| self.find_typed::<T>(key, hash);
+        let Some(hold) = self.borrow_found(key, Want::Exclusive, wait, find)? else { return Ok(false) };
+        // What the compiler knows makes copies of a few words.
+        let bytes = const { fixed_size::<T>() }.unwrap_or(hold.payload.bytes as usize);
+        if bytes as u64 > LARGEST_STAGED {
+            let mut object = guard_of::<T>(hold);
             change(&mut object);
             return object.commit().map(|()| true);
         }
-        let find = |hash| self.find_typed::<T>(key, hash);
-        let Some(hold) = self.borrow_found(key, Want::Exclusive, wait, find)? else { return Ok(false) };
-        let copy = hold.payload.map().read_object::<T>(hold.payload.offset);
-        let mut copy = copy.ok_or_else(|| out_of_bounds(&hold.record))?;
-        change(&mut copy);
-        self.write_back::<T>(&hold, std::ptr::from_ref(&copy).cast())?;
+        let from = hold.address();
+        // (It is; what the compiler knows of that makes the copy a straight one.)
+        if !from.addr().is_multiple_of(T::ALIGN) {
+            return Err(out_of_bounds(&hold.record));
+        }
+        let mut room = MaybeUninit::<Room>::uninit();
+        let wider = (T::ALIGN > align_of::<Room>()).then(|| Buffer::few_zeroes(bytes, T::ALIGN));
+        let copy = wider.as_ref().map_or(room.as_mut_ptr().cast::<u8>(), Buffer::as_ptr);
+        // SAFETY: the object was checked to be a `T` of this size, aligned; the copy has room for it, aligned, and is nobody else's.
+        unsafe { T::copy_racy(from, copy, bytes) };
+        let object = object_at::<T>(copy, bytes).cast_mut();
+        // SAFETY: all bytes of the copy were written, any bytes are a `T`, and nobody else has it.
+        change(unsafe { &mut *object });
+        self.write_back::<T>(&hold, copy)?;
         Ok(true)
     }
+}
+
+/// Room for what is staged.
+#[repr(align(64))]
+struct Room {
+    _bytes: [u8; LARGEST_STAGED as usize],
+}
+
+/// The guard of an object that was checked to be a `T`.
+fn guard_of<T: Plain + ?Sized>(hold: WriteHold<'_>) -> RefMut<'_, T> {
+    let bytes = hold.payload.bytes as usize;
+    let staged = hold.payload.bytes <= LARGEST_STAGED;
+    let buffer = staged.then(|| Buffer::few_zeroes(bytes, T::ALIGN));
+    let address = if let Some(buffer) = &buffer {
+        // SAFETY: the object was checked to be a `T` of this size, aligned; the buffer is as large, and nobody else's.
+        unsafe { T::copy_racy(hold.address(), buffer.as_ptr(), bytes) };
+        buffer.as_ptr()
+    } else {
+        hold.begin_writing();
+        hold.address()
+    };
+    let target = object_at::<T>(address, bytes).cast_mut();
+    let panicking = std::thread::panicking();
+    RefMut { target, staged: buffer, panicking, finished: false, hold }
 }
 
 impl Inner {
@@ -156,7 +179,12 @@ impl Inner {
 
     /// Changes an object of any size in a copy, which is written back under the claim that began before it was made.
     #[cold]
-    fn update_shared<T: Plain>(&self, key: &[u8], wait: bool, change: impl FnOnce(&mut T)) -> Result<bool> {
+    fn update_shared<T: Plain + ?Sized>(
+        &self,
+        key: &[u8],
+        wait: bool,
+        change: impl FnOnce(&mut T),
+    ) -> Result<bool> {
         let find = |hash| self.find_typed::<T>(key, hash);
         let Some(hold) = self.borrow_found(key, Want::Exclusive, wait, find)? else { return Ok(false) };
         let Some(claim) = &hold.claim else { return Err(Error::Busy { key: key.to_vec() }) };
@@ -188,11 +216,12 @@ impl Store {
         self.inner.borrow_mut(key.as_ref(), false)
     }
 
-    /// Changes the object under `key` in place; whether there was one. When `change` panics, objects up to 512 bytes stay as they
-    /// were.
+    /// Changes the object under `key` in place; whether there was one. For arrays of any length too: `T` may be a slice. When `change` panics, objects
+    /// up to 512 bytes stay as they were.
     ///
     /// In a store with [`shared_mutation`](crate::Options::shared_mutation) an object of any size is changed in a copy, alone among all processes:
-    /// others wait meanwhile, at most their busy timeout. Of a sparse one only what is no hole is copied.
+    /// others wait meanwhile, at most their busy timeout. When `change` panics, it stays as it was. Of a sparse one only what is no hole is copied, and
+    /// what stays zero stays a hole.
     ///
     /// # Durability
     /// As for [`RefMut`].
@@ -200,7 +229,11 @@ impl Store {
     /// # Errors
     /// As for [`Store::get_mut`]; [`Error::Torn`] instead of [`Error::SharedStore`]: see [`Store::mend`], and [`Error::NoSpace`] where a hole of a sparse
     /// object in such a store is to be filled and the disk has no room: then nothing has changed.
-    pub fn update<T: Plain>(&self, key: impl AsRef<[u8]>, change: impl FnOnce(&mut T)) -> Result<bool> {
+    pub fn update<T: Plain + ?Sized>(
+        &self,
+        key: impl AsRef<[u8]>,
+        change: impl FnOnce(&mut T),
+    ) -> Result<bool> {
         self.inner.update(key.as_ref(), true, change)
     }
 
@@ -211,7 +244,11 @@ impl Store {
     ///
     /// # Errors
     /// As for [`Store::get_mut`].
-    pub fn try_update<T: Plain>(&self, key: impl AsRef<[u8]>, change: impl FnOnce(&mut T)) -> Result<bool> {
+    pub fn try_update<T: Plain + ?Sized>(
+        &self,
+        key: impl AsRef<[u8]>,
+        change: impl FnOnce(&mut T),
+    ) -> Result<bool> {
         self.inner.update(key.as_ref(), false, change)
     }
 }

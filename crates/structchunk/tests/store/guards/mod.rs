@@ -5,6 +5,7 @@ mod forgotten;
 mod hammer;
 mod mixtures;
 mod scans;
+mod slices;
 mod waiting;
 
 use std::sync::Barrier;

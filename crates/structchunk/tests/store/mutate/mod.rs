@@ -8,6 +8,7 @@ mod forked;
 mod hostile;
 mod others;
 mod refused;
+mod slices;
 mod sparse;
 mod totals;
 

@@ -92,6 +92,16 @@ fn so_does_one_by_the_writer_of_a_store_that_is_shared() {
 }
 
 #[test]
+fn so_does_one_by_the_writer_that_knows_no_length() {
+    let (folder, faults) = (folder(), Faults::recorded());
+    let store = shared_with(&faults, folder.path());
+    put_grid(&store);
+    takes_space_for_what_it_changes(&store, &faults, |at, value| {
+        store.update("grid", |grid: &mut [u64]| set(grid, at, value))
+    });
+}
+
+#[test]
 fn so_does_mending_which_leaves_the_object_torn_where_it_is_refused() {
     let (folder, faults) = (folder(), Faults::recorded());
     let store = shared_with(&faults, folder.path());

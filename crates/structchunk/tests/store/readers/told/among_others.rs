@@ -10,6 +10,14 @@ use super::{Hands, number};
 use crate::common::*;
 use crate::process::say;
 
+/// Says that it is in the middle of a change, and waits for a word.
+fn dwell() {
+    say("dwelling");
+    // (Who gives orders has the standard input locked.)
+    let input = std::fs::File::open("/dev/stdin").expect("the standard input");
+    std::io::BufReader::new(input).lines().next().expect("a line").expect("a word");
+}
+
 impl Hands {
     fn mutator(&self) -> &Mutator {
         self.mutator.as_ref().expect("an attached store")
@@ -76,19 +84,19 @@ impl Hands {
             // Says so from the middle of a change, and stays there until it may go on.
             ["dwell", key] => {
                 let dwelt = self.mutator().update(key, |value: &mut u64| {
-                    say("dwelling");
-                    // (Who gives orders has the standard input locked.)
-                    let input = std::fs::File::open("/dev/stdin").expect("the standard input");
-                    std::io::BufReader::new(input).lines().next().expect("a line").expect("a word");
+                    dwell();
                     *value += 1;
                 });
                 dwelt.map(|found| found.to_string())
             }
             ["dwell_words", key] => {
-                let dwelt = self.mutator().update(key, |_: &mut [u64]| {
-                    say("dwelling");
-                    let input = std::fs::File::open("/dev/stdin").expect("the standard input");
-                    std::io::BufReader::new(input).lines().next().expect("a line").expect("a word");
+                self.mutator().update(key, |_: &mut [u64]| dwell()).map(|found| found.to_string())
+            }
+            // As its writer, with the copy changed already.
+            ["dwell_own_words", key] => {
+                let dwelt = self.store().update(key, |words: &mut [u64]| {
+                    words.fill(u64::MAX);
+                    dwell();
                 });
                 dwelt.map(|found| found.to_string())
             }
