@@ -47,12 +47,29 @@ fn a_quick_run_gives_one_json_object_a_row_with_the_same_workloads_for_every_eng
     for workload in ["get", "put", "sync"] {
         assert!(ours.contains(&format!("{workload}_1_thread")), "{workload}");
     }
-    for access in
-        ["get", "session_get", "get_many_16", "get_sealed", "view", "get_atomic", "add", "change", "scan"]
-    {
+    for access in [
+        "get",
+        "session_get",
+        "get_many_16",
+        "get_sealed",
+        "view",
+        "get_atomic",
+        "add",
+        "change",
+        "scan",
+        "scan_keys",
+        "scan_sorted",
+        "range_100",
+        "get_1MiB",
+        "change_1MiB",
+        "copy_to",
+    ] {
         for row in [format!("second_{access}"), format!("writer_{access}"), format!("second_{access}_x")] {
             assert!(ours.contains(&row), "{row}");
         }
+    }
+    for row in ["second_attach", "second_scan_first", "second_sort", "second_sort_more"] {
+        assert!(ours.contains(row), "{row}");
     }
 }
 

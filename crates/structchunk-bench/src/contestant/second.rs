@@ -4,7 +4,7 @@ use structchunk::Store;
 
 use super::{Contestant, Sample, sample};
 use crate::engine::Outcome;
-use crate::second::{ADDING, ALL, Task, all_of, ask, create, totals};
+use crate::second::{ADDING, ALL, ALONE, More, Task, all_of, ask, changes_of_large, create, totals};
 use crate::workload::Scale;
 
 impl Contestant {
@@ -19,19 +19,32 @@ impl Contestant {
                 none.insert(create(&folder, objects)?)
             }
         };
-        let [changes, adds] = totals(store, objects)?;
-        let second = ask(&Task { folder, objects, operations, round })?;
-        let writer = all_of(store, objects, operations, round)?;
-        if totals(store, objects)? != [changes + 2 * operations, adds + 2 * ADDING * operations] {
+        let [changes, adds, large] = totals(store, objects)?;
+        let mut more = More::new(store, objects)?;
+        let second = ask(&Task { folder, objects, operations, round }, || more.look())?;
+        more.end()?;
+        let (second, alone) = second.split_at(ALL.len());
+        let writer = all_of(store, &self.folder, objects, operations, round)?;
+        let now = [
+            changes + 2 * operations,
+            adds + 2 * ADDING * operations,
+            large + 2 * changes_of_large(operations),
+        ];
+        if totals(store, objects)? != now {
             return Err("a change of one of the two processes was lost".into());
         }
-        let samples = ALL.iter().zip(second.into_iter().zip(writer)).flat_map(|(rows, (second, writer))| {
+        let both = ALL.iter().zip(second.iter().zip(writer)).flat_map(|(rows, (second, writer))| {
             [
-                sample(rows.second, "ns", second),
-                sample(rows.writer, "ns", writer),
+                in_unit(rows.second, rows.unit, *second),
+                in_unit(rows.writer, rows.unit, writer),
                 sample(rows.ratio, "x", second / writer),
             ]
         });
-        Ok(samples.collect())
+        let alone = ALONE.iter().zip(alone).map(|((row, unit), ns)| in_unit(row, unit, *ns));
+        Ok(both.chain(alone).collect())
     }
+}
+
+fn in_unit(row: &'static str, unit: &'static str, nanoseconds: f64) -> Sample {
+    sample(row, unit, if unit == "us" { nanoseconds / 1e3 } else { nanoseconds })
 }

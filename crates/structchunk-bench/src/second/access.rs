@@ -1,10 +1,11 @@
 //! What either side does, and how long it takes.
 
 use std::hint::black_box;
+use std::path::Path;
 use std::sync::atomic::Ordering;
 
-use structchunk::Error;
-
+use super::large::{Large, copy_to};
+use super::order::{Order, sum_of_particles};
 use super::side::Side;
 use super::{COUNTERS, SEALED, counter_key, sealed_beside, sealed_key};
 use crate::clock::busy;
@@ -16,24 +17,31 @@ pub struct Rows {
     pub second: &'static str,
     pub writer: &'static str,
     pub ratio: &'static str,
+    pub unit: &'static str,
 }
 
-const fn rows([second, writer, ratio]: [&'static str; 3]) -> Rows {
-    Rows { second, writer, ratio }
+const fn rows([second, writer, ratio]: [&'static str; 3], unit: &'static str) -> Rows {
+    Rows { second, writer, ratio, unit }
 }
 
-/// All kinds of access, in the order in which they are done.
-pub const ALL: [Rows; 10] = [
-    rows(["second_get", "writer_get", "second_get_x"]),
-    rows(["second_session_get", "writer_session_get", "second_session_get_x"]),
-    rows(["second_get_many_16", "writer_get_many_16", "second_get_many_16_x"]),
-    rows(["second_get_sealed", "writer_get_sealed", "second_get_sealed_x"]),
-    rows(["second_sealed_held", "writer_sealed_held", "second_sealed_held_x"]),
-    rows(["second_view", "writer_view", "second_view_x"]),
-    rows(["second_get_atomic", "writer_get_atomic", "second_get_atomic_x"]),
-    rows(["second_add", "writer_add", "second_add_x"]),
-    rows(["second_change", "writer_change", "second_change_x"]),
-    rows(["second_scan", "writer_scan", "second_scan_x"]),
+/// All kinds of access that both sides have, in the order in which they are done.
+pub const ALL: [Rows; 16] = [
+    rows(["second_get", "writer_get", "second_get_x"], "ns"),
+    rows(["second_session_get", "writer_session_get", "second_session_get_x"], "ns"),
+    rows(["second_get_many_16", "writer_get_many_16", "second_get_many_16_x"], "ns"),
+    rows(["second_get_sealed", "writer_get_sealed", "second_get_sealed_x"], "ns"),
+    rows(["second_sealed_held", "writer_sealed_held", "second_sealed_held_x"], "ns"),
+    rows(["second_view", "writer_view", "second_view_x"], "ns"),
+    rows(["second_get_atomic", "writer_get_atomic", "second_get_atomic_x"], "ns"),
+    rows(["second_add", "writer_add", "second_add_x"], "ns"),
+    rows(["second_change", "writer_change", "second_change_x"], "ns"),
+    rows(["second_scan", "writer_scan", "second_scan_x"], "ns"),
+    rows(["second_scan_keys", "writer_scan_keys", "second_scan_keys_x"], "ns"),
+    rows(["second_scan_sorted", "writer_scan_sorted", "second_scan_sorted_x"], "ns"),
+    rows(["second_range_100", "writer_range_100", "second_range_100_x"], "us"),
+    rows(["second_get_1MiB", "writer_get_1MiB", "second_get_1MiB_x"], "us"),
+    rows(["second_change_1MiB", "writer_change_1MiB", "second_change_1MiB_x"], "us"),
+    rows(["second_copy_to", "writer_copy_to", "second_copy_to_x"], "ns"),
 ];
 
 /// How many of [`ALL`] add to counters.
@@ -43,9 +51,19 @@ pub const ADDING: u64 = 2;
 const HELD: usize = 1000;
 
 /// How many nanoseconds each kind of access takes one side. The round decides which objects it is.
-pub fn all_of<S: Side>(side: &S, objects: u64, operations: u64, round: u64) -> Outcome<[f64; ALL.len()]> {
+/// Whatever is made on the way is made in `folder`, and removed.
+pub fn all_of<S: Side + Sync>(
+    side: &S,
+    folder: &Path,
+    objects: u64,
+    operations: u64,
+    round: u64,
+) -> Outcome<[f64; ALL.len()]> {
     let work = Work::new(side, objects, operations, round);
     work.warm_up()?;
+    let order = Order::new(side, objects, operations, round);
+    order.sort()?;
+    let large = Large::new(side, operations, round);
     Ok([
         work.get(S::load)?,
         work.get(S::load_in_session)?,
@@ -56,7 +74,13 @@ pub fn all_of<S: Side>(side: &S, objects: u64, operations: u64, round: u64) -> O
         work.get_atomic()?,
         work.add()?,
         work.change()?,
-        work.scan()?,
+        timed(order.objects(), order.sum(), || sum_of_particles(side.entries()?))?,
+        order.scan_keys()?,
+        order.scan_sorted()?,
+        order.range_100()?,
+        large.get()?,
+        large.change()?,
+        copy_to(side, folder, objects)?,
     ])
 }
 
@@ -71,12 +95,12 @@ struct Work<'a, S> {
     sealed_sum: u64,
 }
 
-fn there<T>(found: structchunk::Result<Option<T>>) -> Outcome<T> {
+pub(super) fn there<T>(found: structchunk::Result<Option<T>>) -> Outcome<T> {
     Ok(found?.ok_or("an object is missing")?)
 }
 
 /// Work whose outcome tells whether all of it was done.
-fn timed(count: usize, expected: u64, work: impl FnOnce() -> Outcome<u64>) -> Outcome<f64> {
+pub(super) fn timed(count: usize, expected: u64, work: impl FnOnce() -> Outcome<u64>) -> Outcome<f64> {
     let (ns, outcome) = busy(work)?;
     if outcome != expected {
         return Err(format!("what was read adds up to {outcome} instead of {expected}").into());
@@ -178,23 +202,6 @@ impl<'a, S: Side> Work<'a, S> {
     fn change(&self) -> Outcome<f64> {
         timed(self.keys.len(), self.keys.len() as u64, || {
             self.keys.iter().map(|key| Ok(u64::from(self.side.update(key)?))).sum()
-        })
-    }
-
-    /// Particles, sealed ones among them; whoever meets a counter goes on.
-    fn scan(&self) -> Outcome<f64> {
-        let sealed = sealed_beside(self.objects);
-        let sum = |count: u64| count * count.saturating_sub(1) / 2;
-        timed((self.objects + sealed) as usize, sum(self.objects) + sum(sealed) + SEALED * sealed, || {
-            let mut sum = 0;
-            for entry in self.side.entries()? {
-                match entry?.load::<Particle>() {
-                    Ok(particle) => sum += black_box(&particle).number,
-                    Err(Error::LayoutMismatch { .. }) => {}
-                    Err(error) => return Err(error.into()),
-                }
-            }
-            Ok(sum)
         })
     }
 }

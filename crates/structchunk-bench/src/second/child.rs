@@ -3,15 +3,19 @@
 use std::ffi::OsString;
 use std::io::Read;
 use std::path::PathBuf;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use super::access::{ALL, all_of};
+use super::alone::{self, ALONE};
 use super::side::Beside;
 use crate::engine::Outcome;
 
 /// What makes this program the second process: [`Task`]'s fields come after it.
 pub const ARGUMENT: &str = "--as-second-process";
+
+/// So many figures it tells.
+pub const FIGURES: usize = ALL.len() + ALONE.len();
 
 /// How often the first process looks whether the second one has ended.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -46,7 +50,9 @@ impl Task {
     /// Does it, and prints a line for each kind of access: its nanoseconds.
     pub fn carry_out(&self) -> Outcome<()> {
         let side = Beside::attach(&self.folder)?;
-        for nanoseconds in all_of(&side, self.objects, self.operations, self.round)? {
+        let copies = self.folder.parent().ok_or("the store lies nowhere")?;
+        let figures = all_of(&side, copies, self.objects, self.operations, self.round)?;
+        for nanoseconds in figures.into_iter().chain(alone::all(&side, &self.folder, self.objects)?) {
             println!("{nanoseconds}");
         }
         Ok(())
@@ -58,14 +64,18 @@ impl Task {
     }
 }
 
-/// Runs a second process that carries out the task, and gives what it measured.
-pub fn ask(task: &Task) -> Outcome<[f64; ALL.len()]> {
+/// Runs a second process that carries out the task, and gives what it measured. `meanwhile` is called from time to time.
+pub fn ask(task: &Task, meanwhile: impl FnMut() -> Outcome<()>) -> Outcome<[f64; FIGURES]> {
     let mut command = Command::new(std::env::current_exe()?);
-    told_by(command.args(task.arguments()), task.patience())
+    told_by(command.args(task.arguments()), task.patience(), meanwhile)
 }
 
 /// The figures that a command prints; it gets no longer than `patience`.
-fn told_by(command: &mut Command, patience: Duration) -> Outcome<[f64; ALL.len()]> {
+fn told_by(
+    command: &mut Command,
+    patience: Duration,
+    mut meanwhile: impl FnMut() -> Outcome<()>,
+) -> Outcome<[f64; FIGURES]> {
     let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| format!("cannot start a second process: {error}"))?;
     let end = Instant::now() + patience;
@@ -73,10 +83,15 @@ fn told_by(command: &mut Command, patience: Duration) -> Outcome<[f64; ALL.len()
     let status = loop {
         match child.try_wait()? {
             Some(status) => break status,
-            None if Instant::now() < end => std::thread::sleep(PAUSE),
+            None if Instant::now() < end => {
+                std::thread::sleep(PAUSE);
+                if let Err(error) = meanwhile() {
+                    end_now(&mut child)?;
+                    return Err(error);
+                }
+            }
             None => {
-                child.kill()?;
-                child.wait()?;
+                end_now(&mut child)?;
                 return Err(format!("the second process did not end within {patience:?}").into());
             }
         }
@@ -87,7 +102,13 @@ fn told_by(command: &mut Command, patience: Duration) -> Outcome<[f64; ALL.len()
     figures_of(status, &figures, &complaint)
 }
 
-fn figures_of(status: ExitStatus, figures: &str, complaint: &str) -> Outcome<[f64; ALL.len()]> {
+fn end_now(child: &mut Child) -> Outcome<()> {
+    child.kill()?;
+    child.wait()?;
+    Ok(())
+}
+
+fn figures_of(status: ExitStatus, figures: &str, complaint: &str) -> Outcome<[f64; FIGURES]> {
     if !status.success() {
         return Err(format!("the second process failed ({status}): {}", complaint.trim_end()).into());
     }
@@ -101,10 +122,11 @@ mod tests {
     use std::process::Command;
     use std::time::{Duration, Instant};
 
-    use super::{ALL, Task, told_by};
+    use super::{FIGURES, Task, told_by};
 
-    fn told(script: &str, patience: Duration) -> Result<[f64; ALL.len()], String> {
-        told_by(Command::new("sh").args(["-c", script]), patience).map_err(|error| error.to_string())
+    fn told(script: &str, patience: Duration) -> Result<[f64; FIGURES], String> {
+        told_by(Command::new("sh").args(["-c", script]), patience, || Ok(()))
+            .map_err(|error| error.to_string())
     }
 
     #[test]
@@ -127,8 +149,18 @@ mod tests {
     }
 
     #[test]
+    fn a_second_process_ends_with_the_first_ones_part() {
+        let start = Instant::now();
+        let mut command = Command::new("sh");
+        let told =
+            told_by(command.args(["-c", "exec sleep 60"]), Duration::from_mins(1), || Err("full".into()));
+        assert_eq!(told.unwrap_err().to_string(), "full");
+        assert!(start.elapsed() < Duration::from_secs(30));
+    }
+
+    #[test]
     fn a_second_process_tells_all_figures_or_none_count() {
-        let all: String = "echo 2.5;".repeat(ALL.len());
+        let all: String = "echo 2.5;".repeat(FIGURES);
         assert_eq!(told(&all, Duration::from_mins(1)).unwrap()[1].to_bits(), 2.5_f64.to_bits());
         for script in ["echo 1.5", "true", &format!("{all} echo 1"), &format!("echo many; {all}")] {
             let error = told(script, Duration::from_mins(1)).unwrap_err();

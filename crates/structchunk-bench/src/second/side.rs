@@ -5,8 +5,9 @@ use std::ops::Deref;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use structchunk::{AtomicRef, Iter, Mutator, MutatorSession, Reader, Result, Session, Store};
+use structchunk::{AtomicRef, Iter, Keys, Mutator, MutatorSession, Range, Reader, Result, Session, Store};
 
+use super::large::WORDS;
 use crate::data::{Key, Particle};
 
 /// Who accesses objects.
@@ -34,6 +35,24 @@ pub trait Side {
 
     /// All objects, in the order of the log.
     fn entries(&self) -> Result<Iter<'_>>;
+
+    /// All keys in order.
+    fn keys(&self) -> Result<Keys<'_>>;
+
+    /// All objects in the order of their keys.
+    fn ordered(&self) -> Result<Range<'_>>;
+
+    /// Those from a key on.
+    fn range_from(&self, key: &Key) -> Result<Range<'_>>;
+
+    /// A copy of a large object.
+    fn load_large(&self, key: &Key) -> Result<Option<[u64; WORDS]>>;
+
+    /// Adds one to a word of a large object; whether it is there.
+    fn change_large(&self, key: &Key, word: usize) -> Result<bool>;
+
+    /// A copy of the store.
+    fn copy_to(&self, place: &Path) -> Result<()>;
 }
 
 fn add_one(particle: &mut Particle) {
@@ -75,6 +94,30 @@ impl Side for Store {
     fn entries(&self) -> Result<Iter<'_>> {
         self.iter()
     }
+
+    fn keys(&self) -> Result<Keys<'_>> {
+        self.keys()
+    }
+
+    fn ordered(&self) -> Result<Range<'_>> {
+        self.ordered()
+    }
+
+    fn range_from(&self, key: &Key) -> Result<Range<'_>> {
+        self.range(*key..)
+    }
+
+    fn load_large(&self, key: &Key) -> Result<Option<[u64; WORDS]>> {
+        self.load(key)
+    }
+
+    fn change_large(&self, key: &Key, word: usize) -> Result<bool> {
+        self.update(key, |words: &mut [u64]| words[word] += 1)
+    }
+
+    fn copy_to(&self, place: &Path) -> Result<()> {
+        self.copy_to(place).map(drop)
+    }
 }
 
 /// The handles of another process: one for reading, one for changing.
@@ -85,14 +128,24 @@ pub struct Beside {
     change: MutatorSession,
 }
 
+/// A reader of a store whose writer is there.
+pub fn attach(folder: &Path) -> Result<Reader> {
+    // SAFETY: only the program that runs this one, and has made the folder, knows it.
+    unsafe { Reader::attach(folder) }
+}
+
 impl Beside {
     /// Attaches to a store whose writer is there.
     pub fn attach(folder: &Path) -> Result<Self> {
+        let reader = attach(folder)?;
         // SAFETY: only the program that runs this one, and has made the folder, knows it.
-        let reader = unsafe { Reader::attach(folder)? };
-        // SAFETY: as above.
         let mutator = unsafe { Mutator::attach(folder)? };
         Ok(Self { read: reader.session()?, change: mutator.session()?, reader, mutator })
+    }
+
+    /// Adds one to a number.
+    pub fn ask_for_more(&self, key: &Key) -> Result<bool> {
+        self.mutator.update(key, |asked: &mut u64| *asked += 1)
     }
 }
 
@@ -130,6 +183,30 @@ impl Side for Beside {
 
     fn entries(&self) -> Result<Iter<'_>> {
         self.read.iter()
+    }
+
+    fn keys(&self) -> Result<Keys<'_>> {
+        self.read.keys()
+    }
+
+    fn ordered(&self) -> Result<Range<'_>> {
+        self.read.ordered()
+    }
+
+    fn range_from(&self, key: &Key) -> Result<Range<'_>> {
+        self.read.range(*key..)
+    }
+
+    fn load_large(&self, key: &Key) -> Result<Option<[u64; WORDS]>> {
+        self.reader.load(key)
+    }
+
+    fn change_large(&self, key: &Key, word: usize) -> Result<bool> {
+        self.mutator.update(key, |words: &mut [u64]| words[word] += 1)
+    }
+
+    fn copy_to(&self, place: &Path) -> Result<()> {
+        self.reader.copy_to(place).map(drop)
     }
 }
 
