@@ -85,12 +85,12 @@ pub mod raw {
     //!
     //! # Who uses this
     //!
-    //! Everything here is safe to call. Reading and writing through [`Hold::as_ptr`], [`Lent::as_ptr`] and [`Update::as_ptr`] is what takes
+    //! Everything here is safe to call. Reading and writing through [`Hold::as_ptr`], [`Lent::as_ptr`], [`Update::as_ptr`] and [`Atomics::as_ptr`] is what takes
     //! `unsafe`; each says what it asks for. In short: only the bytes of an object that was found while its file was held, and not while
     //! a guard of this library refers to that object. A binding that uses no guards has nothing to mind.
 
     pub use crate::store::raw::{
-        Copied, Described, FileId, Hold, Lent, Place, Raw, RawReader, Seen, Update, When,
+        Atomics, Copied, Described, FileId, Hold, Lent, Place, Raw, RawMutator, RawReader, Seen, Update, When,
     };
 }
 

@@ -64,7 +64,7 @@ impl Door {
         let store_file = StoreFile::read(&door.root, Access::Read)?;
         check_features(&store_file.file, &store_file.newest.features)?;
         if !store_file.newest.features.shares_changes() {
-            let what = "it was not created with shared_mutation: only its writer may change objects".into();
+            let what = "it was not created with shared_mutation (in Python: shared=True): only its writer may change objects".into();
             return Err(Error::Unsupported { path: path.to_owned(), what });
         }
         let watch = Watch::begin(&door.root)?;

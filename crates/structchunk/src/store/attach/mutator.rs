@@ -82,13 +82,16 @@ impl Drop for Beside<'_> {
 
 impl Inner {
     /// The object made of atomics under a key, held.
-    pub(in crate::store) fn hold_beside<T: SharedAtomic>(&self, key: &[u8]) -> Result<Option<Beside<'_>>> {
+    pub(in crate::store) fn hold_beside<'a>(
+        &'a self,
+        key: &[u8],
+        payload_of: impl Fn(&'a Self, &Record<'a>) -> Result<Payload<'a>>,
+    ) -> Result<Option<Beside<'a>>> {
         let hash = self.views.hashes.of_key(key);
         let mut deadline = self.patience(true);
         let busy = || Error::Busy { key: key.to_vec() };
         loop {
-            let found =
-                self.with_object(key, hash, |record| Ok((record.clone(), self.typed_payload::<T>(record)?)));
+            let found = self.with_object(key, hash, |record| Ok((record.clone(), payload_of(self, record)?)));
             let Some((record, payload)) = self.still(found)? else { return Ok(None) };
             if !self.stands_alone_here(&record, &mut deadline)? {
                 continue;
@@ -291,7 +294,7 @@ impl Mutator {
         Ok(next)
     }
 
-    fn ask<R>(&self, question: impl Fn(&MutatorSession) -> Result<R>) -> Result<R> {
+    pub(in crate::store) fn ask<R>(&self, question: impl Fn(&MutatorSession) -> Result<R>) -> Result<R> {
         let mut session = self.present()?;
         loop {
             match question(&session) {

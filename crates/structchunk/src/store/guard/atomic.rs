@@ -25,9 +25,9 @@ pub struct AtomicRef<'a, T: SharedAtomic> {
 /// What keeps the object where it is.
 pub(in crate::store) enum AtomicHold<'a> {
     /// Of the process that writes the store.
-    Own(#[expect(dead_code, reason = "it is there to live")] WriteHold<'a>),
+    Own(WriteHold<'a>),
     /// Of another one.
-    Beside(#[expect(dead_code, reason = "it is there to live")] Beside<'a>),
+    Beside(Beside<'a>),
 }
 
 // SAFETY: it is a `&T`, and it can be dropped by any thread.
@@ -66,7 +66,7 @@ impl Inner {
         &self,
         key: &[u8],
     ) -> Result<Option<AtomicRef<'_, T>>> {
-        let Some(beside) = self.hold_beside::<T>(key)? else { return Ok(None) };
+        let Some(beside) = self.hold_beside(key, Self::typed_payload::<T>)? else { return Ok(None) };
         let payload = beside.payload();
         let address = payload.map().address(payload.offset, payload.bytes);
         let target = address.and_then(|address| T::from_raw_parts(address, payload.bytes as usize));

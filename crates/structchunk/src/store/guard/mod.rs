@@ -10,6 +10,7 @@ mod shared;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+pub(super) use atomic::AtomicHold;
 pub use atomic::AtomicRef;
 pub use exclusive::RefMut;
 pub use shared::{OwnedRef, Ref};

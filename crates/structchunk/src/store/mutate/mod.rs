@@ -21,4 +21,4 @@ pub(crate) use claim::{Claim, OldClaim, settle_dead};
 pub(crate) use dirty::mark_held;
 pub(crate) use owner::{Claims, Owner, SLOTS, is_changing};
 pub(crate) use slot::Slot;
-pub(crate) use staged::Staged;
+pub(crate) use staged::{Claimed, Staged};

@@ -76,11 +76,19 @@ impl Staged {
     }
 }
 
-/// Where a call of this process has found an object to be changed, claimed.
-struct Found<'a> {
-    record: Record<'a>,
-    payload: Payload<'a>,
+/// Where a process that is not the writer has found an object to be changed, claimed.
+pub(crate) struct Claimed<'a> {
+    // (Dropped first: its end is stored into the record.)
     claim: Claim<'a>,
+    pub(crate) record: Record<'a>,
+    pub(crate) payload: Payload<'a>,
+}
+
+impl Claimed<'_> {
+    /// Whether a process that died has left the object half changed.
+    pub(crate) fn is_torn(&self) -> bool {
+        self.claim.is_torn()
+    }
 }
 
 impl Inner {
@@ -89,17 +97,17 @@ impl Inner {
     /// The order: claim, then another look at the key and at the session. Nobody who follows the rules supersedes a claimed record, and a
     /// recovery after the death of the writer alone leaves a living claim as it is; one that takes records back waits until no mutator is
     /// left. So what is found current under the claim stays so until its end.
-    fn find_and_claim<T: Plain + ?Sized>(
-        &self,
+    pub(crate) fn find_and_claim<'a>(
+        &'a self,
         key: &[u8],
         wait: bool,
         over_torn: bool,
-    ) -> Result<Option<Found<'_>>> {
+        payload_of: impl Fn(&'a Self, &Record<'a>) -> Result<Payload<'a>>,
+    ) -> Result<Option<Claimed<'a>>> {
         let hash = self.views.hashes.of_key(key);
         let (mut deadline, mut until_found) = (self.patience(wait), self.patience(true));
         loop {
-            let found =
-                self.with_object(key, hash, |record| Ok((record.clone(), self.typed_payload::<T>(record)?)));
+            let found = self.with_object(key, hash, |record| Ok((record.clone(), payload_of(self, record)?)));
             let Some((record, payload)) = self.still(found)? else { return Ok(None) };
             if !self.stands_alone_here(&record, &mut until_found)? {
                 continue;
@@ -113,7 +121,7 @@ impl Inner {
                     let cause = "the writer's sync failed".into();
                     return Err(Error::Poisoned { cause });
                 }
-                return Ok(Some(Found { record, payload, claim }));
+                return Ok(Some(Claimed { claim, record, payload }));
             }
             // It is replaced again and again.
             if until_found.is_over() {
@@ -129,7 +137,9 @@ impl Inner {
         wait: bool,
         change: &mut Option<F>,
     ) -> Result<bool> {
-        let Some(found) = self.find_and_claim::<T>(key, wait, false)? else { return Ok(false) };
+        let Some(found) = self.find_and_claim(key, wait, false, Self::typed_payload::<T>)? else {
+            return Ok(false);
+        };
         self.change_claimed(found, change).map(|()| true)
     }
 
@@ -139,31 +149,44 @@ impl Inner {
         key: &[u8],
         change: &mut Option<F>,
     ) -> Result<bool> {
-        let Some(found) = self.find_and_claim::<T>(key, true, true)? else { return Ok(false) };
-        if !found.claim.is_torn() {
+        let Some(found) = self.find_and_claim(key, true, true, Self::typed_payload::<T>)? else {
+            return Ok(false);
+        };
+        if !found.is_torn() {
             return Ok(false);
         }
         self.change_claimed(found, change).map(|()| true)
     }
 
-    fn change_claimed<T: Plain + ?Sized, F: FnOnce(&mut T)>(
+    fn change_claimed<T: Plain + ?Sized>(
         &self,
-        found: Found<'_>,
-        change: &mut Option<F>,
+        found: Claimed<'_>,
+        change: &mut Option<impl FnOnce(&mut T)>,
     ) -> Result<()> {
-        let Found { record, payload, claim } = found;
-        let (chunk, in_body) = (record.chunk.id, payload.body().is_some());
-        self.check_can_mark(chunk)?;
+        self.check_can_mark(found.record.chunk.id)?;
         // Where `change` panics, the claim ends: what was whole is as it was, and what was torn still says so.
-        let mut staged = Staged::copy::<T>(&record, &payload)?;
+        let mut staged = Staged::copy::<T>(&found.record, &found.payload)?;
         if let Some(change) = change.take() {
             staged.change(change);
         }
+        self.end_change(found, |Claimed { claim, record, payload }| {
+            staged.write_back::<T>(record, payload, claim)
+        })
+    }
+
+    /// Stores a changed copy back into the object of which it was made, and lets go of that.
+    pub(crate) fn end_change(
+        &self,
+        found: Claimed<'_>,
+        write_back: impl FnOnce(&Claimed<'_>) -> Result<()>,
+    ) -> Result<()> {
         // The claim is the parent's, who has not been waiting for what was made of a copy of that time.
         if self.is_forked() {
             return Err(Error::Forked);
         }
-        staged.write_back::<T>(&record, &payload, &claim)?;
+        write_back(&found)?;
+        let Claimed { claim, record, payload } = found;
+        let (chunk, in_body) = (record.chunk.id, payload.body().is_some());
         claim.mended();
         // Before anybody sees the change, so that it is in the next sync even if this process dies now. (In the session in which the object was claimed:
         // the next one knows of the claim, should it have come meanwhile.)

@@ -1,6 +1,8 @@
 //! Looking at objects that a process which died has left half changed.
 
 use super::super::borrow::{Deadline, Want};
+use super::super::find::Payload;
+use super::super::guard::WriteHold;
 use super::super::overlap::overlapping;
 use super::super::read::out_of_bounds;
 use super::super::{Inner, Store};
@@ -35,11 +37,23 @@ impl Inner {
 
     fn copy_torn<T: Object>(&self, record: &Record<'_>, deadline: &mut Deadline) -> Result<T> {
         let payload = self.typed_payload::<T>(record)?;
+        self.copy_torn_by(record, deadline, || {
+            payload.map().read_object::<T>(payload.offset).ok_or_else(|| out_of_bounds(record))
+        })
+    }
+
+    /// A copy that is made while nobody is at work on the object, whether it is torn or not.
+    pub(crate) fn copy_torn_by<T>(
+        &self,
+        record: &Record<'_>,
+        deadline: &mut Deadline,
+        copy: impl Fn() -> Result<T>,
+    ) -> Result<T> {
+        let payload = self.payload(record)?;
         loop {
             let before = record.look();
             if !is_changing(before) || !self.is_at_work(before)? {
-                let copy = payload.map().read_object::<T>(payload.offset);
-                let copy = copy.ok_or_else(|| out_of_bounds(record))?;
+                let copy = copy()?;
                 if record.is_still(before) {
                     self.check_not_gone_on(record, &payload)?;
                     return Ok(copy);
@@ -56,32 +70,42 @@ impl Inner {
 impl Inner {
     /// Mends an object in the process that writes.
     fn mend<T: Plain + ?Sized>(&self, key: &[u8], change: impl FnOnce(&mut T)) -> Result<bool> {
-        self.check_writable()?;
-        if !self.shares_changes {
-            // Nobody else can have left anything, and what this process has left is its guard's.
-            return Ok(false);
-        }
-        let find = |hash| {
-            let Some(record) = self.find_hashed(key, hash)? else { return Ok(None) };
-            let payload = self.typed_payload::<T>(&record)?;
-            Ok(Some((record, payload)))
-        };
         let mut deadline = self.patience(true);
-        // Whoever closes the store sees the borrow, and leaves no clean mark; and the lock stays until it ends.
-        let hold = self.borrow_unclaimed(key, Want::Exclusive, &mut deadline, find)?;
-        let Some(mut hold) = hold else { return Ok(false) };
-        // (In the hold, which ends it before the borrow.)
-        let claim = self.claim(&hold.record, &mut deadline, true)?;
-        let claim = &*hold.claim.insert(claim);
-        if !claim.is_torn() {
+        let hold = self.borrow_to_mend(key, &mut deadline, Self::typed_payload::<T>)?;
+        let Some((hold, claim)) = hold.as_ref().and_then(|hold| Some((hold, hold.claim.as_ref()?))) else {
             return Ok(false);
-        }
+        };
         let mut staged = Staged::copy::<T>(&hold.record, &hold.payload)?;
         staged.change(change);
         self.check_writable()?;
         staged.write_back::<T>(&hold.record, &hold.payload, claim)?;
         claim.mended();
         Ok(true)
+    }
+
+    /// The object under a key, if it is torn: borrowed and claimed, by the process that writes.
+    pub(in crate::store) fn borrow_to_mend<'a>(
+        &'a self,
+        key: &[u8],
+        deadline: &mut Deadline,
+        payload_of: impl Fn(&'a Self, &Record<'a>) -> Result<Payload<'a>>,
+    ) -> Result<Option<WriteHold<'a>>> {
+        self.check_writable()?;
+        if !self.shares_changes {
+            // Nobody else can have left anything, and what this process has left is its guard's.
+            return Ok(None);
+        }
+        let find = |hash| {
+            let Some(record) = self.find_hashed(key, hash)? else { return Ok(None) };
+            let payload = payload_of(self, &record)?;
+            Ok(Some((record, payload)))
+        };
+        // Whoever closes the store sees the borrow, and leaves no clean mark; and the lock stays until it ends.
+        let hold = self.borrow_unclaimed(key, Want::Exclusive, deadline, find)?;
+        let Some(mut hold) = hold else { return Ok(None) };
+        // (In the hold, which ends it before the borrow.)
+        let claim = hold.claim.insert(self.claim(&hold.record, deadline, true)?);
+        Ok(if claim.is_torn() { Some(hold) } else { None })
     }
 }
 

@@ -2,14 +2,18 @@
 //!
 //! What differs from the typed calls is how a type is said; records are written, looked up and borrowed by the same code.
 
+mod atomics;
 mod glance;
 mod loan;
 mod many;
+mod mutator;
 mod place;
 mod reader;
 mod update;
 
+pub use atomics::Atomics;
 pub use loan::Lent;
+pub use mutator::RawMutator;
 pub use place::{FileId, Hold, Place};
 pub use reader::{RawReader, Seen};
 pub use update::Update;
@@ -20,7 +24,7 @@ use super::inner::Writer;
 use super::loan::Space;
 use super::write::{Change, Condition, Description, Outcome};
 use super::{Batch, Inner, Store};
-use crate::chunk::Chunk;
+use crate::chunk::{Chunk, Record};
 use crate::error::{Error, Result};
 use crate::format::PAGE_BYTES;
 use crate::layout::{Layout, LayoutMismatch};
@@ -214,13 +218,22 @@ impl<'s> Raw<'s> {
         // All of one record: where that is replaced meanwhile, everything is asked of the next one.
         inner.still(inner.with_object(key, inner.views.hashes.of_key(key), |record| {
             inner.check_alone(record)?;
-            let type_number = record.header().type_number;
-            Ok(Copied {
-                type_number,
-                layout: inner.stored_type(type_number)?.layout.clone(),
-                shape: record.header().flags.array.then(|| record.extension().shape),
-                bytes: inner.copy_free_bytes(record, u64::MAX)?,
-            })
+            inner.copied(record, inner.copy_free_bytes(record, u64::MAX)?)
+        }))
+    }
+
+    /// The same, also where a process died in the middle of changing it: then some of its bytes are old and some new.
+    ///
+    /// # Errors
+    /// As for [`Store::load_torn`].
+    pub fn load_torn(self, key: &[u8]) -> Result<Option<Copied>> {
+        let inner = self.inner();
+        inner.check_open()?;
+        let mut deadline = inner.patience(true);
+        inner.still(inner.with_object(key, inner.views.hashes.of_key(key), |record| {
+            inner.check_alone(record)?;
+            let copy = || inner.copy_settled_bytes(record, u64::MAX);
+            inner.copied(record, inner.copy_torn_by(record, &mut deadline, copy)?)
         }))
     }
 
@@ -235,16 +248,20 @@ impl<'s> Raw<'s> {
         let inner = self.inner();
         let mut taken = None;
         inner.remove_record(key, Condition::Whole, inner.patience(true), |record| {
-            let type_number = record.header().type_number;
-            taken = Some(Copied {
-                type_number,
-                layout: inner.stored_type(type_number)?.layout.clone(),
-                shape: record.header().flags.array.then(|| record.extension().shape),
-                bytes: inner.copy_settled_bytes(record, u64::MAX)?,
-            });
+            taken = Some(inner.copied(record, inner.copy_settled_bytes(record, u64::MAX)?)?);
             Ok(())
         })?;
         Ok(taken)
+    }
+}
+
+impl Inner {
+    /// A copy of an object, with what it is.
+    fn copied(&self, record: &Record<'_>, bytes: Vec<u8>) -> Result<Copied> {
+        let type_number = record.header().type_number;
+        let layout = self.stored_type(type_number)?.layout.clone();
+        let shape = record.header().flags.array.then(|| record.extension().shape);
+        Ok(Copied { type_number, layout, shape, bytes })
     }
 }
 

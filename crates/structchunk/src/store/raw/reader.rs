@@ -41,6 +41,14 @@ impl RawReader<'_> {
         self.reader.ask(|session| session.ask(|store| store.raw().load(key)))
     }
 
+    /// The same, also where a process died in the middle of changing it: then some of its bytes are old and some new.
+    ///
+    /// # Errors
+    /// As for [`Session::load_torn`].
+    pub fn load_torn(self, key: &[u8]) -> Result<Option<Copied>> {
+        self.reader.ask(|session| session.ask(|store| store.raw().load_torn(key)))
+    }
+
     /// The layout of the object under `key`, and whether it is an array; `None` where there is none.
     ///
     /// # Errors

@@ -4,14 +4,17 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::Raw;
 use super::loan::outlived;
+use super::{Raw, RawMutator};
+use crate::chunk::Record;
 use crate::error::{Error, Result};
 use crate::layout::Layout;
 use crate::map::Buffer;
 use crate::store::Inner;
-use crate::store::borrow::Want;
+use crate::store::borrow::{Deadline, Want};
+use crate::store::find::Payload;
 use crate::store::guard::WriteHold;
+use crate::store::mutate::Claimed;
 use crate::store::parts::{copy_parts, data_of, make_room_for, store_parts};
 use crate::store::read::out_of_bounds;
 
@@ -21,13 +24,54 @@ const LARGEST: u64 = 1 << 30;
 /// A copy of an object that nobody else changes meanwhile, to be written back by [`Update::commit`]. Dropping it changes nothing.
 pub struct Update {
     // Before `inner`, which it borrows from.
-    hold: Option<WriteHold<'static>>,
+    turn: Option<Turn<'static>>,
     staged: Buffer,
     bytes: u64,
     type_number: u32,
     layout: Layout,
     shape: Option<Vec<u64>>,
     inner: Arc<Inner>,
+}
+
+/// What keeps others from changing the object.
+enum Turn<'a> {
+    /// In the process that writes the store.
+    Own(WriteHold<'a>),
+    /// In another one.
+    Beside(Claimed<'a>),
+}
+
+impl Turn<'_> {
+    fn record(&self) -> &Record<'_> {
+        match self {
+            Self::Own(hold) => &hold.record,
+            Self::Beside(claimed) => &claimed.record,
+        }
+    }
+
+    fn payload(&self) -> &Payload<'_> {
+        match self {
+            Self::Own(hold) => &hold.payload,
+            Self::Beside(claimed) => &claimed.payload,
+        }
+    }
+}
+
+/// An object that can be changed in a copy: all of it is mapped, and it is no larger than that.
+pub(super) fn payload_to_stage<'a>(inner: &'a Inner, record: &Record<'a>) -> Result<Payload<'a>> {
+    let payload = payload_in_bounds(inner, record)?;
+    if payload.bytes > LARGEST {
+        let what = "an object that is changed in a copy";
+        return Err(Error::TooLarge { what, bytes: payload.bytes, limit: LARGEST });
+    }
+    Ok(payload)
+}
+
+/// An object, all of which is mapped.
+pub(super) fn payload_in_bounds<'a>(inner: &'a Inner, record: &Record<'a>) -> Result<Payload<'a>> {
+    let payload = inner.payload(record)?;
+    payload.map().address(payload.offset, payload.bytes).ok_or_else(|| out_of_bounds(record))?;
+    Ok(payload)
 }
 
 impl Raw<'_> {
@@ -53,31 +97,80 @@ impl Raw<'_> {
         let inner = unsafe { outlived(&self.store.inner) };
         let find = |hash| {
             let Some(record) = inner.find_hashed(key, hash)? else { return Ok(None) };
-            let payload = inner.payload(&record)?;
-            payload.map().address(payload.offset, payload.bytes).ok_or_else(|| out_of_bounds(&record))?;
-            if payload.bytes > LARGEST {
-                let what = "an object that is changed in a copy";
-                return Err(Error::TooLarge { what, bytes: payload.bytes, limit: LARGEST });
-            }
+            let payload = payload_to_stage(inner, &record)?;
             Ok(Some((record, payload)))
         };
         let Some(hold) = inner.borrow_found(key, Want::Exclusive, waits, find)? else { return Ok(None) };
-        let header = hold.record.header();
-        let layout = inner.stored_type(header.type_number)?.layout.clone();
-        let shape = header.flags.array.then(|| hold.record.extension().shape);
-        let bytes = hold.payload.bytes;
-        let staged = Buffer::zeroed(bytes as usize, 1 << header.align_log2.min(12))?;
-        // What is a hole stays one, here and there.
-        let parts = data_of(&hold.payload)?;
-        // SAFETY: the object's bytes are mapped, as was looked up, and only changed by those who have the borrow, or by atomic stores;
-        // the buffer is as large, and nobody else's; the parts are those of both.
-        unsafe { copy_parts(&parts, hold.address(), staged.as_ptr()) };
-        let (type_number, inner) = (header.type_number, self.store.inner.clone());
-        Ok(Some(Update { hold: Some(hold), staged, bytes, type_number, layout, shape, inner }))
+        Update::begin(self.store.inner.clone(), Turn::Own(hold)).map(Some)
+    }
+
+    /// Begins to mend the object under `key`, which a process that died has left half changed: the copy is of what it has left, and
+    /// [`Update::commit`] makes the object whole. `None` where there is nothing to mend, and where somebody else mends it. An update that is
+    /// dropped leaves the object as it was left. Does not wait: [`Error::Busy`].
+    ///
+    /// # Errors
+    /// As for [`Raw::try_update`].
+    pub fn try_mend(self, key: &[u8]) -> Result<Option<Update>> {
+        // SAFETY: as above.
+        let inner = unsafe { outlived(&self.store.inner) };
+        let Some(hold) = inner.borrow_to_mend(key, &mut Deadline::Now, payload_to_stage)? else {
+            return Ok(None);
+        };
+        Update::begin(self.store.inner.clone(), Turn::Own(hold)).map(Some)
+    }
+}
+
+impl RawMutator<'_> {
+    /// Begins to change the object under `key`, alone with it among all threads and processes; `None` where there is none. Does not wait:
+    /// [`Error::Busy`]. As long as the update is neither committed nor dropped, others wait; when this process dies meanwhile, the
+    /// object is [`Torn`](Error::Torn).
+    ///
+    /// # Errors
+    /// As for [`Mutator::update`](crate::Mutator::update); [`Error::TooLarge`] above a gibibyte.
+    pub fn try_update(self, key: &[u8]) -> Result<Option<Update>> {
+        self.claim(key, false)
+    }
+
+    /// Begins to mend the object under `key`, as [`Raw::try_mend`] does.
+    ///
+    /// # Errors
+    /// As for [`RawMutator::try_update`].
+    pub fn try_mend(self, key: &[u8]) -> Result<Option<Update>> {
+        self.claim(key, true)
+    }
+
+    fn claim(self, key: &[u8], mends: bool) -> Result<Option<Update>> {
+        self.in_session(|store| {
+            // SAFETY: as above.
+            let inner = unsafe { outlived(&store.inner) };
+            let claimed = inner.find_and_claim(key, false, mends, payload_to_stage)?;
+            let Some(claimed) = claimed.filter(|claimed| !mends || claimed.is_torn()) else {
+                return Ok(None);
+            };
+            inner.check_can_mark(claimed.record.chunk.id)?;
+            Update::begin(store.inner.clone(), Turn::Beside(claimed)).map(Some)
+        })
     }
 }
 
 impl Update {
+    /// Copies the object whose turn it is.
+    fn begin(inner: Arc<Inner>, turn: Turn<'static>) -> Result<Self> {
+        let (record, payload) = (turn.record(), turn.payload());
+        let header = record.header();
+        let layout = inner.stored_type(header.type_number)?.layout.clone();
+        let shape = header.flags.array.then(|| record.extension().shape);
+        let (bytes, type_number) = (payload.bytes, header.type_number);
+        let staged = Buffer::zeroed(bytes as usize, 1 << header.align_log2.min(12))?;
+        // What is a hole stays one, here and there.
+        let parts = data_of(payload)?;
+        let object = payload.map().as_ptr().wrapping_add(payload.offset as usize);
+        // SAFETY: the object's bytes are mapped, as was looked up, and only changed by those whose turn it is, or by atomic stores;
+        // the buffer is as large, and nobody else's; the parts are those of both.
+        unsafe { copy_parts(&parts, object, staged.as_ptr()) };
+        Ok(Self { turn: Some(turn), staged, bytes, type_number, layout, shape, inner })
+    }
+
     /// The copy: good until the update is dropped.
     ///
     /// # Safety of its use
@@ -117,24 +210,39 @@ impl Update {
     /// As for [`RefMut`](crate::RefMut).
     ///
     /// # Errors
-    /// [`Error::Closed`], [`Error::Poisoned`], [`Error::Forked`]; [`Error::NoSpace`] where the change needs room in a sparse object and the disk
+    /// [`Error::Closed`], [`Error::Poisoned`], [`Error::Forked`], also where it was begun before the fork; [`Error::NoSpace`] where the change needs room in a sparse object and the disk
     /// has none. The change is lost then.
     pub fn commit(&mut self) -> Result<()> {
-        let Some(hold) = self.hold.take() else { return Ok(()) };
-        self.inner.check_writable()?;
         let copy = self.staged.bytes().get(..self.bytes as usize).unwrap_or_default();
-        let parts = make_room_for(&hold.payload, copy)?;
-        hold.begin_writing();
-        // SAFETY: the parts are those of the copy, which is as large as the object, and of the object, which is mapped, may be written and is
-        // borrowed exclusively; others read it by atomic loads of the same words only.
-        unsafe { store_parts(&parts, self.staged.as_ptr(), hold.address()) };
-        hold.end_writing();
-        Ok(())
+        match self.turn.take() {
+            None => Ok(()),
+            Some(Turn::Own(hold)) => {
+                self.inner.check_writable()?;
+                let parts = make_room_for(&hold.payload, copy)?;
+                hold.begin_writing();
+                // SAFETY: the parts are those of the copy, which is as large as the object, and of the object, which is mapped, may be written and
+                // is borrowed exclusively; others read it by atomic loads of the same words only.
+                unsafe { store_parts(&parts, copy.as_ptr(), hold.address()) };
+                if let Some(claim) = &hold.claim {
+                    claim.mended();
+                }
+                hold.end_writing();
+                Ok(())
+            }
+            Some(Turn::Beside(claimed)) => self.inner.end_change(claimed, |claimed| {
+                let payload = &claimed.payload;
+                let parts = make_room_for(payload, copy)?;
+                let object = payload.map().as_ptr().wrapping_add(payload.offset as usize);
+                // SAFETY: as above; the object is claimed in place of borrowed, and mapped by a mutator, which may write.
+                unsafe { store_parts(&parts, copy.as_ptr(), object) };
+                Ok(())
+            }),
+        }
     }
 
     /// Lets go of the object without a change.
     pub fn cancel(&mut self) {
-        self.hold = None;
+        self.turn = None;
     }
 }
 

@@ -7,6 +7,7 @@ mod dead;
 mod forked;
 mod hostile;
 mod others;
+mod raw;
 mod refused;
 mod slices;
 mod sparse;
