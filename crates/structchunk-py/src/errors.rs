@@ -51,6 +51,8 @@ pub fn to_python(py: Python<'_>, error: &Error) -> PyErr {
         Error::Closed => ours(py, "Closed", &text),
         Error::ReadOnly { .. } => ours(py, "ReadOnly", &text),
         Error::Poisoned { .. } => ours(py, "Poisoned", &text),
+        Error::Unsupported { .. } => ours(py, "Unsupported", &text),
+        Error::NoWriter { .. } => ours(py, "NoWriter", &text),
         Error::Forked => ours(py, "Forked", &text),
         Error::NotAStore { .. } => ours(py, "NotAStore", &text),
         _ => ours(py, "Error", &text),
@@ -66,9 +68,11 @@ pub fn ours(py: Python<'_>, name: &str, text: &str) -> PyErr {
 fn number(name: &str) -> Option<i32> {
     match name {
         "Poisoned" => Some(5),              // EIO
+        "NoWriter" => Some(6),              // ENXIO, as for a FIFO that nobody has open
         "Locked" => Some(11),               // EAGAIN
         "NoSpace" => Some(28),              // ENOSPC
         "ReadOnly" => Some(30),             // EROFS
+        "Unsupported" => Some(95),          // EOPNOTSUPP
         "Busy" | "Recovering" => Some(110), // ETIMEDOUT
         _ => None,
     }

@@ -1,4 +1,4 @@
-//! Who has the store: this process, to write it, or another one, beside which it is read.
+//! Who has the store: this process, to write it, or another one, beside which it is read, or changed in place.
 #![expect(
     unsafe_code,
     reason = "opening a store is unsafe: others could change its files; the GIL is a lock"
@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
 use pyo3::prelude::*;
-use structchunk::{Error, Options, Reader, Result, Store, StoredType};
+use structchunk::{Error, Mutator, Options, Reader, Result, Store, StoredType};
 
-/// A store, or a reader beside whoever writes it.
+/// A store, or a reader beside whoever writes it, which may change objects in place, too.
 pub enum Handle {
     Own(Own),
     Beside(Beside),
@@ -34,6 +34,32 @@ pub struct Beside {
     options: Options,
     closed: AtomicBool,
     reader: UnderGil<Option<Arc<Reader>>>,
+    /// Whether it changes objects in place.
+    changes: bool,
+    mutator: UnderGil<Option<Attached>>,
+}
+
+/// A mutator, and the process that has attached it.
+#[derive(Clone)]
+struct Attached {
+    process: u32,
+    mutator: Arc<Mutator>,
+}
+
+impl Attached {
+    /// Whether it is that of the process of which this one is a child: then it is of no use here, and is left as it is.
+    fn is_inherited(&self) -> bool {
+        self.process != std::process::id()
+    }
+}
+
+/// What is done with a store.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    Read,
+    /// Read, and change objects in place beside the writer.
+    Change,
+    Write,
 }
 
 /// What only those look into who have the GIL. Unlike a mutex it is never closed in a forked child: who forks has the GIL.
@@ -67,10 +93,12 @@ pub fn attach(path: &Path) -> Result<Reader> {
 
 impl Handle {
     /// A handle that opens or attaches when it is used first.
-    pub fn later(options: Options, path: PathBuf, read_only: bool) -> Self {
+    pub fn later(options: Options, path: PathBuf, access: Access) -> Self {
         let closed = AtomicBool::new(false);
-        if read_only {
-            return Self::Beside(Beside { path, options, closed, reader: UnderGil::default() });
+        if access != Access::Write {
+            let (reader, mutator) = (UnderGil::default(), UnderGil::default());
+            let changes = access == Access::Change;
+            return Self::Beside(Beside { path, options, closed, reader, changes, mutator });
         }
         Self::Own(Own { path, options, closed, opening: Mutex::default(), store: OnceLock::new() })
     }
@@ -82,21 +110,29 @@ impl Handle {
     pub fn now(&self, py: Python<'_>) -> Result<()> {
         match self {
             Self::Own(own) => py.detach(|| own.get().map(drop)),
+            Self::Beside(beside) if beside.changes => beside.mutator(py).map(drop),
             Self::Beside(beside) => beside.reader(py).map(drop),
         }
     }
 
-    /// The store, for who may change it.
+    /// The store, for who may write it.
     ///
     /// # Errors
-    /// [`Error::ReadOnly`], [`Error::Closed`]; as for an opening, where this is one.
+    /// [`Error::ReadOnly`], [`Error::Unsupported`] where it is attached to change objects in place only, [`Error::Closed`]; as for an opening, where
+    /// this is one.
     #[inline]
     pub fn own(&self) -> Result<RwLockReadGuard<'_, Store>> {
         match self {
             Self::Own(own) => own.get(),
             Self::Beside(beside) => {
                 beside.check_open()?;
-                Err(Error::ReadOnly { path: beside.path.clone() })
+                let path = beside.path.clone();
+                if !beside.changes {
+                    return Err(Error::ReadOnly { path });
+                }
+                let what = "this handle is attached: it changes objects in place (update, mend, add and the like), and only the writer, \
+                            who has the store open, creates, replaces and removes them, and syncs";
+                Err(Error::Unsupported { path, what: what.into() })
             }
         }
     }
@@ -144,7 +180,32 @@ impl Handle {
         }
     }
 
-    pub fn is_read_only(&self) -> bool {
+    /// The mutator, where it is one.
+    ///
+    /// # Errors
+    /// [`Error::ReadOnly`] for a mere reader, [`Error::Closed`]; as for attaching, where this does.
+    pub fn mutator(&self, py: Python<'_>) -> Result<Option<Arc<Mutator>>> {
+        match self {
+            Self::Own(_) => Ok(None),
+            Self::Beside(beside) => beside.mutator(py).map(Some),
+        }
+    }
+
+    /// Whether it changes objects in place beside the writer.
+    pub fn changes(&self) -> bool {
+        matches!(self, Self::Beside(Beside { changes: true, .. }))
+    }
+
+    /// Whether other processes may change objects of the store, which this one writes.
+    ///
+    /// # Errors
+    /// As for [`Handle::own`].
+    pub fn is_shared(&self) -> Result<bool> {
+        // (Asked for an object to change, such a store says so before it looks at the key, which is none.)
+        Ok(matches!(self.own()?.try_get_mut::<u8>(b""), Err(Error::SharedStore { .. })))
+    }
+
+    pub fn is_beside(&self) -> bool {
         matches!(self, Self::Beside(_))
     }
 
@@ -192,7 +253,9 @@ impl Handle {
             Self::Beside(beside) => {
                 beside.closed.store(true, Ordering::Release);
                 let reader = beside.reader.take(py);
-                py.detach(|| drop(reader));
+                let mutator = beside.own_mutator(py);
+                beside.mutator.take(py);
+                py.detach(|| drop((reader, mutator)));
                 Ok(())
             }
         }
@@ -240,6 +303,32 @@ impl Beside {
         self.check_open()?;
         self.reader.set(py, Some(reader.clone()));
         Ok(reader)
+    }
+
+    /// The mutator that this process has attached. One that it has inherited is forgotten.
+    fn own_mutator(&self, py: Python<'_>) -> Option<Arc<Mutator>> {
+        let attached = self.mutator.get(py)?;
+        if attached.is_inherited() {
+            std::mem::forget((attached, self.mutator.take(py)));
+            return None;
+        }
+        Some(attached.mutator)
+    }
+
+    fn mutator(&self, py: Python<'_>) -> Result<Arc<Mutator>> {
+        if let Some(mutator) = self.own_mutator(py) {
+            return Ok(mutator);
+        }
+        self.check_open()?;
+        if !self.changes {
+            return Err(Error::ReadOnly { path: self.path.clone() });
+        }
+        // SAFETY: as for `Own::open`.
+        let mutator = Arc::new(py.detach(|| unsafe { self.options.clone().attach_mut(&self.path) })?);
+        self.check_open()?;
+        let process = std::process::id();
+        self.mutator.set(py, Some(Attached { process, mutator: mutator.clone() }));
+        Ok(mutator)
     }
 
     fn ask<R: Send>(&self, py: Python<'_>, question: impl FnOnce(&Reader) -> Result<R> + Send) -> Result<R> {

@@ -1,13 +1,14 @@
 //! The native half of the Python package: thin, without any logic of a store.
 //!
 //! What Python sees is in `python/structchunk/`; this module is what it is made of. `memory` hands out the bytes of objects through the
-//! buffer protocol, `store` has the calls (`handle`: of one's own or beside a writer; `scan`: keys; `care`: all of it; `wait`: for others), `layout` the descriptions of types, `roots` the fast way to a ctypes object; `ring` the methods of rings;
+//! buffer protocol, `store` has the calls (`handle`: of one's own or beside a writer; `change`: one object in place; `scan`: keys; `care`: all of it; `wait`: for others), `layout` the descriptions of types, `roots` the fast way to a ctypes object; `ring` the methods of rings;
 //! `path` finds fields of fields, for `fields`, which changes single integers, and `column`, which gathers one field of many objects; `table`
 //! encodes keys of tables.
 
 #![expect(clippy::needless_pass_by_value, reason = "arguments come from Python by value")]
 
 mod care;
+mod change;
 mod column;
 mod errors;
 mod fields;

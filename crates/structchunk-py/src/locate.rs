@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use structchunk::Error;
 use structchunk::raw::{self, Copied, FileId, Place, Raw, Seen};
 
+use crate::change;
 use crate::errors::OrRaise;
 use crate::handle::{Handle, attach};
 use crate::keys;
@@ -20,8 +21,8 @@ pub type Found = (Py<Memory>, u64, u64, u32, Layout, Option<Vec<u64>>);
 /// What becomes of an object that other processes may change in place, so that nobody refers to it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Shared {
-    /// [`Error::SharedStore`].
-    Refused,
+    /// It is changed through atomics; [`Error::SharedStore`] for whoever reads.
+    Atomics,
     /// A copy, for whoever reads.
     CopiedForReaders,
     /// A copy, for whoever only looks.
@@ -145,9 +146,10 @@ impl Store {
         let key = keys::to_bytes(key)?;
         if let Some(reader) = self.handle.reader(py).or_raise(py)? {
             return match py.detach(|| reader.raw().view(&key)) {
-                Err(Error::SharedStore { .. }) if shared != Shared::Refused => {
+                Err(Error::SharedStore { .. }) if shared != Shared::Atomics => {
                     detached(py, py.detach(|| reader.raw().load(&key)).or_raise(py)?)
                 }
+                Err(Error::SharedStore { .. }) if self.handle.changes() => self.atomics(py, &key),
                 place => seen(py, place.or_raise(py)?),
             };
         }
@@ -158,6 +160,7 @@ impl Store {
             Err(Error::SharedStore { .. }) if shared == Shared::Copied => {
                 detached(py, py.detach(|| raw.load(&key)).or_raise(py)?)
             }
+            Err(Error::SharedStore { .. }) if shared == Shared::Atomics => self.atomics(py, &key),
             Err(error) => Err(error).or_raise(py),
             Ok(_) => {
                 let Some((memory, place)) = self.find(py, raw, &key)? else { return Ok(None) };
@@ -166,6 +169,15 @@ impl Store {
                 Ok(Some((memory, place.offset, place.bytes, place.type_number, layout, shape)))
             }
         }
+    }
+
+    fn atomics(&self, py: Python<'_>, key: &[u8]) -> PyResult<Option<Found>> {
+        let atomics = change::atomics(py, &self.handle, self.busy_timeout, key)?;
+        let Some(atomics) = atomics else { return Ok(None) };
+        let (bytes, number, layout) = (atomics.len(), atomics.type_number(), atomics.layout().clone());
+        let shape = atomics.shape().map(<[u64]>::to_vec);
+        let memory = Py::new(py, Memory::of_atomics(atomics))?;
+        Ok(Some((memory, 0, bytes, number, Layout(layout), shape)))
     }
 
     /// A sealed object of a store that this process writes. Nobody may write to it, so it is mapped as for those who read beside the writer.

@@ -7,12 +7,12 @@ use std::sync::{Mutex, PoisonError};
 use pyo3::exceptions::{PyBufferError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use structchunk::raw::{FileId, Hold, Lent, Update, When};
+use structchunk::raw::{Atomics, FileId, Hold, Lent, Update, When};
 
 use crate::errors::OrRaise;
 use crate::wait::patiently;
 
-/// A mapped file of a store, or the memory of a loan or an update. Whoever has a view of it keeps it alive, and with it what it refers to.
+/// A mapped file of a store, the memory of a loan or an update, or one object. Whoever has a view of it keeps it alive, and with it what it refers to.
 #[pyclass(frozen, weakref, module = "structchunk._native")]
 pub struct Memory {
     address: usize,
@@ -25,6 +25,9 @@ enum Owner {
     Hold(Hold, FileId),
     Loan(Mutex<Lent>),
     Update(Mutex<Update>),
+    Atomics {
+        _object: Mutex<Atomics>,
+    },
     /// Its bytes, which nobody writes to.
     Copy {
         _bytes: Vec<u8>,
@@ -46,6 +49,12 @@ impl Memory {
     pub fn of_update(update: Update) -> Self {
         let (address, bytes) = (update.as_ptr() as usize, update.len() as usize);
         Self { address, bytes, writable: true, owner: Owner::Update(Mutex::new(update)) }
+    }
+
+    /// An object that is changed through atomics only: it is not handed out.
+    pub fn of_atomics(object: Atomics) -> Self {
+        let (address, bytes) = (object.as_ptr() as usize, object.len() as usize);
+        Self { address, bytes, writable: true, owner: Owner::Atomics { _object: Mutex::new(object) } }
     }
 
     /// A copy of an object, to be read.

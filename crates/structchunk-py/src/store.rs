@@ -12,10 +12,11 @@ use structchunk::raw::{Copied as Copy, When};
 use structchunk::{Error, Reader, Space};
 
 use crate::care;
+use crate::change::{self, Change};
 use crate::column::{self, Column};
 use crate::errors::OrRaise;
 use crate::fields::Atomic;
-use crate::handle::{Handle, UnderGil};
+use crate::handle::{Access, Handle, UnderGil};
 use crate::keys;
 use crate::layout::{Described, Layout, show_content, show_presentation};
 use crate::locate::{Found, Shared};
@@ -30,7 +31,7 @@ use crate::wait::{BUSY_TIMEOUT, patiently};
 pub struct Store {
     pub(crate) handle: Handle,
     as_text: bool,
-    busy_timeout: Duration,
+    pub(crate) busy_timeout: Duration,
     pub(crate) roots: SharedRoots,
     /// Where it has looked into sealed objects of a store that it writes: what they are seen through.
     pub(crate) sealed: UnderGil<Option<Arc<Reader>>>,
@@ -59,22 +60,23 @@ fn bytearray<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyByteAr
 #[pymethods]
 impl Store {
     #[new]
-    #[pyo3(signature = (path, *, create, create_new, read_only, as_text, chunk_capacity=None, busy_timeout=None, index=true, later=false))]
+    #[pyo3(signature = (path, *, create, create_new, access, as_text, shared=false, chunk_capacity=None, busy_timeout=None, index=true, later=false))]
     #[expect(clippy::too_many_arguments, clippy::fn_params_excessive_bools, reason = "keywords of Python")]
     fn new(
         py: Python<'_>,
         path: PathBuf,
         create: bool,
         create_new: bool,
-        read_only: bool,
+        access: &str,
         as_text: bool,
+        shared: bool,
         chunk_capacity: Option<u64>,
         busy_timeout: Option<f64>,
         index: bool,
         later: bool,
     ) -> PyResult<Self> {
         let mut options = structchunk::Store::options();
-        options = options.create(create).create_new(create_new).index(index);
+        options = options.create(create).create_new(create_new).shared_mutation(shared).index(index);
         if let Some(bytes) = chunk_capacity {
             options = options.chunk_capacity(bytes);
         }
@@ -82,7 +84,12 @@ impl Store {
         let busy_timeout = busy_timeout.map(Duration::try_from_secs_f64).transpose().map_err(refused)?;
         let busy_timeout = busy_timeout.unwrap_or(BUSY_TIMEOUT);
         options = options.busy_timeout(busy_timeout);
-        let handle = Handle::later(options, path, read_only);
+        let access = match access {
+            "read" => Access::Read,
+            "change" => Access::Change,
+            _ => Access::Write,
+        };
+        let handle = Handle::later(options, path, access);
         if !later {
             handle.now(py).or_raise(py)?;
         }
@@ -94,9 +101,15 @@ impl Store {
         self.handle.path().to_owned()
     }
 
+    /// Whether another process writes the store, if any does.
     #[getter]
-    fn _read_only(&self) -> bool {
-        self.handle.is_read_only()
+    fn _is_beside(&self) -> bool {
+        self.handle.is_beside()
+    }
+
+    /// Whether other processes may change objects of the store, which this one writes.
+    fn _is_shared(&self, py: Python<'_>) -> PyResult<bool> {
+        self.handle.is_shared().or_raise(py)
     }
 
     fn _recovery(&self) -> String {
@@ -155,12 +168,10 @@ impl Store {
 
     /// Refuses a store whose objects nobody may refer to, before anything is put that would be referred to.
     fn _check_not_shared(&self, py: Python<'_>) -> PyResult<()> {
-        let store = self.handle.own().or_raise(py)?;
-        // (Asked for an object to change, such a store says so before it looks at the key, which is none.)
-        match store.try_get_mut::<u8>(b"") {
-            Err(error @ Error::SharedStore { .. }) => Err(error).or_raise(py),
-            _ => Ok(()),
+        if self.handle.is_shared().or_raise(py)? {
+            return Err(Error::SharedStore { path: self.handle.path().to_owned() }).or_raise(py);
         }
+        Ok(())
     }
 
     /// The layout of the object under `key`, and whether it is an array.
@@ -212,6 +223,16 @@ impl Store {
         let copy = match self.handle.reader(py).or_raise(py)? {
             Some(reader) => py.detach(|| reader.raw().load(&key)),
             None => py.detach(|| self.handle.own()?.raw().load(&key)),
+        };
+        copied(py, copy.or_raise(py)?)
+    }
+
+    /// The same, also where a process that died has left it half changed.
+    fn _load_torn<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Option<Copied<'py>>> {
+        let key = keys::to_bytes(key)?;
+        let copy = match self.handle.reader(py).or_raise(py)? {
+            Some(reader) => py.detach(|| reader.raw().load_torn(&key)),
+            None => py.detach(|| self.handle.own()?.raw().load_torn(&key)),
         };
         copied(py, copy.or_raise(py)?)
     }
@@ -292,16 +313,16 @@ impl Store {
         py.detach(|| raw.loan(&key, what, space)).map(Memory::of_loan).or_raise(py)
     }
 
+    /// The copy in which the object under `key` is changed; or mended, if it has to be.
     #[expect(clippy::type_complexity, reason = "a tuple of Python")]
     fn _begin_update(
         &self,
         py: Python<'_>,
         key: &Bound<'_, PyAny>,
+        mends: bool,
     ) -> PyResult<Option<(Memory, u32, Layout, Option<Vec<u64>>)>> {
-        let (key, own) = (keys::to_bytes(key)?, self.handle.own().or_raise(py)?);
-        let raw = own.raw();
-        // (It may be large.)
-        let update = patiently(py, self.busy_timeout, || py.detach(|| raw.try_update(&key)))?;
+        let change = if mends { Change::Mend } else { Change::Update };
+        let update = change::begin(py, &self.handle, self.busy_timeout, &keys::to_bytes(key)?, change)?;
         Ok(update.map(|update| {
             let (number, shape) = (update.type_number(), update.shape().map(<[u64]>::to_vec));
             let layout = Layout(update.layout().clone());
@@ -329,7 +350,7 @@ impl Store {
 
     /// The integer at a path of fields of the object under `key`.
     fn _atomic(&self, py: Python<'_>, key: &Bound<'_, PyAny>, path: String) -> PyResult<Option<Atomic>> {
-        let Some((memory, offset, bytes, _, layout, shape)) = self.locate(py, key, Shared::Refused)? else {
+        let Some((memory, offset, bytes, _, layout, shape)) = self.locate(py, key, Shared::Atomics)? else {
             return Ok(None);
         };
         let what = (&layout.0, shape.as_deref().unwrap_or_default());

@@ -60,3 +60,17 @@ def use(store: structchunk.Store, key: str) -> str:
     except Exception as error:
         return type(error).__name__
     return "put"
+
+
+def add(store: structchunk.Store, key: str, times: int) -> None:
+    """Counts through a handle, looking the counter up each time."""
+    for _ in range(times):
+        store.add(key, "hits")
+
+
+def append(store: structchunk.Store, key: str, value: int, times: int) -> None:
+    """Appends to an array whose first element says how many there are."""
+    for _ in range(times):
+        with store.update(key) as numbers:
+            numbers[0] += 1
+            numbers[numbers[0]] = value

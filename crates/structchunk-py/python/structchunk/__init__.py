@@ -5,7 +5,7 @@
     >>> with structchunk.open("points.store", "a") as store:
     ...     store.require("home", Point).x += 1.5      # one store instruction: the object is the file
 
-See `open` and `Store`.
+See `open`, `attach` and `Store`.
 """
 
 from ._batch import Batch
@@ -20,14 +20,16 @@ from ._errors import (
     Locked,
     NoSpace,
     NotAStore,
+    NoWriter,
     Poisoned,
     ReadOnly,
     Recovering,
     Torn,
+    Unsupported,
 )
 from ._native import Atomic, Layout, explain_bus_errors
 from ._objects import is_live
-from ._open import open
+from ._open import attach, open
 from ._rings import Ring
 from ._store import Store
 from ._table import Table
@@ -45,6 +47,7 @@ __all__ = [
     "LayoutMismatch",
     "Locked",
     "NoSpace",
+    "NoWriter",
     "NotAStore",
     "Object",
     "Poisoned",
@@ -54,6 +57,8 @@ __all__ = [
     "Store",
     "Table",
     "Torn",
+    "Unsupported",
+    "attach",
     "explain_bus_errors",
     "is_live",
     "layout_of",

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 Key = str | bytes
 Mode = Literal["r", "r+", "a", "w", "x"]
+#: How a store was opened; the last one by `structchunk.attach`.
+AnyMode = Mode | Literal["attached"]
 T = TypeVar("T")
 
 
@@ -32,7 +34,7 @@ def as_bytes(key: Key) -> bytes:
 class Base(_native.Store):
     """An open store, without the ways of a mapping."""
 
-    _mode: Mode
+    _mode: AnyMode
     _closed: bool
     _keys_as: Literal["str", "bytes"]
     _opened_with: dict[str, Any]
@@ -66,6 +68,13 @@ class Base(_native.Store):
         Raises `KeyError` where there is none, `LayoutMismatch` where it is no `cls`, `MemoryError` where it is too large for a copy.
         """
         copy = self._load(key)
+        if copy is None:
+            raise KeyError(key)
+        return self._detached(key, copy, cls)
+
+    def load_torn(self, key: Key, cls: Any = None) -> Any:
+        """The same of an object that a process which died has left half changed (`Torn`): some of its bytes are old and some new. See `mend`."""
+        copy = self._load_torn(key)
         if copy is None:
             raise KeyError(key)
         return self._detached(key, copy, cls)

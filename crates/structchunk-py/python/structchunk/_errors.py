@@ -4,6 +4,8 @@ A missing key is a ``KeyError``, a key that is taken a ``FileExistsError``, a st
 cannot be stored a ``TypeError``, a key or size out of bounds a ``ValueError``; what the system says is an ``OSError``.
 """
 
+import io
+
 
 class Error(Exception):
     """Whatever goes wrong with a store."""
@@ -40,7 +42,19 @@ class Recovering(Error, TimeoutError):
 
 
 class Torn(Error):
-    """The process that was changing the object in place died while it did. The next writer mends that when it opens the store."""
+    """The process that was changing the object in place died while it did.
+
+    What a writer has left so, the next one makes whole as it is when it opens the store. What another process has left so (see
+    `structchunk.attach`) stays so until ``Store.mend`` makes it whole, or the writer puts another object in its place.
+    """
+
+
+class Unsupported(Error, io.UnsupportedOperation):
+    """The store, or the way in which it was opened, cannot do that; the message says what can."""
+
+
+class NoWriter(Error, OSError):
+    """Nobody has the store open to write it, so its objects cannot be changed in place now."""
 
 
 class Closed(Error, ValueError):

@@ -13,7 +13,8 @@ class Fields(Base):
     bytes, of either byte order, and aligned; else a `TypeError` says what it is. `AttributeError` and `IndexError` for a path that leads
     nowhere, `KeyError` for a missing object. Operands of any size wrap around, values that are set have to fit (`OverflowError`).
 
-    Others see each change at once and as a whole. What ``update`` writes back meanwhile takes the place of it, as of any other field.
+    Others see each change at once and as a whole. What ``update`` writes back meanwhile takes the place of it, as of any other field. (In a store with
+    ``shared=True`` the writer's own ``update`` waits for the end of its own `Atomic`s of the object instead: `Busy`.)
     """
 
     def atomic(self, key: Key, field: str) -> _native.Atomic:

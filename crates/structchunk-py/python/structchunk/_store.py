@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, overload
 
 from . import _layouts, _native, _rebuild
-from ._base import Key, Mode, T
+from ._base import AnyMode, Key, T
 from ._batch import Batch
 from ._fields import Fields
 from ._html import show_html
@@ -27,8 +27,21 @@ if TYPE_CHECKING:
 _MISSING: Any = object()
 
 
+@contextmanager
+def _staged(
+    memory: _native.Memory, number: int, layout: _native.Layout, shape: list[int] | None
+) -> Iterator[Any]:
+    """The object in a copy, which is written back at the end of the block; not with an exception."""
+    try:
+        yield Place(memory, 0, memory.bytes, number, layout, shape).made()
+    except BaseException:
+        memory.cancel()
+        raise
+    memory.commit()
+
+
 class Store(Loans, Many, Fields, MutableMapping[Any, Any]):
-    """An open store: a mapping from keys to objects whose memory is the file. Made by `structchunk.open`."""
+    """An open store: a mapping from keys to objects whose memory is the file. Made by `structchunk.open` and `structchunk.attach`."""
 
     # Objects.
 
@@ -57,13 +70,13 @@ class Store(Loans, Many, Fields, MutableMapping[Any, Any]):
     __hash__ = object.__hash__
 
     def _get(self, key: Key) -> Any:
-        if self._mode == "r":
+        if self._is_beside:
             return self._read(key)
         place = self._found(key)
         return self._noted(place, place.made())
 
     def _view(self, key: Key, cls: Any) -> Any:
-        if self._mode == "r":
+        if self._is_beside:
             return self._read(key, cls)
         place = self._found(key)
         return self._noted(place, place.typed(key, cls))
@@ -144,6 +157,9 @@ class Store(Loans, Many, Fields, MutableMapping[Any, Any]):
     def update(self, other: Any = (), /, **named: Any) -> AbstractContextManager[Any] | None:
         """With a key, ``with store.update(key) as obj``: changes the object in place, alone with it and as a whole; not with an exception.
 
+        Of a store whose objects several processes change (`structchunk.attach`), all of them: others wait, at most their busy timeout (`Busy`),
+        and a process that dies in the block leaves the object `Torn`: see `mend`.
+
         With a mapping or pairs: puts all of them, as one batch.
         """
         if isinstance(other, str | bytes):
@@ -160,16 +176,29 @@ class Store(Loans, Many, Fields, MutableMapping[Any, Any]):
 
     @contextmanager
     def _update(self, key: Key) -> Iterator[Any]:
-        begun = self._begin_update(key)
+        begun = self._begin_update(key, False)
         if begun is None:
             raise KeyError(key)
-        memory, number, layout, shape = begun
-        try:
-            yield Place(memory, 0, memory.bytes, number, layout, shape).made()
-        except BaseException:
-            memory.cancel()
-            raise
-        memory.commit()
+        with _staged(*begun) as obj:
+            yield obj
+
+    @contextmanager
+    def mend(self, key: Key) -> Iterator[Any]:
+        """``with store.mend(key) as obj``: makes whole what a process that died in `update` has left half changed, and what is `Torn` since.
+
+        `obj` is the object as it was left, some of its bytes old and some new; with an exception it stays `Torn`. It is ``None`` where nothing is to
+        be mended, for example because another process has done it by now. ``store[key] = value`` of the writer mends, too.
+
+        Raises `KeyError` where there is no object, `Busy` while another process changes it.
+        """
+        begun = self._begin_update(key, True)
+        if begun is None:
+            if key not in self:
+                raise KeyError(key)
+            yield None
+            return
+        with _staged(*begun) as obj:
+            yield obj
 
     def pop(self, key: Key, default: Any = _MISSING) -> Any:
         """Removes the object under `key` and gives a detached copy of it; `default` where there is none, or `KeyError` without one."""
@@ -258,8 +287,8 @@ class Store(Loans, Many, Fields, MutableMapping[Any, Any]):
         return os.fspath(self._path)
 
     @property
-    def mode(self) -> Mode:
-        """How it was opened."""
+    def mode(self) -> AnyMode:
+        """How it was opened; ``"attached"``: by `structchunk.attach`."""
         return self._mode
 
     @property
@@ -330,7 +359,7 @@ class Store(Loans, Many, Fields, MutableMapping[Any, Any]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Whoever unpickles it finds the store that is there, and neither makes nor empties one.
-        mode = "r" if self._mode == "r" else "r+"
+        mode = self._mode if self._is_beside else "r+"
         from ._open import unpickled
 
         return partial(unpickled, **self._opened_with), (self.path, mode, self._keys_as)
