@@ -245,7 +245,10 @@ def test_a_forked_child_attaches_for_itself(shared: Store, attached: Store) -> N
     begun.__enter__().low = 5
     child = os.fork()
     if child == 0:
-        os._exit(1 if in_child(attached, hits, begun) != 6 else 0)
+        try:
+            os._exit(0 if in_child(attached, hits, begun) == 6 else 1)
+        finally:
+            os._exit(2)
     begun.__exit__(None, None, None)
     assert os.waitpid(child, 0)[1] == 0
     assert (shared.load("c").hits, shared.load("d").low) == (11, 6)
