@@ -371,3 +371,35 @@ def test_mappings_are_of_ctypes_too(shared: Store) -> None:
             number.value *= 2
         assert (attached["n"].value, attached.view("n", ctypes.c_int32).value) == (-10, -10)
         assert (attached.exchange("n", "", 3), shared.load("n").value) == (-10, 3)
+
+
+def test_an_interpreter_ends_with_everything_still_in_use(run: Callable[[str], str], shared: Store) -> None:
+    run(f"""
+        import gc, threading
+        import structchunk
+        store = structchunk.attach({shared.path!r})
+        hits = store.atomic("c", "hits")
+        hits += 1
+        update = store.update("c")
+        update.__enter__().low = 5
+        try:
+            store.load("nothing")
+        except KeyError as error:
+            cycle = [store, hits, update, error]
+            cycle.append(cycle)
+        store.close()
+        hits += 1
+        def forever():
+            while True:
+                try:
+                    hits.load()
+                except TypeError:
+                    return
+        threading.Thread(target=forever, daemon=True).start()
+        gc.collect()
+    """)
+    # What was not ended is given up; or torn, where the process took it along.
+    with shared.mend("c"):
+        pass
+    counters = shared.load("c")
+    assert (counters.hits, counters.low) == (2, 0)
