@@ -30,6 +30,15 @@ def fill_anew(store: Store) -> None:
     store.sync()
 
 
+def view_of_what_is_dropped(store: Store) -> ctypes.c_uint64:
+    store["one"] = ctypes.c_uint64(7)
+    view = store["one"]
+    fill_anew(store)
+    fill_anew(store)
+    assert store.compact(1.0)["dropped_chunks"]
+    return view
+
+
 def test_compaction_gives_the_space_of_chunks_to_the_file_system(store: Store, path: Path) -> None:
     dropped = 0
     for _ in range(4):
@@ -41,11 +50,7 @@ def test_compaction_gives_the_space_of_chunks_to_the_file_system(store: Store, p
 
 
 def test_dropped_chunks_are_released_when_the_last_view_is_gone(store: Store, path: Path) -> None:
-    store["one"] = ctypes.c_uint64(7)
-    view = store["one"]
-    fill_anew(store)
-    fill_anew(store)
-    assert store.compact(1.0)["dropped_chunks"]
+    view = view_of_what_is_dropped(store)
     assert gone_but_open(path) > 0
     assert not store.release_dropped()
     assert (view.value, gone_but_open(path) > 0) == (7, True)
@@ -57,11 +62,7 @@ def test_dropped_chunks_are_released_when_the_last_view_is_gone(store: Store, pa
 
 
 def test_a_sync_releases_dropped_chunks_too(store: Store, path: Path) -> None:
-    store["one"] = ctypes.c_uint64(7)
-    view = store["one"]
-    fill_anew(store)
-    fill_anew(store)
-    assert store.compact(1.0)["dropped_chunks"]
+    view = view_of_what_is_dropped(store)
     del view
     store.sync()
     assert gone_but_open(path) == 0
