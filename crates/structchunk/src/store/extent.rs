@@ -62,8 +62,12 @@ impl Log {
         let mut counted: ChunkNumbers = found.range(..=newest.active).copied().collect();
         if counted != newest.chunks {
             // A chunk that was made but never used may have outlived its removal: a power cut can bring back a name.
-            let unused = |id: &ChunkId| *id < newest.active && is_unused(chunks, *id);
-            others.extend(found.extract_if(.., |id| unused(id)).map(FileName::Chunk));
+            for id in found.range(..newest.active).copied().collect::<Vec<_>>() {
+                if is_unused(chunks, id)? {
+                    found.remove(&id);
+                    others.push(FileName::Chunk(id));
+                }
+            }
             counted = found.range(..=newest.active).copied().collect();
         }
         if counted != newest.chunks {
@@ -168,10 +172,11 @@ pub(crate) fn check_numbers(
 }
 
 /// Whether a chunk was never written to: it has neither records nor a seal.
-fn is_unused(chunks: &ChunkSet, id: ChunkId) -> bool {
+fn is_unused(chunks: &ChunkSet, id: ChunkId) -> Result<bool> {
     match chunks.get(id) {
-        Ok(chunk) => chunk.seal_mark().is_none() && Record::read(&chunk, PAGE_BYTES).is_none(),
-        Err(error) => error.is_corrupt(),
+        Ok(chunk) => Ok(chunk.seal_mark().is_none() && Record::read(&chunk, PAGE_BYTES).is_none()),
+        Err(error) if error.is_corrupt() => Ok(true),
+        Err(error) => Err(error),
     }
 }
 
