@@ -44,14 +44,18 @@ pub fn compact<'py>(py: Python<'py>, store: &Store, fill_ratio: Option<f64>) -> 
 }
 
 pub fn stats<'py>(py: Python<'py>, handle: &Handle) -> PyResult<Bound<'py, PyDict>> {
-    let stats = py.detach(|| handle.alone(Store::stats)).or_raise(py)?;
+    let reader = handle.reader(py).or_raise(py)?;
+    let stats = py.detach(|| match reader {
+        Some(reader) => reader.stats(),
+        None => handle.own()?.stats(),
+    });
+    let stats = stats.or_raise(py)?;
     let live: u64 = stats.chunks.iter().map(|chunk| chunk.live_bytes).sum();
     let dead: u64 = stats.chunks.iter().map(|chunk| chunk.dead_bytes).sum();
-    named(
+    let counts = named(
         py,
         [
             ("objects", stats.objects.into_pyobject(py)?.into_any()),
-            ("sequence", stats.sequence.into_pyobject(py)?.into_any()),
             ("chunks", stats.chunks.len().into_pyobject(py)?.into_any()),
             ("chunk_capacity", stats.chunk_capacity.into_pyobject(py)?.into_any()),
             ("bodies", stats.bodies.into_pyobject(py)?.into_any()),
@@ -60,5 +64,9 @@ pub fn stats<'py>(py: Python<'py>, handle: &Handle) -> PyResult<Bound<'py, PyDic
             ("bytes_apparent", stats.bytes_apparent.into_pyobject(py)?.into_any()),
             ("bytes_allocated", stats.bytes_allocated.into_pyobject(py)?.into_any()),
         ],
-    )
+    )?;
+    if let Some(sequence) = stats.sequence {
+        counts.set_item("sequence", sequence)?;
+    }
+    Ok(counts)
 }

@@ -335,9 +335,10 @@ class Store(Loans, Many, Fields, MutableMapping[Any, Any]):
         return _rebuild.array_class(place.layout, place.shape or ())
 
     def stats(self) -> dict[str, int]:
-        """Sizes, in bytes, and counts. With mode ``r`` as for `check`.
+        """Sizes, in bytes, and counts; of a store that others write, of several moments.
 
-        ``objects``; ``sequence``, the number of the last change; ``chunks`` and ``chunk_capacity``; ``bodies``, objects with files of their own;
+        ``objects``; ``sequence``, the number of the last change, which only the writer knows where there is one;
+        ``chunks`` and ``chunk_capacity``; ``bodies``, objects with files of their own;
         ``live_bytes`` and ``dead_bytes`` of the chunks; ``bytes_apparent``, as long as the files are, and ``bytes_allocated``, what they take.
         """
         return self._stats()

@@ -28,7 +28,7 @@ pub use session::Session;
 pub(crate) use watch::Watch;
 
 use self::door::Door;
-use super::{Options, Store, StoredType};
+use super::{Options, Stats, Store, StoredType};
 use crate::disk::PerProcess;
 use crate::error::{Error, Result};
 use crate::layout::Object;
@@ -174,6 +174,14 @@ impl Reader {
     /// As for [`Reader::contains`].
     pub fn types(&self) -> Result<Vec<StoredType>> {
         self.ask(Session::types)
+    }
+
+    /// Sizes and counts; see [`Store::stats`]. Of a writer at work they are of several moments.
+    ///
+    /// # Errors
+    /// As for [`Reader::contains`].
+    pub fn stats(&self) -> Result<Stats> {
+        self.ask(Session::stats)
     }
 
     /// Asks the present session, and the next one where that is over before it has answered.
