@@ -48,7 +48,7 @@ pub fn begin(
 /// The object under a key of a store whose objects several processes change, to be changed through atomics.
 pub fn atomics(py: Python<'_>, handle: &Handle, timeout: Duration, key: &[u8]) -> PyResult<Option<Atomics>> {
     if let Some(mutator) = handle.mutator(py).or_raise(py)? {
-        return patiently(py, timeout, || py.detach(|| mutator.raw().atomics(key)));
+        return patiently(py, timeout, || py.detach(|| mutator.raw().try_atomics(key)));
     }
     let own = handle.own().or_raise(py)?;
     let raw = own.raw();

@@ -90,7 +90,7 @@ impl Atomic {
         if self.memory.get().is_writable() {
             return Ok(());
         }
-        Err(ours(py, "ReadOnly", "the store is open read-only"))
+        Err(ours(py, "ReadOnly", "the store is open read-only, or the object is sealed"))
     }
 
     /// Any number of Python, as what is left of it in as many bits.

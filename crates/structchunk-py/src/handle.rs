@@ -201,8 +201,7 @@ impl Handle {
     /// # Errors
     /// As for [`Handle::own`].
     pub fn is_shared(&self) -> Result<bool> {
-        // (Asked for an object to change, such a store says so before it looks at the key, which is none.)
-        Ok(matches!(self.own()?.try_get_mut::<u8>(b""), Err(Error::SharedStore { .. })))
+        self.own()?.raw().is_shared()
     }
 
     pub fn is_beside(&self) -> bool {

@@ -68,11 +68,11 @@ def attach(
     *,
     busy_timeout: float | None = None,
 ) -> Store:
-    """Attaches to a store that another process writes, to change its objects in place: from up to 494 processes at a time.
+    """Attaches to a store that another process writes, to change its objects in place: by up to 494 handles at a time.
 
     The store was created with ``structchunk.open(path, "x", shared=True)``, and somebody has it open to write (or died with it since the machine was started,
     and nobody else has come yet). The handle reads as one of mode ``r`` does, and has ``with store.update(key)``, `mend`, and the atomic changes
-    of single integers (`add`, `atomic` and the others). It never creates, replaces or removes: that raises `Unsupported` (an
+    of single integers (`add`, `atomic` and the others). What is looked up is a copy. It never creates, replaces or removes: that raises `Unsupported` (an
     `io.UnsupportedOperation`). It goes on with the next writer, pickles, and a forked child that uses it attaches for itself.
 
     Change an object by `update` or by atomics: the two do not see each other. What was changed is durable with the writer's next `sync`.
@@ -83,7 +83,8 @@ def attach(
         busy_timeout: how long to wait for an object that somebody else changes, in seconds.
 
     Raises:
-        NoWriter where nobody writes the store; Unsupported for a store that was created without ``shared=True``; FileNotFoundError, NotAStore, Recovering,
+        NoWriter where nobody writes the store; Error where 494 are attached already;
+        Unsupported for a store that was created without ``shared=True``; FileNotFoundError, NotAStore, Recovering,
         CorruptError, OSError.
     """
     return _opened(path, "attached", keys, busy_timeout=busy_timeout)

@@ -5,6 +5,7 @@ use std::ops::Deref;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use super::super::find::Payload;
 use super::super::guard::{AtomicRef, OwnedRef};
@@ -18,6 +19,9 @@ use crate::disk::PerProcess;
 use crate::error::{Error, Result};
 use crate::layout::{Object, Plain, SharedAtomic};
 use crate::protocol::WRITING;
+
+/// How long to wait before looking again whether somebody is still at work on an object.
+const PAUSE: Duration = Duration::from_micros(50);
 
 /// A store that another process writes, for changing its objects in place: see [`Options::shared_mutation`].
 ///
@@ -85,15 +89,16 @@ impl Inner {
     pub(in crate::store) fn hold_beside<'a>(
         &'a self,
         key: &[u8],
+        wait: bool,
         payload_of: impl Fn(&'a Self, &Record<'a>) -> Result<Payload<'a>>,
     ) -> Result<Option<Beside<'a>>> {
         let hash = self.views.hashes.of_key(key);
-        let mut deadline = self.patience(true);
+        let (mut deadline, mut until_found) = (self.patience(wait), self.patience(true));
         let busy = || Error::Busy { key: key.to_vec() };
         loop {
             let found = self.with_object(key, hash, |record| Ok((record.clone(), payload_of(self, record)?)));
             let Some((record, payload)) = self.still(found)? else { return Ok(None) };
-            if !self.stands_alone_here(&record, &mut deadline)? {
+            if !self.stands_alone_here(&record, &mut until_found)? {
                 continue;
             }
             let chunk = Some(self.hold_with_others(record.chunk.id)?.ok_or_else(busy)?);
@@ -109,16 +114,17 @@ impl Inner {
                 if deadline.is_over() {
                     return Err(busy());
                 }
-                std::thread::yield_now();
+                std::thread::sleep(PAUSE);
                 continue;
             }
             if self.still(self.is_current(&record))? {
+                self.check_writer_syncs()?;
                 let beside = Beside { inner: self, record, payload, _holds: [chunk, body] };
                 beside.mark()?;
                 return Ok(Some(beside));
             }
             // It is replaced again and again.
-            if deadline.is_over() {
+            if until_found.is_over() {
                 return Err(busy());
             }
         }

@@ -66,7 +66,7 @@ impl Inner {
         &self,
         key: &[u8],
     ) -> Result<Option<AtomicRef<'_, T>>> {
-        let Some(beside) = self.hold_beside(key, Self::typed_payload::<T>)? else { return Ok(None) };
+        let Some(beside) = self.hold_beside(key, true, Self::typed_payload::<T>)? else { return Ok(None) };
         let payload = beside.payload();
         let address = payload.map().address(payload.offset, payload.bytes);
         let target = address.and_then(|address| T::from_raw_parts(address, payload.bytes as usize));

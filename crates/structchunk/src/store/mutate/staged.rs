@@ -116,11 +116,7 @@ impl Inner {
             // A recovery that does not see the claim has said before that it is one: the other half of the fence in `Shared::begin_recovery`.
             fence(Ordering::SeqCst);
             if self.still(self.is_current(&record))? {
-                if self.shared.is_poisoned() {
-                    // Whatever is changed now, the next writer takes back.
-                    let cause = "the writer's sync failed".into();
-                    return Err(Error::Poisoned { cause });
-                }
+                self.check_writer_syncs()?;
                 return Ok(Some(Claimed { claim, record, payload }));
             }
             // It is replaced again and again.
@@ -128,6 +124,14 @@ impl Inner {
                 return Err(Error::Busy { key: key.to_vec() });
             }
         }
+    }
+
+    /// Refuses changes beside a writer whose sync has failed: whatever is changed now, the next writer takes back.
+    pub(in crate::store) fn check_writer_syncs(&self) -> Result<()> {
+        if self.shared.is_poisoned() {
+            return Err(Error::Poisoned { cause: "the writer's sync failed".into() });
+        }
+        Ok(())
     }
 
     /// Changes an object from beside the writer; whether there was one. `change` is taken when it is used.
@@ -184,6 +188,8 @@ impl Inner {
         if self.is_forked() {
             return Err(Error::Forked);
         }
+        // It may have been begun long ago. (No recovery takes anything back as long as this one is attached.)
+        self.check_writer_syncs()?;
         write_back(&found)?;
         let Claimed { claim, record, payload } = found;
         let (chunk, in_body) = (record.chunk.id, payload.body().is_some());

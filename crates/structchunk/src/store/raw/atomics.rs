@@ -50,15 +50,16 @@ impl Raw<'_> {
 }
 
 impl RawMutator<'_> {
-    /// The object under `key`, to be changed through atomics; `None` where there is none.
+    /// The object under `key`, to be changed through atomics; `None` where there is none. Does not wait for whoever changes it otherwise:
+    /// [`Error::Busy`](crate::Error::Busy).
     ///
     /// # Errors
     /// As for [`MutatorSession::get_atomic`](crate::MutatorSession::get_atomic).
-    pub fn atomics(self, key: &[u8]) -> Result<Option<Atomics>> {
+    pub fn try_atomics(self, key: &[u8]) -> Result<Option<Atomics>> {
         self.in_session(|store| {
             // SAFETY: as above.
             let inner = unsafe { outlived(&store.inner) };
-            let Some(beside) = inner.hold_beside(key, payload_in_bounds)? else { return Ok(None) };
+            let Some(beside) = inner.hold_beside(key, false, payload_in_bounds)? else { return Ok(None) };
             Atomics::of(store.inner.clone(), AtomicHold::Beside(beside)).map(Some)
         })
     }

@@ -23,14 +23,13 @@ const LARGEST: u64 = 1 << 30;
 
 /// A copy of an object that nobody else changes meanwhile, to be written back by [`Update::commit`]. Dropping it changes nothing.
 pub struct Update {
-    // Before `inner`, which it borrows from.
-    turn: Option<Turn<'static>>,
+    // The turn goes before the store, which it borrows from. Both go with the end of the change, however long the copy is kept.
+    turn: Option<(Turn<'static>, Arc<Inner>)>,
     staged: Buffer,
     bytes: u64,
     type_number: u32,
     layout: Layout,
     shape: Option<Vec<u64>>,
-    inner: Arc<Inner>,
 }
 
 /// What keeps others from changing the object.
@@ -104,9 +103,17 @@ impl Raw<'_> {
         Update::begin(self.store.inner.clone(), Turn::Own(hold)).map(Some)
     }
 
+    /// Whether other processes may change objects in place: what [`Options::shared_mutation`](crate::Options::shared_mutation) was when the store was made.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub fn is_shared(self) -> Result<bool> {
+        self.store.inner.check_open().map(|()| self.store.inner.shares_changes)
+    }
+
     /// Begins to mend the object under `key`, which a process that died has left half changed: the copy is of what it has left, and
-    /// [`Update::commit`] makes the object whole. `None` where there is nothing to mend, and where somebody else mends it. An update that is
-    /// dropped leaves the object as it was left. Does not wait: [`Error::Busy`].
+    /// [`Update::commit`] makes the object whole. `None` where there is nothing to mend. An update that is
+    /// dropped leaves the object as it was left. Does not wait: [`Error::Busy`], also where somebody else mends it.
     ///
     /// # Errors
     /// As for [`Raw::try_update`].
@@ -168,7 +175,7 @@ impl Update {
         // SAFETY: the object's bytes are mapped, as was looked up, and only changed by those whose turn it is, or by atomic stores;
         // the buffer is as large, and nobody else's; the parts are those of both.
         unsafe { copy_parts(&parts, object, staged.as_ptr()) };
-        Ok(Self { turn: Some(turn), staged, bytes, type_number, layout, shape, inner })
+        Ok(Self { turn: Some((turn, inner)), staged, bytes, type_number, layout, shape })
     }
 
     /// The copy: good until the update is dropped.
@@ -210,14 +217,14 @@ impl Update {
     /// As for [`RefMut`](crate::RefMut).
     ///
     /// # Errors
-    /// [`Error::Closed`], [`Error::Poisoned`], [`Error::Forked`], also where it was begun before the fork; [`Error::NoSpace`] where the change needs room in a sparse object and the disk
+    /// [`Error::Closed`] in the writer; [`Error::Poisoned`]; [`Error::Forked`], also where it was begun before the fork; [`Error::NoSpace`] where the change needs room in a sparse object and the disk
     /// has none. The change is lost then.
     pub fn commit(&mut self) -> Result<()> {
         let copy = self.staged.bytes().get(..self.bytes as usize).unwrap_or_default();
-        match self.turn.take() {
-            None => Ok(()),
-            Some(Turn::Own(hold)) => {
-                self.inner.check_writable()?;
+        let Some((turn, inner)) = self.turn.take() else { return Ok(()) };
+        match turn {
+            Turn::Own(hold) => {
+                inner.check_writable()?;
                 let parts = make_room_for(&hold.payload, copy)?;
                 hold.begin_writing();
                 // SAFETY: the parts are those of the copy, which is as large as the object, and of the object, which is mapped, may be written and
@@ -229,7 +236,7 @@ impl Update {
                 hold.end_writing();
                 Ok(())
             }
-            Some(Turn::Beside(claimed)) => self.inner.end_change(claimed, |claimed| {
+            Turn::Beside(claimed) => inner.end_change(claimed, |claimed| {
                 let payload = &claimed.payload;
                 let parts = make_room_for(payload, copy)?;
                 let object = payload.map().as_ptr().wrapping_add(payload.offset as usize);

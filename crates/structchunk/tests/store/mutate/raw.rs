@@ -3,8 +3,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use structchunk::Error;
 use structchunk::raw::{Atomics, Update};
+use structchunk::{Error, Found};
 
 use super::{attach, mutator, shared};
 use crate::common::*;
@@ -61,7 +61,7 @@ fn a_change_beside_the_writer_is_made_by_its_commit_and_keeps_others_out_until_t
     assert!(mutator.raw().try_update(b"nothing").unwrap().is_none());
     assert!(store.seal("key").unwrap());
     assert!(matches!(mutator.raw().try_update(b"key"), Err(Error::Sealed { .. })));
-    assert!(matches!(mutator.raw().atomics(b"key"), Err(Error::Sealed { .. })));
+    assert!(matches!(mutator.raw().try_atomics(b"key"), Err(Error::Sealed { .. })));
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn atomics_of_the_writer_and_of_mutators_are_one_number() {
     store.put("key", &0_u64).unwrap();
     let mutator = attach(folder.path()).unwrap();
     let ours = store.raw().try_atomics(b"key").unwrap().unwrap();
-    let theirs = mutator.raw().atomics(b"key").unwrap().unwrap();
+    let theirs = mutator.raw().try_atomics(b"key").unwrap().unwrap();
     assert_ne!(ours.as_ptr(), theirs.as_ptr(), "they are two mappings");
     assert_eq!((theirs.layout().name(), theirs.shape(), theirs.is_empty()), ("u8", None, false));
     std::thread::scope(|scope| {
@@ -125,4 +125,23 @@ fn what_is_torn_is_looked_at_and_mended_by_everybody() {
     }
     assert!(store.raw().try_mend(b"nothing").unwrap().is_none());
     assert!(store.raw().load_torn(b"nothing").unwrap().is_none());
+}
+
+#[test]
+fn what_is_kept_of_a_change_that_ended_keeps_nothing_of_the_store() {
+    let folder = folder();
+    let store = shared(folder.path());
+    store.put("key", &1_u64).unwrap();
+    let mutator = attach(folder.path()).unwrap();
+    let mut ended = mutator.raw().try_update(b"key").unwrap().unwrap();
+    let mut own = store.raw().try_update(b"other").unwrap();
+    assert!(own.is_none());
+    ended.commit().unwrap();
+    drop(mutator);
+    own = store.raw().try_update(b"key").unwrap();
+    own.as_mut().unwrap().cancel();
+    assert_eq!(store.raw().is_shared().ok(), Some(true));
+    store.close().unwrap();
+    assert_eq!(open(folder.path()).recovery().found, Found::Clean);
+    assert_eq!((word_of(&ended), word_of(&own.unwrap())), (1, 1));
 }
