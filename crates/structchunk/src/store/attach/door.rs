@@ -76,6 +76,10 @@ impl Door {
             let is_sure = !has_writer && watch.is_current();
             return Err(if is_sure { Error::NoWriter { path } } else { Error::Recovering { path } });
         }
+        // As one who only reads, first: what is missing or damaged is found before anything is written.
+        if !door.attach()?.inner.follows() {
+            return Err(Error::Recovering { path: path.to_owned() });
+        }
         let slot = Some(Arc::new(Slot::take(&door.root)?));
         Ok(Self { slot, ..door })
     }

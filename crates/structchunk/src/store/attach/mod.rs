@@ -85,7 +85,8 @@ impl Reader {
     ///
     /// # Errors
     /// [`Error::NotAStore`], also while the store is being made or deleted; [`Error::Recovering`]; [`Error::Unsupported`] for a newer format or
-    /// another byte order; [`Error::NetworkFileSystem`], [`Error::Corrupt`], and what the system says. Nothing is written in any case.
+    /// another byte order; [`Error::NetworkFileSystem`], [`Error::Corrupt`], and what the system says, both also of a store that is being deleted. Nothing
+    /// is written in any case.
     ///
     /// # Safety
     /// As for [`Options::open`]: while the store is attached, nobody but structchunk changes or truncates its files, and the disk below

@@ -99,3 +99,25 @@ fn newer_formats_other_byte_orders_and_stores_of_one_process_are_refused_by_name
     drop(open(&own));
     assert!(matches!(refused(&own), Error::Unsupported { .. }));
 }
+
+#[test]
+fn where_a_part_of_the_store_is_gone_nothing_is_written_either() {
+    for part in ["STORE", "directory", "live", "chunks/00000000.chunk", "chunks"] {
+        for writes in [true, false] {
+            let folder = folder();
+            let store = shared(folder.path());
+            store.put("key", &1_u64).unwrap();
+            // A writer that is still there, and one that died.
+            let store = if writes {
+                Some(store)
+            } else {
+                drop(store);
+                None
+            };
+            let path = folder.path().join(part);
+            fs::remove_file(&path).or_else(|_| fs::remove_dir_all(&path)).unwrap();
+            refused(folder.path());
+            drop(store);
+        }
+    }
+}
