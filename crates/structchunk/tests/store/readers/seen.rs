@@ -309,7 +309,7 @@ fn counts_beside_a_writer() {
             looks += 1;
         }
     });
-    assert!(looks > 10, "{looks}");
+    assert!(looks > 2, "{looks}");
     let mut stats = store.stats().unwrap();
     assert!(stats.sequence.take().is_some() && stats.chunks.iter().any(|chunk| chunk.dead_bytes > 0));
     assert_eq!((session.stats().unwrap(), stats.bodies), (stats, 1));
